@@ -1,0 +1,1 @@
+//! The domain: pure decisions. Feature `db` adds the ordered store.
