@@ -1,1 +1,15 @@
-//! The domain: pure decisions. Feature `db` adds the ordered store.
+//! The domain of Mamba Host Panel: pure decisions over plain values.
+//!
+//! Nothing here does IO, reads a clock or draws a random number, except behind feature `db`, which
+//! adds the ordered store and the adapters for the operating system's clock and randomness.
+//! Modules are listed in the order in which data flows.
+
+pub mod ids;
+pub mod seq;
+pub mod clock;
+pub mod units;
+pub mod server;
+pub mod desired;
+pub mod lifecycle;
+pub mod fact;
+pub mod error;

@@ -1,1 +1,6 @@
-//! The node daemon.
+//! `mamba-edge`: the autonomous daemon of one node, and the local CLI.
+//!
+//! Modules are listed in the order in which data flows. Nothing on the way from `runtime` to `store`
+//! waits for the hub.
+
+pub mod runtime;

@@ -1,1 +1,8 @@
-//! Everything that crosses a process. Feature `net` adds QUIC.
+//! Everything of Mamba Host Panel that crosses a process.
+//!
+//! Without features this crate does no IO and builds for wasm; feature `net` adds QUIC,
+//! certificates and signatures.
+
+pub mod frame;
+pub mod link;
+pub mod node;

@@ -1,0 +1,212 @@
+//! Pure: what the hub wants of a node's servers, and which of two wishes wins.
+//!
+//! A wish travels as an [`Envelope`], encoded once and signed as bytes ([`SignedEnvelope`]); its hash
+//! is BLAKE3 over those bytes. Envelopes of one server are ordered by [`Order`]: the incarnation of
+//! the hub's database first, then the generation. Absence of an envelope never means deletion: only
+//! a tombstone does.
+
+use crate::{
+    clock::UnixMs,
+    ids::{NodeId, ServerId, TenantId},
+    seq::{Generation, Incarnation},
+    server::ServerSpec,
+};
+use serde::{Deserialize, Serialize};
+
+/// Most bytes of one encoded envelope: a spec at all its limits is far smaller than a frame.
+pub const ENVELOPE_BYTES_MAX: usize = 256 * 1024;
+
+/// Rank of one wish among the wishes for the same server.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Order {
+    /// Life of the hub's database that made it.
+    pub incarnation: Incarnation,
+    /// Change of this server within that life.
+    pub generation: Generation,
+}
+
+/// BLAKE3 of an envelope's encoded bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EnvelopeHash(pub [u8; 32]);
+
+/// One wish for one server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Who owns the server.
+    pub tenant: TenantId,
+    /// The node it is meant for; another node refuses it.
+    pub node: NodeId,
+    /// The server it is about.
+    pub server: ServerId,
+    /// Its rank.
+    pub order: Order,
+    /// Not acted upon before this, by hub time.
+    pub not_before: UnixMs,
+    /// Set by an operator who knows that this stops or deletes many servers at once.
+    pub force: bool,
+    /// What is wanted.
+    pub body: Wish,
+}
+
+/// What is wanted of a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wish {
+    /// It exists, so.
+    Exist(Box<ServerSpec>),
+    /// It is deleted: stopped, its data moved to the trash and purged after `retain_ms`.
+    Deleted {
+        /// How long the data is kept in the trash.
+        retain_ms: u64,
+    },
+}
+
+/// An envelope as it travels and is stored: the exact bytes that were signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedEnvelope {
+    /// Postcard of an [`Envelope`].
+    pub bytes: Vec<u8>,
+    /// Ed25519 over `bytes` by the hub's envelope key. 64 bytes.
+    pub signature: Vec<u8>,
+}
+
+impl SignedEnvelope {
+    /// Returns the hash that identifies the content.
+    #[must_use]
+    pub fn hash(&self) -> EnvelopeHash {
+        EnvelopeHash(*blake3::hash(&self.bytes).as_bytes())
+    }
+
+    /// Decodes the content. Says nothing about the signature.
+    ///
+    /// # Errors
+    /// When the bytes are not one whole envelope or too many.
+    pub fn open(&self) -> Result<Envelope, EnvelopeError> {
+        if self.bytes.len() > ENVELOPE_BYTES_MAX {
+            return Err(EnvelopeError::TooLarge { bytes: self.bytes.len() });
+        }
+        match postcard::take_from_bytes(&self.bytes) {
+            Ok((envelope, [])) => Ok(envelope),
+            Ok((_, [_, ..])) | Err(_) => Err(EnvelopeError::Malformed),
+        }
+    }
+}
+
+impl Envelope {
+    /// Encodes it for signing.
+    ///
+    /// # Errors
+    /// When it is larger than [`ENVELOPE_BYTES_MAX`].
+    pub fn encode(&self) -> Result<Vec<u8>, EnvelopeError> {
+        let bytes = postcard::to_stdvec(self).map_err(|_| EnvelopeError::Malformed)?;
+        if bytes.len() > ENVELOPE_BYTES_MAX {
+            return Err(EnvelopeError::TooLarge { bytes: bytes.len() });
+        }
+        Ok(bytes)
+    }
+}
+
+/// Why bytes are not an envelope.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EnvelopeError {
+    /// Not one whole envelope.
+    #[error("envelope is malformed")]
+    Malformed,
+    /// Over the limit.
+    #[error("envelope of {bytes} bytes is over the limit of {ENVELOPE_BYTES_MAX}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+}
+
+/// What the holder of one wish does with another for the same server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is newer: store it, then act.
+    Adopt,
+    /// It is the one already held: acknowledge again.
+    Same,
+    /// It is from an older life of the hub: refuse and say so.
+    HubRollback,
+    /// It is older: refuse.
+    Stale,
+    /// Same rank, other content: refuse and raise an alarm.
+    Conflict,
+}
+
+/// Compares a wish that arrived with the one that is held.
+#[must_use]
+pub fn judge(held: Option<(Order, EnvelopeHash)>, got: (Order, EnvelopeHash)) -> Verdict {
+    let Some(held) = held else { return Verdict::Adopt };
+    match got.0.cmp(&held.0) {
+        std::cmp::Ordering::Greater => Verdict::Adopt,
+        std::cmp::Ordering::Equal if got.1 == held.1 => Verdict::Same,
+        std::cmp::Ordering::Equal => Verdict::Conflict,
+        std::cmp::Ordering::Less if got.0.incarnation < held.0.incarnation => Verdict::HubRollback,
+        std::cmp::Ordering::Less => Verdict::Stale,
+    }
+}
+
+/// Whether one delta may stop or delete `ending` of a node's `total` servers without an operator's
+/// force flag: at most 5, or a fifth when that is more. A larger one is far more likely a mistake.
+#[must_use]
+pub fn is_within_mass_limit(total: usize, ending: usize) -> bool {
+    ending <= (total / 5).max(5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(incarnation: u32, generation: u64, content: u8) -> (Order, EnvelopeHash) {
+        let order =
+            Order { incarnation: Incarnation(incarnation), generation: Generation(generation) };
+        (order, EnvelopeHash([content; 32]))
+    }
+
+    #[test]
+    fn incarnation_then_generation_decide() {
+        for (held, got, expected) in [
+            (None, at(1, 1, 0), Verdict::Adopt),
+            (Some(at(1, 1, 0)), at(1, 2, 1), Verdict::Adopt),
+            (Some(at(1, 9, 0)), at(2, 1, 1), Verdict::Adopt),
+            (Some(at(1, 2, 0)), at(1, 2, 0), Verdict::Same),
+            (Some(at(1, 2, 0)), at(1, 2, 1), Verdict::Conflict),
+            (Some(at(1, 2, 0)), at(1, 1, 0), Verdict::Stale),
+            (Some(at(2, 1, 0)), at(1, 9, 0), Verdict::HubRollback),
+        ] {
+            assert_eq!(judge(held, got), expected, "{held:?} {got:?}");
+        }
+    }
+
+    #[test]
+    fn a_large_share_of_a_node_needs_force() {
+        for (total, ending, expected) in
+            [(3, 3, true), (6, 6, false), (20, 5, true), (100, 20, true), (100, 21, false)]
+        {
+            assert_eq!(is_within_mass_limit(total, ending), expected, "{ending} of {total}");
+        }
+    }
+
+    #[test]
+    fn an_envelope_with_bytes_behind_it_is_malformed() {
+        let envelope = Envelope {
+            tenant: TenantId::from_bytes([1; 16]),
+            node: NodeId::from_bytes([2; 16]),
+            server: ServerId::from_bytes([3; 16]),
+            order: Order::default(),
+            not_before: UnixMs(0),
+            force: false,
+            body: Wish::Deleted { retain_ms: 1 },
+        };
+        let mut bytes = envelope.encode().unwrap();
+        let signed = SignedEnvelope { bytes: bytes.clone(), signature: vec![] };
+        assert_eq!(signed.open(), Ok(envelope));
+        bytes.push(0);
+        let signed = SignedEnvelope { bytes, signature: vec![] };
+        assert_eq!(signed.open(), Err(EnvelopeError::Malformed));
+    }
+}

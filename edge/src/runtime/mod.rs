@@ -1,0 +1,289 @@
+//! The container engine as a trait: what the supervisor needs of it, and nothing more.
+//!
+//! Adapters: the real Docker Engine (`docker`) and a fake that can be told to fail (`fake`). Both
+//! pass one contract suite. Nothing here decides: every call does one thing and says how it went.
+//! Every call has a deadline of its own; a dropped call may still have had its effect, so callers
+//! look again (`list`, `inspect`) before they act again.
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use mamba_core::{
+    clock::UnixMs,
+    ids::{NodeId, ServerId, TenantId},
+    seq::Generation,
+    server::{Capability, Limits, PortBinding, Signal},
+};
+use std::{collections::BTreeMap, future::Future, net::Ipv4Addr, path::PathBuf};
+use tokio::sync::mpsc;
+
+/// Engine's name of a container: its full id.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct ContainerId(pub String);
+
+/// Everything that a container is made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerSpec {
+    /// Node that makes it: containers of another node on the same engine are not ours.
+    pub node: NodeId,
+    /// Owner; decides the network.
+    pub tenant: TenantId,
+    /// The server.
+    pub server: ServerId,
+    /// The wish that it is made from, kept as a label.
+    pub generation: Generation,
+    /// Image, already present.
+    pub image: String,
+    /// Shell line, run by `/bin/sh -c`.
+    pub startup: String,
+    /// Whole environment.
+    pub environment: BTreeMap<String, String>,
+    /// What it may use.
+    pub limits: Limits,
+    /// What is published.
+    pub ports: Vec<PortBinding>,
+    /// Capabilities kept; all others are dropped.
+    pub capabilities: Vec<Capability>,
+    /// The server's data directory on the node, mounted at `/home/container`, owned by `uid`.
+    pub data_dir: PathBuf,
+    /// User and group the game runs as; never 0.
+    pub uid: u32,
+    /// Time between stop and kill for the engine's own stop, in milliseconds.
+    pub stop_grace_ms: u32,
+}
+
+/// A container of ours as the engine sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// Engine's id.
+    pub id: ContainerId,
+    /// Owner by label.
+    pub tenant: TenantId,
+    /// Server by label.
+    pub server: ServerId,
+    /// Wish by label.
+    pub generation: Generation,
+    /// Whether it has a process.
+    pub status: ContainerStatus,
+}
+
+/// Whether a container has a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContainerStatus {
+    /// Made and never started.
+    Created,
+    /// Has a process.
+    Running {
+        /// Start of the process by the engine's clock, in nanoseconds since 1970 as text from the
+        /// engine: together with the id it names one run.
+        started_at: UnixMs,
+        /// Process id on the machine.
+        pid: u32,
+    },
+    /// Its process ended.
+    Exited {
+        /// Exit code; 128 plus the signal's number when a signal ended it.
+        code: i64,
+        /// Whether the kernel ended it over its memory limit.
+        oom_killed: bool,
+        /// When, by the engine's clock.
+        at: UnixMs,
+    },
+}
+
+/// Something happened to a container of ours; look again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuntimeEvent {
+    /// The container of this server changed.
+    Changed(ServerId),
+    /// Events may have been missed; look at everything.
+    Rescan,
+}
+
+/// Where output came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputSource {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// The three streams of a running container.
+pub struct Attached {
+    /// Output as it comes; ends when the process ends or the engine goes away. Must be read without
+    /// pause: a full pipe stops the game.
+    pub output: BoxStream<'static, Result<(OutputSource, Bytes), RuntimeError>>,
+    /// Input, whole lines with their line end. Closing it does not close the game's input.
+    pub input: mpsc::Sender<Bytes>,
+}
+
+/// What the engine says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineInfo {
+    /// Name and version, for people.
+    pub version: String,
+    /// Processors.
+    pub cpus: u32,
+    /// Memory in bytes.
+    pub memory_bytes: u64,
+}
+
+/// Why the engine did not do it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RuntimeError {
+    /// It does not answer: socket missing, refused, connection lost.
+    #[error("container engine is unreachable: {0}")]
+    Unreachable(String),
+    /// It did not answer in time; it may still do it.
+    #[error("container engine did not finish `{step}` in {ms} ms")]
+    TimedOut {
+        /// Which call.
+        step: &'static str,
+        /// How long was waited.
+        ms: u64,
+    },
+    /// The image is neither here nor to be had.
+    #[error("image `{image}` could not be pulled: {error}")]
+    ImageMissing {
+        /// Which.
+        image: String,
+        /// In the engine's words.
+        error: String,
+    },
+    /// A port is taken by something else on the machine.
+    #[error("port is already taken: {0}")]
+    PortTaken(String),
+    /// No such container.
+    #[error("container does not exist")]
+    NoSuchContainer,
+    /// The container is not running.
+    #[error("container is not running")]
+    NotRunning,
+    /// No room on the disk of the engine.
+    #[error("disk of the container engine is full: {0}")]
+    DiskFull(String),
+    /// It refused, and why.
+    #[error("container engine refused `{step}`: {error}")]
+    Refused {
+        /// Which call.
+        step: &'static str,
+        /// In the engine's words.
+        error: String,
+    },
+}
+
+/// Progress of getting an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PullProgress {
+    /// Bytes here.
+    pub done: u64,
+    /// Bytes in all, as far as known.
+    pub total: u64,
+}
+
+/// A container engine.
+pub trait Runtime: Send + Sync + 'static {
+    /// Asks who it is. The cheapest sign of life.
+    fn info(&self) -> impl Future<Output = Result<EngineInfo, RuntimeError>> + Send;
+
+    /// Makes sure that an image is here: returns at once when it is, pulls it otherwise, telling
+    /// how far it is; full progress channels are skipped. Cancelling stops the pull.
+    fn ensure_image(
+        &self,
+        image: &str,
+        progress: mpsc::Sender<PullProgress>,
+    ) -> impl Future<Output = Result<(), RuntimeError>> + Send;
+
+    /// Makes sure that the tenant's network exists with this address and no traffic to others.
+    /// Harmless when it does.
+    fn ensure_network(
+        &self,
+        node: NodeId,
+        tenant: TenantId,
+        subnet: Subnet,
+    ) -> impl Future<Output = Result<(), RuntimeError>> + Send;
+
+    /// Makes a container and starts nothing. A leftover container of the same server that does not
+    /// run is removed first; one that runs is an error.
+    fn create(
+        &self,
+        spec: &ContainerSpec,
+    ) -> impl Future<Output = Result<ContainerId, RuntimeError>> + Send;
+
+    /// Attaches to a container, before or after its start. Output begins at the attach.
+    fn attach(
+        &self,
+        id: &ContainerId,
+    ) -> impl Future<Output = Result<Attached, RuntimeError>> + Send;
+
+    /// Returns what a running container printed since a time, as far as the engine kept it, oldest
+    /// first, each with its time.
+    fn logs_since(
+        &self,
+        id: &ContainerId,
+        since: UnixMs,
+        lines_max: u32,
+    ) -> impl Future<Output = Result<Vec<LogLine>, RuntimeError>> + Send;
+
+    /// Starts the process of a created container.
+    fn start(&self, id: &ContainerId) -> impl Future<Output = Result<(), RuntimeError>> + Send;
+
+    /// Sends a signal to the first process. `NotRunning` when there is none.
+    fn signal(
+        &self,
+        id: &ContainerId,
+        signal: Signal,
+    ) -> impl Future<Output = Result<(), RuntimeError>> + Send;
+
+    /// Sends the image's own stop signal and returns without waiting for the end.
+    fn stop_signal(
+        &self,
+        id: &ContainerId,
+    ) -> impl Future<Output = Result<(), RuntimeError>> + Send;
+
+    /// Changes limits of a running container in place.
+    fn update(
+        &self,
+        id: &ContainerId,
+        limits: Limits,
+    ) -> impl Future<Output = Result<(), RuntimeError>> + Send;
+
+    /// Removes a container, killing it when it runs. Harmless when it is gone.
+    fn remove(&self, id: &ContainerId) -> impl Future<Output = Result<(), RuntimeError>> + Send;
+
+    /// Looks at one container. `None` when it is gone.
+    fn inspect(
+        &self,
+        id: &ContainerId,
+    ) -> impl Future<Output = Result<Option<Container>, RuntimeError>> + Send;
+
+    /// Returns all containers with this node's label, in the order of their server ids.
+    fn list(
+        &self,
+        node: NodeId,
+    ) -> impl Future<Output = Result<Vec<Container>, RuntimeError>> + Send;
+
+    /// Returns events from now on. The stream ends when the engine goes away; whoever subscribes
+    /// again must look at everything.
+    fn events(&self, node: NodeId) -> BoxStream<'static, RuntimeEvent>;
+}
+
+/// A small network of private addresses, out of a pool of our own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Subnet {
+    /// First address.
+    pub address: Ipv4Addr,
+    /// Length of the prefix in bits.
+    pub prefix: u8,
+}
+
+/// One line that the engine kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// When it was printed, by the engine's clock.
+    pub at: UnixMs,
+    /// Where it came from.
+    pub source: OutputSource,
+    /// Text without line end.
+    pub text: Bytes,
+}

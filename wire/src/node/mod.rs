@@ -1,0 +1,390 @@
+//! Pure: what can be asked of an edge at run time, through any door.
+//!
+//! One request per stream: the asker sends one [`NodeRequest`] frame, the edge answers with
+//! [`NodeReply`] frames. All requests have exactly one reply but [`NodeRequest::Console`], which goes
+//! on with [`ConsoleEvent`] replies until either side ends the stream, and takes [`ConsoleInput`]
+//! frames meanwhile. The doors are the hub's QUIC link and the node's local socket.
+
+use crate::{
+    frame::{CRITICAL, Frame, FrameError},
+    link::v1::NodeState,
+};
+use mamba_core::{
+    clock::UnixMs,
+    desired::Order,
+    error::Invalid,
+    fact::{ActivityFact, Chain, Stream, UsageFact},
+    ids::{InstanceId, NodeId, ServerId, TenantId},
+    lifecycle::{Actor, Observed, PowerAction},
+    seq::{Epoch, LineNumber, Seq},
+    server::ServerSpec,
+};
+use serde::{Deserialize, Serialize};
+
+/// Most console lines in one reply.
+pub const LINES_MAX: usize = 1_000;
+/// Most bytes of console text in one reply.
+pub const LINES_BYTES_MAX: usize = 256 * 1024;
+/// Longest line that can be typed, in bytes.
+pub const INPUT_BYTES_MAX: usize = 4_096;
+/// Most facts in one reply.
+pub const FACTS_MAX: usize = 500;
+
+/// One request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeRequest {
+    /// The daemon and the machine: [`Answer::Status`].
+    Status,
+    /// All servers: [`Answer::Servers`].
+    Servers,
+    /// One server: [`Answer::Server`].
+    Server(ServerId),
+    /// Starts, stops, restarts or kills: [`Answer::Accepted`] when it is recorded on disk.
+    Power {
+        /// Which server.
+        server: ServerId,
+        /// What.
+        action: PowerAction,
+        /// On whose behalf.
+        by: Actor,
+    },
+    /// Follows a console and types into it: [`Answer::Console`] events.
+    Console {
+        /// Which server.
+        server: ServerId,
+        /// Where to begin.
+        from: ConsoleFrom,
+        /// Whether to go on with what comes. Otherwise the stream ends at the newest line.
+        follow: bool,
+        /// Whose input this is, for the activity log. `None` may only read.
+        by: Option<Actor>,
+    },
+    /// Usage not yet pruned on this node, newest first: [`Answer::Usage`].
+    Usage {
+        /// Of one server, or of all.
+        server: Option<ServerId>,
+    },
+    /// The outbox streams: [`Answer::Outbox`].
+    Outbox,
+    /// The link to the hub: [`Answer::Link`].
+    Link,
+    /// Activity facts kept on this node, newest first: [`Answer::Facts`].
+    Facts {
+        /// About one server, or all.
+        server: Option<ServerId>,
+    },
+    /// Checks of engine, disk, clock, permissions and reachability: [`Answer::Doctor`].
+    Doctor,
+}
+
+/// Where a console reader begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConsoleFrom {
+    /// So many lines before the newest.
+    Last(u32),
+    /// This line; when it is gone, a gap is told and the oldest kept line follows.
+    Line(LineNumber),
+}
+
+/// One reply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeReply {
+    /// It worked.
+    Ok(Box<Answer>),
+    /// It did not.
+    Err(NodeError),
+}
+
+/// Content of a reply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// To [`NodeRequest::Status`].
+    Status(Status),
+    /// To [`NodeRequest::Servers`], by name then id.
+    Servers(Vec<ServerLine>),
+    /// To [`NodeRequest::Server`].
+    Server(ServerDetail),
+    /// To [`NodeRequest::Power`].
+    Accepted,
+    /// To [`NodeRequest::Console`], many.
+    Console(ConsoleEvent),
+    /// To [`NodeRequest::Usage`], at most [`FACTS_MAX`].
+    Usage(Vec<UsageFact>),
+    /// To [`NodeRequest::Outbox`], one per stream.
+    Outbox(Vec<OutboxLine>),
+    /// To [`NodeRequest::Link`].
+    Link(LinkStatus),
+    /// To [`NodeRequest::Facts`], at most [`FACTS_MAX`].
+    Facts(Vec<ActivityFact>),
+    /// To [`NodeRequest::Doctor`].
+    Doctor(Vec<Check>),
+}
+
+/// Why a request was not served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum NodeError {
+    /// No such server on this node.
+    #[error("server {0} is not on this node")]
+    NoSuchServer(ServerId),
+    /// The request breaks a rule.
+    #[error("{0}")]
+    Invalid(Invalid),
+    /// It may not be done now, and why: suspended, entitlement ended, being deleted.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// There is no process to type into.
+    #[error("server is not running")]
+    NotRunning,
+    /// The node cannot store anything now; nothing was done. Worth trying again.
+    #[error("node cannot write to its disk: {0}")]
+    StoreUnavailable(String),
+    /// Too many at once; worth trying again.
+    #[error("node is busy")]
+    Busy,
+    /// The node does not know this request.
+    #[error("node does not know this request")]
+    Unsupported,
+}
+
+/// The daemon and the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the program.
+    pub software: String,
+    /// Who it is, `None` before enrolment.
+    pub node: Option<NodeId>,
+    /// This run of the daemon.
+    pub instance: InstanceId,
+    /// When it came up, by the node's calendar.
+    pub started_at: UnixMs,
+    /// Its calendar now.
+    pub now: UnixMs,
+    /// The machine.
+    pub state: NodeState,
+    /// The link to the hub.
+    pub link: LinkStatus,
+    /// Servers by state: how many exist, how many run.
+    pub servers: u32,
+    /// How many of them have a process.
+    pub running: u32,
+}
+
+/// One server in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerLine {
+    /// Its name.
+    pub name: String,
+    /// Who owns it.
+    pub tenant: TenantId,
+    /// What is seen of it.
+    pub observed: Observed,
+}
+
+/// One server, everything that is known here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerDetail {
+    /// Who owns it.
+    pub tenant: TenantId,
+    /// Rank of the wish in force.
+    pub order: Order,
+    /// What is wanted, `None` when it is being deleted.
+    pub spec: Option<ServerSpec>,
+    /// What is seen of it.
+    pub observed: Observed,
+    /// Id of its container, `None` without one.
+    pub container: Option<String>,
+    /// Newest console line.
+    pub last_line: LineNumber,
+    /// Bytes of its data directory when they were counted last, and when.
+    pub disk: Option<(u64, UnixMs)>,
+}
+
+/// One outbox stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxLine {
+    /// Which.
+    pub stream: Stream,
+    /// Which filling of its table.
+    pub epoch: Epoch,
+    /// Oldest kept fact.
+    pub first_retained: Seq,
+    /// Sequence of the next fact.
+    pub next: Seq,
+    /// Everything up to this is in the hub's custody.
+    pub acked: Seq,
+    /// Everything up to this is in the hub's backup and may be pruned.
+    pub backed_up: Seq,
+    /// Bytes of the kept facts.
+    pub bytes: u64,
+    /// When the oldest fact without an ack was made. `None` without any.
+    pub oldest_unacked_at: Option<UnixMs>,
+    /// Chain hash of `next - 1`.
+    pub chain_head: Chain,
+}
+
+/// The link to the hub.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// The hub's address as configured, `None` before enrolment.
+    pub hub: Option<String>,
+    /// Whether a session is up.
+    pub up: bool,
+    /// Since when it is so. `None` when it never was up in this run.
+    pub since: Option<UnixMs>,
+    /// When the hub was heard last, kept across restarts.
+    pub last_heard: Option<UnixMs>,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+    /// Failed dials in a row.
+    pub failures: u32,
+    /// When it dials next.
+    pub next_dial: Option<UnixMs>,
+    /// End of the present certificate.
+    pub certificate_until: Option<UnixMs>,
+    /// Round trip time of the session in microseconds.
+    pub rtt_us: Option<u64>,
+}
+
+/// One finding of the doctor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What was looked at.
+    pub name: String,
+    /// Whether it is good.
+    pub level: CheckLevel,
+    /// What was seen, and what to do about it.
+    pub text: String,
+}
+
+/// How good a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckLevel {
+    /// Good.
+    Ok,
+    /// Works, but needs attention.
+    Warn,
+    /// Does not work.
+    Fail,
+}
+
+/// What a console reader is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConsoleEvent {
+    /// Lines in order, without gaps inside.
+    Lines {
+        /// Number of the first one.
+        first: LineNumber,
+        /// Text without line ends, invalid UTF-8 replaced.
+        lines: Vec<ConsoleLine>,
+    },
+    /// Lines that this reader does not get: it was too slow or they are gone.
+    Gap {
+        /// First one missed.
+        first: LineNumber,
+        /// How many.
+        count: u64,
+    },
+    /// Everything kept was sent; what follows is live.
+    CaughtUp,
+    /// An input was refused.
+    InputRefused(NodeError),
+}
+
+/// One line of a console.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsoleLine {
+    /// When it came, by the node's calendar.
+    pub at: UnixMs,
+    /// Where it came from.
+    pub source: LineSource,
+    /// Text without line end.
+    pub text: String,
+}
+
+/// Where a console line came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LineSource {
+    /// The game's standard output.
+    Stdout,
+    /// The game's standard error.
+    Stderr,
+    /// Somebody typed it.
+    Input,
+    /// The edge says something: started, stopped, lines lost.
+    Edge,
+}
+
+/// A line typed into a console.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsoleInput {
+    /// The line without its end, at most [`INPUT_BYTES_MAX`].
+    pub line: String,
+}
+
+const REQUEST: u16 = 201;
+const REPLY: u16 = 202;
+const INPUT: u16 = 203;
+
+impl NodeRequest {
+    /// Encodes the request.
+    ///
+    /// # Errors
+    /// `TooLarge` when it does not fit.
+    pub fn to_frame(&self) -> Result<Frame, FrameError> {
+        Frame::new(REQUEST, CRITICAL, self)
+    }
+
+    /// Decodes a request.
+    ///
+    /// # Errors
+    /// When the frame is another or malformed.
+    pub fn from_frame(frame: &Frame) -> Result<Self, FrameError> {
+        expect(frame, REQUEST)?.open()
+    }
+}
+
+impl NodeReply {
+    /// Encodes the reply.
+    ///
+    /// # Errors
+    /// `TooLarge` when it does not fit.
+    pub fn to_frame(&self) -> Result<Frame, FrameError> {
+        Frame::new(REPLY, CRITICAL, self)
+    }
+
+    /// Decodes a reply.
+    ///
+    /// # Errors
+    /// When the frame is another or malformed.
+    pub fn from_frame(frame: &Frame) -> Result<Self, FrameError> {
+        expect(frame, REPLY)?.open()
+    }
+}
+
+impl ConsoleInput {
+    /// Encodes the input.
+    ///
+    /// # Errors
+    /// `TooLarge` when it does not fit.
+    pub fn to_frame(&self) -> Result<Frame, FrameError> {
+        Frame::new(INPUT, CRITICAL, self)
+    }
+
+    /// Decodes an input.
+    ///
+    /// # Errors
+    /// When the frame is another or malformed.
+    pub fn from_frame(frame: &Frame) -> Result<Self, FrameError> {
+        expect(frame, INPUT)?.open()
+    }
+}
+
+fn expect(frame: &Frame, kind: u16) -> Result<&Frame, FrameError> {
+    if frame.kind == kind {
+        Ok(frame)
+    } else {
+        Err(FrameError::UnknownCritical { kind: frame.kind })
+    }
+}
