@@ -13,3 +13,6 @@ pub mod desired;
 pub mod lifecycle;
 pub mod fact;
 pub mod error;
+
+#[cfg(feature = "db")]
+pub mod db;
