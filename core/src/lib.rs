@@ -9,6 +9,7 @@ pub mod seq;
 pub mod clock;
 pub mod units;
 pub mod server;
+pub mod blueprint;
 pub mod desired;
 pub mod lifecycle;
 pub mod fact;

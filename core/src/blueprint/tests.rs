@@ -1,0 +1,129 @@
+use super::*;
+use crate::units::{Mib, Millicores};
+
+fn choices() -> Choices {
+    Choices {
+        name: "world".into(),
+        image: None,
+        variables: BTreeMap::new(),
+        limits: Limits {
+            memory_mib: Mib(256),
+            swap_mib: Mib(0),
+            cpu_millicores: Millicores(1_000),
+            disk_mib: Mib(1_024),
+            pids: 128,
+        },
+        ports: vec![PortBinding {
+            ip: "10.0.0.1".parse().unwrap(),
+            port: 4_000,
+            protocol: PortProtocol::Udp,
+        }],
+        auto_start: AutoStart::LastState,
+        restart: RestartPolicy::default(),
+        suspended: false,
+        run_until: None,
+    }
+}
+
+fn blueprint() -> Blueprint {
+    Blueprint::from_json(
+        r#"{
+            "format": "MAMBA_v1", "key": "game", "name": "Game", "description": "",
+            "images": [{"label": "1", "image": "game:1"}, {"label": "2", "image": "game:2"}],
+            "startup": "game --name {{MOTD}} -p {{server.build.default.port}} '{{x y}}'",
+            "done": [{"contains": "ready "}], "stop": "^C", "stop_grace_ms": 1000,
+            "ports": ["udp"], "capabilities": [],
+            "variables": [{
+                "env": "MOTD", "name": "Message", "description": "", "default": "hello",
+                "user_viewable": true, "user_editable": true, "rules": ["required", {"max": 20}]
+            }],
+            "config_files": [{
+                "path": "game.conf", "parser": "properties",
+                "replace": [{"key": "motd", "value": "<{{env.MOTD}}> {{SERVER_PORT}}", "if_value": null}]
+            }]
+        }"#
+        .replace(" '{{x y}}'", "")
+        .as_str(),
+    )
+    .unwrap()
+}
+
+#[track_caller]
+fn check_refused(field: &str, change: impl FnOnce(&mut Choices)) {
+    let mut choices = choices();
+    change(&mut choices);
+    assert_eq!(blueprint().render(choices).expect_err("must be refused").field, field);
+}
+
+#[test]
+fn built_in_blueprints_are_good_and_render_with_their_defaults() {
+    let all = Blueprint::built_in();
+    assert_eq!(all.len(), 3);
+    for blueprint in all {
+        let mut choices = choices();
+        let port = choices.ports.remove(0);
+        choices.ports = (4_000..)
+            .zip(&blueprint.ports)
+            .map(|(number, protocol)| PortBinding {
+                port: number,
+                protocol: *protocol,
+                ..port.clone()
+            })
+            .collect();
+        let spec = blueprint.render(choices).expect(&blueprint.key);
+        assert!(!spec.startup.contains("{{"), "{}", spec.startup);
+    }
+}
+
+#[test]
+fn a_value_reaches_the_shell_only_through_the_environment() {
+    let mut choices = choices();
+    choices.variables.insert("MOTD".into(), "$(rm -rf /) {{SERVER_IP}}".into());
+    let spec = blueprint().render(choices).unwrap_err();
+    assert_eq!(spec.field, "variables.MOTD", "too long");
+    let mut choices = self::choices();
+    choices.variables.insert("MOTD".into(), "$(id) {{X}}".into());
+    let spec = blueprint().render(choices).unwrap();
+    assert_eq!(spec.startup, "game --name ${MOTD} -p ${SERVER_PORT}");
+    assert_eq!(spec.environment["MOTD"], "$(id) {{X}}");
+    assert_eq!(spec.config_files[0].replace[0].value, "<$(id) {{X}}> 4000");
+}
+
+#[test]
+fn choices_that_break_a_rule_name_their_field() {
+    check_refused("variables.MOTD", |it| {
+        it.variables.insert("MOTD".into(), String::new());
+    });
+    check_refused("variables.OTHER", |it| {
+        it.variables.insert("OTHER".into(), String::new());
+    });
+    check_refused("image", |it| it.image = Some("evil:1".into()));
+    check_refused("ports", |it| it.ports.clear());
+    check_refused("limits.memory_mib", |it| it.limits.memory_mib = Mib(1));
+    check_refused("name", |it| it.name = "\u{7}".into());
+}
+
+/// CVE-2026-52855: placeholders could read the daemon's whole config.
+#[test]
+fn a_placeholder_that_is_not_on_the_list_is_refused() {
+    for (holder, field) in [
+        ("{{config.token}}", "startup"),
+        ("{{server.build.default.secret}}", "startup"),
+        ("{{MISSING}}", "startup"),
+    ] {
+        let mut blueprint = blueprint();
+        blueprint.startup.push_str(holder);
+        assert_eq!(blueprint.check().expect_err(holder).field, field);
+    }
+    let mut blueprint = blueprint();
+    blueprint.config_files[0].replace[0].value = "{{env.MISSING}}".into();
+    let err = blueprint.check().unwrap_err();
+    assert_eq!(err.field, "config_files.0.replace.0.value");
+    assert!(err.rule.contains("`MISSING`"), "{err}");
+}
+
+#[test]
+fn a_syntax_error_names_its_line() {
+    let err = Blueprint::from_json("{\n\"format\": 1}").unwrap_err();
+    assert_eq!(err.field, "line 2");
+}
