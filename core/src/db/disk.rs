@@ -38,11 +38,11 @@ pub trait Disk: Send + 'static {
     /// When there is no room for it with as much again to spare; then nothing is left of it.
     fn make_ballast(&mut self) -> io::Result<()>;
 
-    /// Gives the ballast's space back.
+    /// Gives the ballast's space back. Returns whether there was one.
     ///
     /// # Errors
     /// When it exists and cannot be removed.
-    fn free_ballast(&mut self) -> io::Result<()>;
+    fn free_ballast(&mut self) -> io::Result<bool>;
 }
 
 /// The files of a [`DataDir`].
@@ -108,10 +108,11 @@ impl Disk for FileDisk {
         })
     }
 
-    fn free_ballast(&mut self) -> io::Result<()> {
+    fn free_ballast(&mut self) -> io::Result<bool> {
         match fs::remove_file(self.ballast_path()) {
-            Err(err) if err.kind() != io::ErrorKind::NotFound => Err(err),
-            _ => sync_dir(self.dir.path()),
+            Ok(()) => sync_dir(self.dir.path()).map(|()| true),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(err) => Err(err),
         }
     }
 }

@@ -67,7 +67,8 @@ pub enum StoreHealth {
     Ok,
     /// The disk is full.
     Full {
-        /// Whether writes still work: the ballast was given up, and when it is used up they end.
+        /// Whether writes still work, on the space of the ballast that was given up. Without it
+        /// writes are refused, or tried and mostly fail; those that free something may succeed.
         can_write: bool,
     },
     /// The disk refuses writes. Reads work.
@@ -218,11 +219,13 @@ impl Engine {
 
     /// Reopens the store after `fault`, which a batch or a reader met.
     pub(super) fn recover(&mut self, fault: &Fault) {
-        if matches!(fault, Fault::Full) {
-            // If even this fails the reopening says so.
-            self.disk.free_ballast().ok();
+        // If even the ballast cannot be given up there is none to count on.
+        let is_full = matches!(fault, Fault::Full);
+        let is_spent = is_full && !self.disk.free_ballast().unwrap_or(false);
+        // Failing, it sets the health and leaves the rest to `retry`.
+        if self.reopen().is_ok() && is_spent {
+            self.set_health(StoreHealth::Full { can_write: false });
         }
-        self.reopen().ok();
     }
 
     /// After how long [`Engine::retry`] should be called, counted from the last call of anything
@@ -262,7 +265,9 @@ impl Engine {
     fn reopen(&mut self) -> Result<(), Fault> {
         self.shared.set(None);
         let opened = match self.open_writable() {
-            Err(Fault::Full) if self.disk.free_ballast().is_ok() => self.open_writable(),
+            Err(Fault::Full) if matches!(self.disk.free_ballast(), Ok(true)) => {
+                self.open_writable()
+            }
             opened => opened,
         };
         let fault = match opened {
@@ -410,7 +415,7 @@ impl Engine {
 
 /// Two-phase commit needs no trust in checksums, and quick-repair makes reopening after a crash a
 /// matter of milliseconds whatever the size.
-fn durable(mut transaction: WriteTransaction) -> WriteTransaction {
+pub(super) fn durable(mut transaction: WriteTransaction) -> WriteTransaction {
     // Refused only after savepoints of the same transaction, and there are none.
     transaction.set_durability(Durability::Immediate).ok();
     transaction.set_two_phase_commit(true);
@@ -431,7 +436,7 @@ fn newer_format(fault: Fault) -> Fault {
 }
 
 /// A redb table as a source.
-struct Pairs<T>(T);
+pub(super) struct Pairs<T>(pub(super) T);
 
 impl<T: ReadableTable<&'static [u8], &'static [u8]>> Source for Pairs<T> {
     fn raw_get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {

@@ -6,7 +6,8 @@
 //! - [`Key`] and [`Record`] turn values into bytes, [`Table`] says which belong together;
 //! - [`Store::write`] runs a closure over a [`Txn`], [`Store::read`] one over a [`ReadTxn`], both of
 //!   which are a [`Snapshot`];
-//! - [`DataDir`] owns the directory, [`StoreHealth`] says how the disk is doing.
+//! - [`DataDir`] owns the directory, [`StoreHealth`] says how the disk is doing, [`backup`] and
+//!   [`restore`] make and take verified copies.
 //!
 //! Nothing above this module knows redb, and nothing in the interface would keep a store on etcd or
 //! FoundationDB from taking its place: closures can be run again, transactions are bounded
@@ -24,9 +25,13 @@ mod engine;
 mod writer;
 mod store;
 mod dir;
+mod backup;
+#[cfg(any(test, feature = "test-support"))]
+pub mod sim;
 #[cfg(test)]
 mod tests;
 
+pub use backup::{BackupError, BackupReport, backup, restore};
 pub use codec::{Key, KeyError, KeyPrefix};
 pub use dir::{DataDir, DirError, StoreKind};
 pub use disk::{Disk, FileDisk};

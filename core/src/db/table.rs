@@ -148,6 +148,11 @@ impl RawSpan {
         Self { low: key.to_vec(), high: Some(successor(key.to_vec())) }
     }
 
+    /// Everything above `key`, in all tables.
+    pub(super) fn above(key: &[u8]) -> Self {
+        Self { low: successor(key.to_vec()), high: None }
+    }
+
     /// Whether no key lies in the span. Maps panic on such bounds, so it is asked first.
     pub(super) fn is_empty(&self) -> bool {
         self.high.as_ref().is_some_and(|high| *high <= self.low)

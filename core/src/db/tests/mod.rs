@@ -2,7 +2,11 @@
 
 use super::*;
 
+mod backup;
+mod crash;
+mod dir;
 mod store;
+mod txn;
 
 /// A name and how often it was written.
 pub(super) const COUNTS: Table<String, u64> = Table::new(1, "counts");
