@@ -8,6 +8,7 @@ pub mod ids;
 pub mod seq;
 pub mod clock;
 pub mod units;
+pub mod access;
 pub mod server;
 pub mod blueprint;
 pub mod desired;
