@@ -6,3 +6,4 @@
 pub mod frame;
 pub mod link;
 pub mod node;
+pub mod api;

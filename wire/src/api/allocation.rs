@@ -1,0 +1,54 @@
+//! Pure: addresses and ports that a node can give to servers.
+
+use super::{RequestBody, params::params};
+use mamba_core::{
+    ids::{AllocationId, NodeId, ServerId},
+    server::PortProtocol,
+};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+params! {
+    /// Which allocations.
+    AllocationQuery {
+        /// Of this node; of all without.
+        node: Option<NodeId>,
+        /// Like [`super::PageQuery::after`].
+        after: Option<String>,
+        /// Like [`super::PageQuery::limit`].
+        limit: Option<u32>,
+    }
+}
+
+/// Body of [`super::table::CreateAllocation`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateAllocation {
+    /// On which node.
+    pub node: NodeId,
+    /// Address on the node; `0.0.0.0` for all.
+    pub ip: IpAddr,
+    /// Port, 1 to 65535.
+    pub port: u16,
+    /// What may be published on it.
+    pub protocol: PortProtocol,
+}
+
+impl RequestBody for CreateAllocation {}
+
+/// One allocation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allocation {
+    /// Its id.
+    pub allocation: AllocationId,
+    /// On which node.
+    pub node: NodeId,
+    /// Address on the node.
+    pub ip: IpAddr,
+    /// Port.
+    pub port: u16,
+    /// What may be published on it.
+    pub protocol: PortProtocol,
+    /// Server that has it; `null` while it is free.
+    pub server: Option<ServerId>,
+}

@@ -1,0 +1,58 @@
+//! Pure: signing in and out.
+
+use super::RequestBody;
+use mamba_core::{
+    access::Role,
+    clock::UnixMs,
+    ids::{SessionId, UserId},
+};
+use serde::{Deserialize, Serialize};
+
+/// Body of [`super::table::Login`].
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// E-mail address, in any case.
+    pub email: String,
+    /// Password.
+    pub password: String,
+}
+
+/// Body of [`super::table::Refresh`].
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refresh {
+    /// The newest refresh token of the session. An older one ends the session: somebody copied it.
+    pub refresh_token: String,
+}
+
+impl RequestBody for Login {}
+impl RequestBody for Refresh {}
+
+/// What a client holds while it is signed in.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Tokens {
+    /// Goes into `authorization: Bearer ..`.
+    pub access_token: String,
+    /// End of the access token.
+    pub access_until: UnixMs,
+    /// Gives the next pair, once.
+    pub refresh_token: String,
+    /// End of the session unless it is refreshed before.
+    pub refresh_until: UnixMs,
+    /// Who is signed in.
+    pub me: Me,
+}
+
+/// Who is signed in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Me {
+    /// The account.
+    pub user: UserId,
+    /// Its e-mail address.
+    pub email: String,
+    /// `"admin"`, or `{"owner": tenant}`.
+    pub role: Role,
+    /// This session.
+    pub session: SessionId,
+}

@@ -1,0 +1,202 @@
+//! Pure: the HTTP contract. Every endpoint is declared once, in [`table`].
+//!
+//! The hub's routes, its permission and isolation tests and every typed client come from that table:
+//! what is not in it cannot be served, what is in it without a handler does not compile.
+//!
+//! # Conventions
+//! - Everything lives under `/api/v1`, except `/healthz` for load balancers. Within a version fields
+//!   and endpoints are only added; a client skips fields that it does not know.
+//! - Requests are JSON (`content-type: application/json`), at most [`BODY_BYTES_MAX`] bytes; an
+//!   unknown field or query parameter is refused by its name.
+//! - A token of [`auth::Tokens`] goes in as `authorization: Bearer ..`.
+//! - Times are milliseconds since 1970-01-01 UTC. Quantities that can exceed 2^53 are decimal
+//!   strings.
+//! - Everything that is not a 2xx is a [`Problem`] (RFC 9457) with a `code` for programs, except a
+//!   failed WebSocket after its upgrade, which ends with a close code.
+//! - Each answer carries `x-request-id`, the one of the request when it sent an acceptable one.
+//! - Lists are pages: see [`page`].
+//! - An endpoint whose row says `keyed` takes `idempotency-key` (1 to [`KEY_BYTES_MAX`] visible ASCII
+//!   characters): within [`KEY_TTL_MS`] the same key with the same body gives the first answer again
+//!   and does nothing, with another body it is refused with 409.
+//! - What belongs to another tenant answers exactly like what does not exist: 404.
+
+mod encode;
+pub mod problem;
+pub mod page;
+pub mod params;
+pub mod auth;
+pub mod node;
+pub mod blueprint;
+pub mod tenant;
+pub mod server;
+pub mod allocation;
+pub mod console;
+pub mod activity;
+pub mod usage;
+pub mod health;
+pub mod table;
+
+pub use page::{Freshness, LinkState, Page, PageQuery};
+pub use params::Params;
+pub use problem::{Code, Problem};
+pub use table::ENDPOINTS;
+
+use mamba_core::access::Right;
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Most bytes of a request body: a server with all its variables fits; nothing else comes near.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Longest idempotency key in bytes: a UUID, or two with a word between.
+pub const KEY_BYTES_MAX: usize = 128;
+/// How long a key is remembered: a client that retries longer than a day has given up.
+pub const KEY_TTL_MS: u64 = 24 * 3_600_000;
+
+/// One endpoint: what goes in, what comes out and who may ask.
+pub trait Endpoint: 'static {
+    /// The HTTP method. GET endpoints also answer HEAD.
+    const METHOD: Method;
+    /// The path with `{names}`, which are those of `Path`, in order.
+    const PATH: &'static str;
+    /// What it does, in one sentence.
+    const SUMMARY: &'static str;
+    /// Who may ask.
+    const PERMISSION: Permission;
+    /// Status of success. With 204 there is no body and `Out` is `()`.
+    const STATUS: u16;
+    /// Whether it takes an idempotency key.
+    const KEYED: bool;
+    /// Parts of the path.
+    type Path: Params;
+    /// Query parameters.
+    type Query: Params;
+    /// The request body.
+    type Body: RequestBody;
+    /// The body of a success.
+    type Out: Serialize + DeserializeOwned + Send;
+}
+
+/// HTTP methods in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Makes something or causes something.
+    Post,
+    /// Changes the fields that are given.
+    Patch,
+    /// Ends something.
+    Delete,
+}
+
+impl Method {
+    /// Returns the method as HTTP writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// Who may use an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// Everybody.
+    Public,
+    /// Everybody with a valid token.
+    SignedIn,
+    /// Administrators.
+    Admin,
+    /// Who has this right over the tenant that owns the object; a list holds what the caller has the
+    /// right over.
+    Tenant(Right),
+    /// The holder of a single-use console ticket in the query; the connection becomes a WebSocket.
+    Ticket,
+}
+
+/// A request body.
+pub trait RequestBody: Serialize + DeserializeOwned + Send {
+    /// Whether there is a body at all.
+    const EXPECTED: bool = true;
+}
+
+/// No body.
+impl RequestBody for () {
+    const EXPECTED: bool = false;
+}
+
+/// One endpoint as a value, for programs that go through all of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Name of its type in [`table`].
+    pub name: &'static str,
+    /// See [`Endpoint::METHOD`].
+    pub method: Method,
+    /// See [`Endpoint::PATH`].
+    pub path: &'static str,
+    /// See [`Endpoint::SUMMARY`].
+    pub summary: &'static str,
+    /// See [`Endpoint::PERMISSION`].
+    pub permission: Permission,
+    /// See [`Endpoint::STATUS`].
+    pub status: u16,
+    /// See [`Endpoint::KEYED`].
+    pub keyed: bool,
+    /// Names in the path, in order.
+    pub path_names: &'static [&'static str],
+    /// Names of the query parameters.
+    pub query_names: &'static [&'static str],
+    /// Whether it takes a body.
+    pub has_body: bool,
+}
+
+impl Row {
+    /// Describes an endpoint.
+    #[must_use]
+    pub const fn of<E: Endpoint>(name: &'static str) -> Self {
+        Self {
+            name,
+            method: E::METHOD,
+            path: E::PATH,
+            summary: E::SUMMARY,
+            permission: E::PERMISSION,
+            status: E::STATUS,
+            keyed: E::KEYED,
+            path_names: <E::Path as Params>::NAMES,
+            query_names: <E::Query as Params>::NAMES,
+            has_body: <E::Body as RequestBody>::EXPECTED,
+        }
+    }
+}
+
+/// Returns path and query of one request to an endpoint, percent-encoded.
+#[must_use]
+pub fn target<E: Endpoint>(path: &E::Path, query: &E::Query) -> String {
+    let mut out = String::with_capacity(E::PATH.len() + 64);
+    let values = path.values();
+    for part in E::PATH.split('/').skip(1) {
+        out.push('/');
+        match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+            Some(name) => {
+                let value = values.iter().find(|(its, _)| *its == name);
+                encode::encode(value.map_or("", |(_, value)| value), &mut out);
+            }
+            None => out.push_str(part),
+        }
+    }
+    for (index, (name, value)) in query.values().into_iter().enumerate() {
+        out.push(if index == 0 { '?' } else { '&' });
+        out.push_str(name);
+        out.push('=');
+        encode::encode(&value, &mut out);
+    }
+    out
+}
+
+pub use encode::{decode_query, decode_segment};
+
+#[cfg(test)]
+mod tests;

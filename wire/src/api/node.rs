@@ -1,0 +1,76 @@
+//! Pure: nodes and the tokens with which they join.
+
+use super::{Freshness, RequestBody};
+use crate::link::v1::NodeState;
+use mamba_core::{
+    clock::UnixMs,
+    ids::{NodeId, TokenId},
+};
+use serde::{Deserialize, Serialize};
+
+/// One node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its id.
+    pub node: NodeId,
+    /// The name that its join token gave it.
+    pub name: String,
+    /// Whether it may connect.
+    pub standing: Standing,
+    /// When it joined.
+    pub enrolled_at: UnixMs,
+    /// Version of its daemon, as it said last.
+    pub software: Option<String>,
+    /// The machine, as it said last.
+    pub machine: Option<NodeState>,
+    /// Servers placed on it.
+    pub servers: u32,
+    /// How old this is.
+    pub freshness: Freshness,
+}
+
+/// Whether a node may connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It may.
+    Active,
+    /// Two daemons fight over its identity: it may not until a replacement is approved.
+    Quarantined,
+    /// Never again.
+    Revoked,
+}
+
+/// Body of [`super::table::CreateJoinToken`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateJoinToken {
+    /// Name of the node that will join with it.
+    pub name: String,
+}
+
+impl RequestBody for CreateJoinToken {}
+
+/// A new join token.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct NewJoinToken {
+    /// Names it in lists.
+    pub id: TokenId,
+    /// The token: holds the hub's address, the hash of its CA and the secret. Shown only now.
+    pub token: String,
+    /// End of its life.
+    pub expires_at: UnixMs,
+}
+
+/// A join token that was not used yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinToken {
+    /// Names it.
+    pub id: TokenId,
+    /// Name of the node that may join with it.
+    pub name: String,
+    /// When it was made.
+    pub made_at: UnixMs,
+    /// End of its life.
+    pub expires_at: UnixMs,
+}

@@ -1,0 +1,59 @@
+//! Pure: lists as pages, and how old what they show is.
+//!
+//! A page holds at most `limit` items in an order that does not change; `next` is the `after` of the
+//! page that follows and is missing on the last one. An item made meanwhile appears on a later page
+//! or not at all, never twice.
+
+use super::params::params;
+use mamba_core::clock::UnixMs;
+use serde::{Deserialize, Serialize};
+
+/// Items of a page when nothing is asked for.
+pub const PAGE_ITEMS_DEFAULT: u32 = 50;
+/// Most items of a page; a larger `limit` is refused.
+pub const PAGE_ITEMS_MAX: u32 = 200;
+
+params! {
+    /// Which part of a list.
+    PageQuery {
+        /// `next` of the page before; from the beginning without.
+        after: Option<String>,
+        /// Most items, 1 to [`PAGE_ITEMS_MAX`].
+        limit: Option<u32>,
+    }
+}
+
+impl PageQuery {
+    /// The first page.
+    pub const FIRST: Self = Self { after: None, limit: None };
+}
+
+/// Part of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// `after` of the next page; `null` on the last one.
+    pub next: Option<String>,
+}
+
+/// How old a view of something on a node is, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Freshness {
+    /// When the node reported it last; `null` when it never did.
+    pub as_of: Option<UnixMs>,
+    /// State of the node's link.
+    pub link: LinkState,
+}
+
+/// State of a node's link as the hub sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkState {
+    /// Connected and heard from just now.
+    Live,
+    /// Connected, but not heard from for a while.
+    Delayed,
+    /// Not connected.
+    Unreachable,
+}

@@ -1,0 +1,163 @@
+//! Pure: servers and what is asked of them.
+
+use super::{Freshness, RequestBody};
+use mamba_core::{
+    clock::UnixMs,
+    desired::Order,
+    ids::{AllocationId, IntentId, NodeId, ServerId, TenantId, UserId},
+    lifecycle::{Observed, PowerAction},
+    server::{AutoStart, Limits, PortProtocol, RestartPolicy},
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, net::IpAddr};
+
+/// Life of a power intent when the request does not say: a stale start must never fire next day.
+pub const INTENT_TTL_MS_DEFAULT: u64 = 60_000;
+/// Longest life of a power intent.
+pub const INTENT_TTL_MS_MAX: u64 = 3_600_000;
+
+/// Body of [`super::table::CreateServer`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateServer {
+    /// Name for people, 1 to 64 bytes.
+    pub name: String,
+    /// Who will own it.
+    pub tenant: TenantId,
+    /// Where it will run.
+    pub node: NodeId,
+    /// Short name of its blueprint.
+    pub blueprint: String,
+    /// What it may use.
+    pub limits: Limits,
+    /// Values of the blueprint's variables.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
+    /// Its ports: free allocations of that node, one for each port of the blueprint, in its order.
+    pub allocations: Vec<AllocationId>,
+    /// Whether it starts with the node; `last_state` without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_start: Option<AutoStart>,
+    /// What happens when it ends by itself; the default policy without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<RestartPolicy>,
+}
+
+/// Body of [`super::table::UpdateServer`]: what is missing stays.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateServer {
+    /// New name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// New values of these variables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variables: Option<BTreeMap<String, String>>,
+}
+
+/// Body of [`super::table::UpdateLimits`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateLimits {
+    /// New limits, all of them.
+    pub limits: Limits,
+}
+
+/// Body of [`super::table::Power`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Power {
+    /// What is wanted.
+    pub action: PowerAction,
+    /// How long it may wait for the node, 1 to [`INTENT_TTL_MS_MAX`]; [`INTENT_TTL_MS_DEFAULT`]
+    /// without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_ms: Option<u64>,
+}
+
+impl RequestBody for CreateServer {}
+impl RequestBody for UpdateServer {}
+impl RequestBody for UpdateLimits {}
+impl RequestBody for Power {}
+
+/// One server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// Its id.
+    pub server: ServerId,
+    /// Who owns it.
+    pub tenant: TenantId,
+    /// Where it runs.
+    pub node: NodeId,
+    /// Short name of its blueprint.
+    pub blueprint: String,
+    /// Its name.
+    pub name: String,
+    /// What it may use.
+    pub limits: Limits,
+    /// Values of the blueprint's variables.
+    pub variables: BTreeMap<String, String>,
+    /// Its ports.
+    pub ports: Vec<Port>,
+    /// Whether the hub does not allow it to run.
+    pub suspended: bool,
+    /// When its deletion was asked for; `null` while it is to exist.
+    pub deleted_at: Option<UnixMs>,
+    /// When it was made.
+    pub made_at: UnixMs,
+    /// Rank of the newest wish of the hub.
+    pub desired: Order,
+    /// What the node said last; `null` before its first word. Its `applied` tells whether the newest
+    /// wish has arrived.
+    pub observed: Option<Observed>,
+    /// How old `observed` is.
+    pub freshness: Freshness,
+}
+
+/// One port of a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Port {
+    /// Allocation that it comes from.
+    pub allocation: AllocationId,
+    /// Address on the node.
+    pub ip: IpAddr,
+    /// Port on the node.
+    pub port: u16,
+    /// What is published.
+    pub protocol: PortProtocol,
+}
+
+/// A recorded power action.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// Its id.
+    pub intent: IntentId,
+    /// About which server.
+    pub server: ServerId,
+    /// What is wanted.
+    pub action: PowerAction,
+    /// Who wants it.
+    pub by: UserId,
+    /// When it was given.
+    pub given_at: UnixMs,
+    /// Not carried out at or after this.
+    pub expires_at: UnixMs,
+    /// What became of it.
+    pub state: IntentState,
+    /// When that was known.
+    pub state_at: UnixMs,
+}
+
+/// What became of an intent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IntentState {
+    /// The node has not answered yet.
+    Pending,
+    /// The node took it over in time.
+    Applied,
+    /// It came too late and did nothing.
+    Expired,
+    /// The node may not or cannot, and why.
+    Refused(String),
+}

@@ -1,0 +1,45 @@
+//! Pure: customers and their owners' accounts.
+
+use super::RequestBody;
+use mamba_core::{
+    clock::UnixMs,
+    ids::{TenantId, UserId},
+};
+use serde::{Deserialize, Serialize};
+
+/// Body of [`super::table::CreateTenant`].
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateTenant {
+    /// Name for people, 1 to 64 bytes.
+    pub name: String,
+    /// Account that owns it.
+    pub owner: NewOwner,
+}
+
+/// A new owner's account.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewOwner {
+    /// E-mail address; no other account may have it.
+    pub email: String,
+    /// Password, 12 to 256 bytes.
+    pub password: String,
+}
+
+impl RequestBody for CreateTenant {}
+
+/// One tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tenant {
+    /// Its id.
+    pub tenant: TenantId,
+    /// Its name.
+    pub name: String,
+    /// Account that owns it.
+    pub owner: UserId,
+    /// E-mail address of that account.
+    pub owner_email: String,
+    /// When it was made.
+    pub made_at: UnixMs,
+}

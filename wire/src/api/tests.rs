@@ -1,0 +1,116 @@
+//! Tests of the contract table and its encodings.
+
+use super::*;
+use mamba_core::ids::{NodeId, ServerId};
+use std::collections::BTreeSet;
+
+#[test]
+fn every_row_keeps_the_rules_of_the_table() {
+    let mut seen = BTreeSet::new();
+    for row in ENDPOINTS {
+        let at = format!("{} {} {}", row.name, row.method.name(), row.path);
+        assert!(seen.insert((row.method, row.path)), "twice: {at}");
+        assert!(row.path.starts_with("/api/v1/") || row.path == "/healthz", "{at}");
+        let names: Vec<&str> = row
+            .path
+            .split('/')
+            .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+            .collect();
+        assert_eq!(names, row.path_names, "{at}");
+        assert!(!row.has_body || matches!(row.method, Method::Post | Method::Patch), "{at}");
+        assert!(!row.keyed || (row.method == Method::Post && row.has_body), "{at}");
+        assert!(row.summary.ends_with('.') && !row.summary.starts_with(' '), "{at}");
+        assert!([101, 200, 201, 202, 204].contains(&row.status), "{at}");
+    }
+}
+
+#[test]
+fn what_is_public_is_a_short_list() {
+    let public: Vec<&str> = ENDPOINTS
+        .iter()
+        .filter(|row| matches!(row.permission, Permission::Public | Permission::Ticket))
+        .map(|row| row.name)
+        .collect();
+    assert_eq!(public, ["Login", "Refresh", "OpenConsole", "ShowHealth", "ShowHealthz"]);
+}
+
+#[test]
+fn targets_are_filled_and_escaped() {
+    let server = ServerId::from_bytes([1; 16]);
+    assert_eq!(
+        target::<table::ShowServer>(&params::ServerPath { server }, &()),
+        format!("/api/v1/servers/{server}")
+    );
+    let query = allocation::AllocationQuery {
+        node: Some(NodeId::from_bytes([2; 16])),
+        after: Some("a b&c=ü".into()),
+        limit: None,
+    };
+    let text = target::<table::ListAllocations>(&(), &query);
+    let (_, raw) = text.split_once('?').unwrap();
+    assert!(raw.ends_with("&after=a%20b%26c%3D%C3%BC"), "{raw}");
+    let pairs = decode_query(raw).unwrap();
+    let get =
+        |name: &str| pairs.iter().find(|(its, _)| its == name).map(|(_, value)| value.clone());
+    assert_eq!(allocation::AllocationQuery::read(&get), Ok(query));
+}
+
+#[test]
+fn broken_queries_are_refused_by_name() {
+    for (raw, field) in [("a=%", "query"), ("a=%zz", "query"), ("a=1&a=2", "query.a")] {
+        assert_eq!(decode_query(raw).unwrap_err().field, field, "{raw}");
+    }
+    assert!(decode_query(&"a&".repeat(40)).is_err());
+    let get = |name: &str| (name == "limit").then(|| "-1".to_owned());
+    assert_eq!(PageQuery::read(&get).unwrap_err().field, "limit");
+    assert_eq!(params::ServerPath::read(&|_| None).unwrap_err().rule, "must be given");
+}
+
+#[test]
+fn request_bodies_refuse_unknown_fields() {
+    let body = r#"{"email":"a","password":"b","admin":true}"#;
+    let err = serde_json::from_str::<auth::Login>(body).err().unwrap();
+    assert!(err.to_string().contains("unknown field `admin`"), "{err}");
+}
+
+#[test]
+fn console_messages_have_their_documented_form() {
+    use crate::node::LineSource;
+    use console::{ConsoleMessage, ConsoleSend, Gap, Line};
+    use mamba_core::{clock::UnixMs, lifecycle::ServerState, seq::LineNumber};
+    let line =
+        Line { n: LineNumber(3), at: UnixMs(5), source: LineSource::Stdout, text: "hi".to_owned() };
+    for (message, text) in [
+        (
+            ConsoleMessage::Lines(vec![line]),
+            r#"{"lines":[{"n":3,"at":5,"source":"stdout","text":"hi"}]}"#,
+        ),
+        (
+            ConsoleMessage::Gap(Gap { first: LineNumber(4), count: 2 }),
+            r#"{"gap":{"first":4,"count":2}}"#,
+        ),
+        (ConsoleMessage::CaughtUp(true), r#"{"caught_up":true}"#),
+        (ConsoleMessage::State(ServerState::Running), r#"{"state":"running"}"#),
+        (ConsoleMessage::Error("no".to_owned()), r#"{"error":"no"}"#),
+    ] {
+        assert_eq!(serde_json::to_string(&message).unwrap(), text);
+        assert_eq!(serde_json::from_str::<ConsoleMessage>(text).unwrap(), message);
+    }
+    let send: ConsoleSend = serde_json::from_str(r#"{"input":"list"}"#).unwrap();
+    assert_eq!(send, ConsoleSend::Input("list".to_owned()));
+}
+
+#[test]
+fn problems_carry_code_title_and_status() {
+    let problem = Problem::new(Code::NotFound, "no server", "r1");
+    assert_eq!(
+        serde_json::to_value(&problem).unwrap(),
+        serde_json::json!({
+            "type": "urn:mamba:problem:not_found", "title": "There is no such thing",
+            "status": 404, "detail": "no server", "code": "not_found", "request_id": "r1",
+        })
+    );
+    for code in Code::ALL {
+        assert_eq!(serde_json::to_value(code).unwrap(), code.text());
+    }
+}
