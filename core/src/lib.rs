@@ -15,6 +15,7 @@ pub mod desired;
 pub mod lifecycle;
 pub mod fact;
 pub mod error;
+pub mod settings;
 
 #[cfg(feature = "db")]
 pub mod db;

@@ -3,4 +3,5 @@
 //! Modules are listed in the order in which data flows. Nothing on the way from `runtime` to `store`
 //! waits for the hub.
 
+pub mod config;
 pub mod runtime;
