@@ -1,0 +1,206 @@
+//! Pure: the ports of a node that servers may be given, and which of them a new server gets.
+
+use crate::{
+    error::Invalid,
+    ids::AllocationId,
+    server::{PORTS_MAX, PortBinding, PortProtocol},
+};
+use std::net::IpAddr;
+
+/// One address and port of a node that a server may be given, as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Its id.
+    pub allocation: AllocationId,
+    /// The socket; an unspecified address stands for all of its family. A server may publish less
+    /// than the protocol allows.
+    pub binding: PortBinding,
+    /// Whether a server has it.
+    pub is_taken: bool,
+}
+
+/// A port that a server gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// The allocation that it comes from.
+    pub allocation: AllocationId,
+    /// What is published.
+    pub binding: PortBinding,
+}
+
+/// Whether two sockets cannot both be published on one node.
+#[must_use]
+pub fn overlaps(a: &PortBinding, b: &PortBinding) -> bool {
+    a.port == b.port && a.protocol.overlaps(b.protocol) && is_same_place(a.ip, b.ip)
+}
+
+/// Chooses the ports of a new server from `offers`: `wishes` in their order, the first ones standing
+/// for the `needs` of its blueprint; needs without a wish get the lowest free port.
+///
+/// # Errors
+/// Names the wish (`allocations.0`) that does not exist, is taken or does not fit, or `allocations`
+/// when nothing free fits.
+pub fn choose(
+    offers: &[Offer],
+    needs: &[PortProtocol],
+    wishes: &[AllocationId],
+) -> Result<Vec<Granted>, Invalid> {
+    let count = needs.len().max(wishes.len());
+    if count > PORTS_MAX {
+        return Err(Invalid::new("allocations", format!("must be at most {PORTS_MAX}")));
+    }
+    let mut granted: Vec<Granted> = Vec::with_capacity(count);
+    // Wishes come first, so that a free choice never takes what was asked for.
+    for (index, wish) in wishes.iter().enumerate() {
+        let need = needs.get(index).copied();
+        let port = grant(offers, &granted, *wish, need)
+            .map_err(|rule| Invalid::new(format!("allocations.{index}"), rule))?;
+        granted.push(port);
+    }
+    for need in needs.iter().skip(wishes.len()) {
+        let is_free = |offer: &&Offer| !offer.is_taken && !is_held(&granted, offer.allocation);
+        let best = offers
+            .iter()
+            .filter(is_free)
+            .filter(|offer| covers(offer.binding.protocol, *need))
+            .min_by_key(|offer| (offer.binding.port, offer.binding.ip, offer.allocation));
+        let port = best.map(|offer| publish(offer, Some(*need))).ok_or_else(|| {
+            Invalid::new("allocations", format!("no free {} port is left on the node", name(*need)))
+        })?;
+        granted.push(port);
+    }
+    Ok(granted)
+}
+
+fn grant(
+    offers: &[Offer],
+    granted: &[Granted],
+    wish: AllocationId,
+    need: Option<PortProtocol>,
+) -> Result<Granted, String> {
+    let Some(offer) = offers.iter().find(|offer| offer.allocation == wish) else {
+        return Err("is not an allocation of the node".to_owned());
+    };
+    let port = offer.binding.port;
+    if is_held(granted, wish) {
+        return Err("must not be given twice".to_owned());
+    }
+    if offer.is_taken {
+        return Err(format!("port {port} is already taken by another server"));
+    }
+    match need {
+        Some(need) if !covers(offer.binding.protocol, need) => {
+            Err(format!("port {port} is not offered for {}, which the blueprint needs", name(need)))
+        }
+        _ => Ok(publish(offer, need)),
+    }
+}
+
+fn publish(offer: &Offer, need: Option<PortProtocol>) -> Granted {
+    let PortBinding { ip, port, protocol } = offer.binding;
+    let binding = PortBinding { ip, port, protocol: need.unwrap_or(protocol) };
+    Granted { allocation: offer.allocation, binding }
+}
+
+fn is_held(granted: &[Granted], allocation: AllocationId) -> bool {
+    granted.iter().any(|held| held.allocation == allocation)
+}
+
+fn covers(offered: PortProtocol, need: PortProtocol) -> bool {
+    offered == need || offered == PortProtocol::Both
+}
+
+fn name(protocol: PortProtocol) -> &'static str {
+    match protocol {
+        PortProtocol::Tcp => "TCP",
+        PortProtocol::Udp => "UDP",
+        PortProtocol::Both => "TCP and UDP",
+    }
+}
+
+/// Whether sockets bound to both addresses would clash. The unspecified address of IPv6 takes IPv4
+/// too where the kernel allows dual stack.
+fn is_same_place(a: IpAddr, b: IpAddr) -> bool {
+    let takes = |a: IpAddr, b: IpAddr| a.is_unspecified() && (a.is_ipv6() || b.is_ipv4());
+    a == b || takes(a, b) || takes(b, a)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use PortProtocol::{Both, Tcp, Udp};
+
+    const ANY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+    const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn id(number: u8) -> AllocationId {
+        AllocationId::from_bytes([number; 16])
+    }
+
+    /// On offer: 1 is a taken UDP port, 2 and 3 are free UDP ports, 4 is for both, 5 for TCP.
+    #[track_caller]
+    fn check(
+        needs: &[PortProtocol],
+        wishes: &[u8],
+        expected: Result<&[(u8, PortProtocol)], (&str, &str)>,
+    ) {
+        let offers: Vec<Offer> = [(1, Udp), (2, Udp), (3, Udp), (4, Both), (5, Tcp)]
+            .into_iter()
+            .map(|(number, protocol)| Offer {
+                allocation: id(number),
+                binding: PortBinding { ip: HOME, port: 100 + u16::from(number), protocol },
+                is_taken: number == 1,
+            })
+            .collect();
+        let wishes: Vec<AllocationId> = wishes.iter().copied().map(id).collect();
+        match (choose(&offers, needs, &wishes), expected) {
+            (Ok(found), Ok(expected)) => {
+                let found = found.iter().map(|it| (it.allocation, it.binding.protocol));
+                let expected = expected.iter().map(|(number, protocol)| (id(*number), *protocol));
+                assert!(found.clone().eq(expected), "{:?}", found.collect::<Vec<_>>());
+            }
+            (Err(err), Err(expected)) => {
+                assert_eq!((err.field.as_str(), err.rule.as_str()), expected);
+            }
+            (found, expected) => panic!("{found:?}, not {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn needs_get_the_lowest_free_ports_and_wishes_what_they_name() {
+        check(&[Udp], &[], Ok(&[(2, Udp)]));
+        check(&[Tcp, Udp], &[], Ok(&[(4, Tcp), (2, Udp)]));
+        check(&[Udp, Udp], &[2], Ok(&[(2, Udp), (3, Udp)]));
+        check(&[Udp, Udp], &[3], Ok(&[(3, Udp), (2, Udp)]));
+        check(&[], &[4, 5], Ok(&[(4, Both), (5, Tcp)]));
+    }
+
+    #[test]
+    fn a_refusal_names_the_field_and_the_rule() {
+        let rule = "port 101 is already taken by another server";
+        check(&[Udp], &[1], Err(("allocations.0", rule)));
+        check(&[Udp, Udp], &[2, 9], Err(("allocations.1", "is not an allocation of the node")));
+        check(&[Udp, Udp], &[2, 2], Err(("allocations.1", "must not be given twice")));
+        let rule = "port 105 is not offered for UDP, which the blueprint needs";
+        check(&[Udp], &[5], Err(("allocations.0", rule)));
+        let rule = "no free TCP and UDP port is left on the node";
+        check(&[Both, Both], &[], Err(("allocations", rule)));
+    }
+
+    #[test]
+    fn sockets_overlap_when_both_could_not_be_bound() {
+        let base = PortBinding { ip: HOME, port: 10, protocol: Udp };
+        for (ip, port, protocol, expected) in [
+            (HOME, 10, Udp, true),
+            (HOME, 11, Udp, false),
+            (HOME, 10, Tcp, false),
+            (HOME, 10, Both, true),
+            (ANY, 10, Udp, true),
+            (IpAddr::from([127, 0, 0, 2]), 10, Udp, false),
+        ] {
+            let other = PortBinding { ip, port, protocol };
+            assert_eq!(overlaps(&base, &other), expected, "{other:?}");
+            assert_eq!(overlaps(&other, &base), expected, "{other:?}");
+        }
+    }
+}
