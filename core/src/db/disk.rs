@@ -5,8 +5,9 @@ use super::overlay::Overlay;
 use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError};
 use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -154,7 +155,13 @@ pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
 }
 
 fn fill(path: &Path, bytes: u64) -> io::Result<()> {
-    let file = private_file(path)?;
-    fallocate(&file, FallocateFlags::empty(), 0, bytes)?;
+    let mut file = private_file(path)?;
+    match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+        // Some file systems cannot reserve space, but nearly all keep what is written.
+        Err(Errno::OPNOTSUPP) => {
+            io::copy(&mut io::repeat(0x6d).take(bytes), &mut file)?;
+        }
+        reserved => reserved?,
+    }
     file.sync_all()
 }

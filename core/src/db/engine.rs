@@ -71,6 +71,12 @@ pub enum StoreHealth {
         /// writes are refused, or tried and mostly fail; those that free something may succeed.
         can_write: bool,
     },
+    /// Reads and writes work, but the ballast for a full disk could not be made, for another reason
+    /// than space.
+    NoBallast {
+        /// What the disk said.
+        error: String,
+    },
     /// The disk refuses writes. Reads work.
     ReadOnly,
     /// The file is not what was written. Reads may fail.
@@ -93,7 +99,7 @@ impl StoreHealth {
     /// Whether a write has a chance.
     #[must_use]
     pub fn can_write(&self) -> bool {
-        matches!(self, Self::Ok | Self::Full { can_write: true })
+        matches!(self, Self::Ok | Self::NoBallast { .. } | Self::Full { can_write: true })
     }
 }
 
@@ -246,8 +252,13 @@ impl Engine {
     pub(super) fn retry(&mut self) {
         if self.fault.is_some() {
             self.reopen().ok();
-        } else if self.disk.make_ballast().is_ok() {
-            self.set_health(StoreHealth::Ok);
+            return;
+        }
+        let is_spent = *self.shared.health.borrow() == StoreHealth::Full { can_write: false };
+        match self.ballast_health() {
+            // That there is no ballast says nothing about whether writes work again.
+            StoreHealth::Full { .. } if is_spent => {}
+            health => self.set_health(health),
         }
     }
 
@@ -275,11 +286,8 @@ impl Engine {
                 self.shared.set(Some(database));
                 self.fault = None;
                 self.attempts = 0;
-                let has_ballast = self.disk.make_ballast().is_ok();
-                self.set_health(match has_ballast {
-                    true => StoreHealth::Ok,
-                    false => StoreHealth::Full { can_write: true },
-                });
+                let health = self.ballast_health();
+                self.set_health(health);
                 return Ok(());
             }
             Err(fault) => fault,
@@ -290,6 +298,15 @@ impl Engine {
         self.shared.set(reading.ok());
         self.set_health(self.degraded(&fault));
         Err(fault)
+    }
+
+    /// The health of a store that can be written, by whether there is a ballast.
+    fn ballast_health(&mut self) -> StoreHealth {
+        match self.disk.make_ballast().map_err(Fault::from) {
+            Ok(()) => StoreHealth::Ok,
+            Err(Fault::Full) => StoreHealth::Full { can_write: true },
+            Err(fault) => StoreHealth::NoBallast { error: chain(&fault) },
+        }
     }
 
     fn degraded(&self, fault: &Fault) -> StoreHealth {

@@ -166,7 +166,8 @@ impl Store {
     }
 
     /// Finishes what is queued and closes the database; afterwards everything fails with `Closed`.
-    /// Cancelled, it closes all the same.
+    /// A store with a thread has then also let go of its [`DataDir`]. Cancelled, it closes all the
+    /// same.
     pub async fn close(&self) {
         match &self.door {
             Door::Thread(queue) => queue.close().await,

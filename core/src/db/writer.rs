@@ -97,6 +97,8 @@ impl Writer {
                 }
                 Some(Command::Close(done)) => {
                     self.engine.close();
+                    // With the engine goes its hold on the data directory.
+                    drop(self.engine);
                     // The caller may have left; the store is closed all the same.
                     done.send(()).ok();
                     return;

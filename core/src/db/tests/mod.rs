@@ -5,6 +5,7 @@ use super::*;
 mod backup;
 mod crash;
 mod dir;
+mod disk;
 mod store;
 mod txn;
 

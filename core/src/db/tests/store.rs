@@ -123,3 +123,36 @@ fn closures_can_be_run_twice_without_doing_twice() {
     assert_eq!(count.unwrap(), 1);
     assert_eq!(runs.load(Ordering::Relaxed), 2);
 }
+
+#[test]
+fn a_held_snapshot_does_not_keep_the_store_from_closing_and_opening() {
+    let dir = tempfile::tempdir().unwrap();
+    run(async {
+        let store = open_in(dir.path());
+        store.write(|txn| count_up(txn, "a")).await.unwrap();
+        let old = store.snapshot().unwrap();
+        store.close().await;
+        let store = open_in(dir.path());
+        assert_eq!(store.write(|txn| count_up(txn, "a")).await.unwrap(), 2);
+        assert!(matches!(old.get(COUNTS, &"a".to_owned()), Err(_) | Ok(Some(1))));
+        store.close().await;
+    });
+}
+
+#[test]
+fn a_dropped_caller_leaves_the_store_working() {
+    let dir = tempfile::tempdir().unwrap();
+    run(async {
+        let store = open_in(dir.path());
+        for _ in 0..50 {
+            let write = store.write(|txn| count_up(txn, "dropped"));
+            // Polled once, so it is queued, and then forgotten.
+            tokio::select! { biased; _ = write => {}, () = std::future::ready(()) => {} }
+        }
+        // Whatever was queued comes before this one.
+        store.write(|txn| count_up(txn, "a")).await.unwrap();
+        assert!(count_of(&store, "dropped").unwrap() <= 50);
+        assert_eq!(count_of(&store, "a"), Some(1));
+        store.close().await;
+    });
+}
