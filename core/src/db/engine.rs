@@ -290,14 +290,27 @@ impl Engine {
                 self.set_health(health);
                 return Ok(());
             }
-            Err(fault) => fault,
+            Err(fault) => self.open_reading(fault),
         };
         self.attempts = self.attempts.saturating_add(1);
         self.fault = Some(fault.clone());
-        let reading = self.guarded(|disk, builder| disk.open_unwritten(builder));
-        self.shared.set(reading.ok());
         self.set_health(self.degraded(&fault));
         Err(fault)
+    }
+
+    /// Opens for reading only, after `fault` kept it from being opened for writing. Returns the
+    /// fault that says more.
+    fn open_reading(&mut self, fault: Fault) -> Fault {
+        match self.guarded(|disk, builder| disk.open_unwritten(builder)) {
+            Ok(database) => {
+                self.shared.set(Some(database));
+                fault
+            }
+            Err(damage @ (Fault::Corrupt { .. } | Fault::Newer { .. })) => damage,
+            // Writing was not even tried.
+            Err(other) if !self.disk.is_writable() => other,
+            Err(_) => fault,
+        }
     }
 
     /// The health of a store that can be written, by whether there is a ballast.

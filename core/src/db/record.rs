@@ -158,6 +158,7 @@ record!(u32, 1);
 record!(u64, 1);
 record!(u128, 1);
 record!(String, 1);
+record!([u8; 32], 1);
 
 /// Stored as it is, without a length.
 impl Record for Vec<u8> {

@@ -108,6 +108,17 @@ fn peeking_reads_a_stopped_store_and_changes_nothing() {
         assert!(matches!(err, WriteError::NotApplied(Fault::ReadOnly)), "{err:?}");
         assert_eq!(fs::read(killed.path().join("store.redb")).unwrap(), before);
         assert!(!killed.path().join("ballast").exists());
+        drop(peek);
+
+        // A look at a damaged or missing store names the damage, not the missing right to write.
+        fs::write(killed.path().join("store.redb"), "not a store").unwrap();
+        let peek = || {
+            let dir = DataDir::peek(killed.path(), KIND).unwrap();
+            Store::inline(FileDisk::new(dir, 0), StoreOptions::EDGE).err().unwrap()
+        };
+        assert!(matches!(peek(), Fault::Corrupt { .. }), "{:?}", peek());
+        fs::remove_file(killed.path().join("store.redb")).unwrap();
+        assert!(matches!(peek(), Fault::Io(_)), "{:?}", peek());
         store.close().await;
     });
 }
