@@ -280,6 +280,25 @@ pub enum Activity {
         /// New minus old time in milliseconds.
         by_ms: i64,
     },
+    /// The hub recorded that it shall exist. Made at the hub, like those below.
+    Created,
+    /// What is wanted of it was changed at the hub.
+    Changed {
+        /// The new generation.
+        generation: u64,
+        /// What was changed, for example `limits`.
+        fields: Vec<String>,
+    },
+    /// A power action was recorded for the node.
+    PowerAsked {
+        /// Which.
+        action: PowerAction,
+    },
+    /// Its deletion was recorded.
+    DeletionAsked {
+        /// Not carried out before this, by hub time.
+        not_before: UnixMs,
+    },
 }
 
 /// Why bytes are not a fact.
