@@ -123,6 +123,7 @@ impl Blueprint {
         let texts = [
             include_str!("built_in/armagetronad.json"),
             include_str!("built_in/minetest.json"),
+            include_str!("built_in/openttd.json"),
             include_str!("built_in/teeworlds.json"),
         ];
         #[expect(clippy::expect_used, reason = "the texts are compiled in and tested")]

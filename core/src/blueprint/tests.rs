@@ -1,3 +1,5 @@
+//! Tests of rendering a blueprint.
+
 use super::*;
 use crate::units::{Mib, Millicores};
 
@@ -58,7 +60,7 @@ fn check_refused(field: &str, change: impl FnOnce(&mut Choices)) {
 #[test]
 fn built_in_blueprints_are_good_and_render_with_their_defaults() {
     let all = Blueprint::built_in();
-    assert_eq!(all.len(), 3);
+    assert_eq!(all.len(), 4);
     for blueprint in all {
         let mut choices = choices();
         let port = choices.ports.remove(0);

@@ -1,3 +1,5 @@
+//! Tests of the server specification and its states.
+
 use super::*;
 
 fn spec() -> ServerSpec {
