@@ -1,0 +1,214 @@
+//! Access tokens: signed statements of who asks, from which session, until when.
+//!
+//! A JWT with `alg` EdDSA, `typ` [`TYPE`] and the audience [`AUDIENCE`], so that no other token that
+//! the hub may ever sign passes for one. Times are checked against the hub's own clock.
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
+};
+use mamba_core::{
+    clock::{Entropy, UnixMs, draw},
+    ids::{SessionId, UserId},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+const TYPE: &str = "at+jwt";
+const AUDIENCE: &str = "mamba-api";
+/// Longest token that is looked at; ours have about 350 bytes.
+const TOKEN_BYTES_MAX: usize = 1_024;
+/// The key's file in the data directory.
+const FILE: &str = "access.key";
+
+/// Signs and checks access tokens.
+pub struct AccessKey {
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+}
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file cannot be read or made.
+    #[error("key file `{}` could not be {step}", path.display())]
+    File {
+        /// `read` or `written`.
+        step: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file holds something else.
+    #[error("key file `{}` holds no Ed25519 key; without it the hub makes a new one", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// What a token says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Claims {
+    pub(super) user: UserId,
+    pub(super) session: SessionId,
+    pub(super) until: UnixMs,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Body {
+    aud: String,
+    sub: UserId,
+    sid: SessionId,
+    iat: u64,
+    exp: u64,
+}
+
+impl AccessKey {
+    /// Reads the key from a data directory, or makes it there with mode 0600. Losing it costs nobody
+    /// more than one refresh.
+    ///
+    /// # Errors
+    /// See [`KeyError`].
+    pub fn open(dir: &Path, entropy: &dyn Entropy) -> Result<Self, KeyError> {
+        let path = dir.join(FILE);
+        let failed = |step, source| KeyError::File { step, path: path.clone(), source };
+        let malformed = || KeyError::Malformed { path: path.clone() };
+        let pkcs8 = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(err) if err.kind() == std::io::ErrorKind::NotFound => {
+                let bytes = fresh(entropy).ok_or_else(malformed)?;
+                write_private(&path, &bytes).map_err(|err| failed("written", err))?;
+                bytes
+            }
+            Err(err) => return Err(failed("read", err)),
+        };
+        Self::from_pkcs8(&pkcs8).ok_or_else(malformed)
+    }
+
+    fn from_pkcs8(pkcs8: &[u8]) -> Option<Self> {
+        let pair = Ed25519KeyPair::from_pkcs8(pkcs8).ok()?;
+        Some(Self {
+            encoding: EncodingKey::from_ed_der(pkcs8),
+            decoding: DecodingKey::from_ed_der(pair.public_key().as_ref()),
+        })
+    }
+
+    /// Signs a token. `None` only when the key is unusable, which [`AccessKey::open`] excludes.
+    pub(super) fn sign(&self, now: UnixMs, claims: Claims) -> Option<String> {
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.typ = Some(TYPE.to_owned());
+        let body = Body {
+            aud: AUDIENCE.to_owned(),
+            sub: claims.user,
+            sid: claims.session,
+            iat: now.0 / 1_000,
+            exp: claims.until.0 / 1_000,
+        };
+        encode(&header, &body, &self.encoding).ok()
+    }
+
+    /// Reads a token that is genuine, for this purpose, and valid now.
+    pub(super) fn check(&self, now: UnixMs, token: &str) -> Option<Claims> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return None;
+        }
+        if decode_header(token).ok()?.typ.as_deref() != Some(TYPE) {
+            return None;
+        }
+        let mut rules = Validation::new(Algorithm::EdDSA);
+        rules.validate_exp = false; // By our clock, below.
+        rules.set_audience(&[AUDIENCE]);
+        rules.set_required_spec_claims(&["aud", "sub", "exp"]);
+        let body = decode::<Body>(token, &self.decoding, &rules).ok()?.claims;
+        let until = UnixMs(body.exp.checked_mul(1_000)?);
+        (now < until).then_some(Claims { user: body.sub, session: body.sid, until })
+    }
+}
+
+fn fresh(entropy: &dyn Entropy) -> Option<Vec<u8>> {
+    let seed = zeroize::Zeroizing::new(draw::<32>(entropy));
+    let pair = Ed25519KeyPair::from_seed_unchecked(&*seed).ok()?;
+    Some(pair.to_pkcs8().ok()?.as_ref().to_vec())
+}
+
+/// Writes a file that only its owner may read, whole or not at all.
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let draft = path.with_extension("new");
+    match fs::remove_file(&draft) {
+        Err(err) if err.kind() != std::io::ErrorKind::NotFound => return Err(err),
+        _ => {}
+    }
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mamba_core::clock::SystemEntropy;
+
+    const NOW: UnixMs = UnixMs(1_800_000_000_000);
+
+    fn claims() -> Claims {
+        Claims {
+            user: UserId::from_bytes([1; 16]),
+            session: SessionId::from_bytes([2; 16]),
+            until: NOW.plus(60_000),
+        }
+    }
+
+    #[test]
+    fn tokens_hold_until_their_end_and_survive_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = AccessKey::open(dir.path(), &SystemEntropy).unwrap();
+        let token = key.sign(NOW, claims()).unwrap();
+        let again = AccessKey::open(dir.path(), &SystemEntropy).unwrap();
+        assert_eq!(again.check(NOW, &token), Some(claims()));
+        assert_eq!(again.check(NOW.plus(59_999), &token), Some(claims()));
+        assert_eq!(again.check(NOW.plus(60_000), &token), None);
+    }
+
+    #[test]
+    fn foreign_and_broken_tokens_are_refused() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let key = AccessKey::open(one.path(), &SystemEntropy).unwrap();
+        let foreign = AccessKey::open(other.path(), &SystemEntropy).unwrap();
+        let token = key.sign(NOW, claims()).unwrap();
+        assert_eq!(foreign.check(NOW, &token), None);
+        for broken in ["", ".", "a.b.c", &token[1..], &token[..token.len() - 2]] {
+            assert_eq!(key.check(NOW, broken), None, "{broken}");
+        }
+        let mut header = Header::new(Algorithm::EdDSA);
+        let body = Body {
+            aud: AUDIENCE.to_owned(),
+            sub: claims().user,
+            sid: claims().session,
+            iat: 0,
+            exp: NOW.0,
+        };
+        let untyped = encode(&header, &body, &key.encoding).unwrap();
+        assert_eq!(key.check(NOW, &untyped), None);
+        header.typ = Some(TYPE.to_owned());
+        let elsewhere = Body { aud: "mail".to_owned(), ..body };
+        let elsewhere = encode(&header, &elsewhere, &key.encoding).unwrap();
+        assert_eq!(key.check(UnixMs(0), &elsewhere), None);
+    }
+
+    #[test]
+    fn a_key_file_with_something_else_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(FILE), b"nonsense").unwrap();
+        let err = AccessKey::open(dir.path(), &SystemEntropy).err().unwrap();
+        assert!(err.to_string().contains("access.key"), "{err}");
+    }
+}

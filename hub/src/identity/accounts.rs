@@ -1,0 +1,157 @@
+//! Making and finding accounts and tenants.
+
+use super::{
+    Identity, IdentityError,
+    passwords::hash_now,
+    records::{ACCOUNTS, Account, EMAILS, EmailOwner, TENANTS, Tenant},
+};
+use mamba_core::{
+    access::Role,
+    clock::{Entropy, UnixMs, draw},
+    db::{Order, Snapshot, Span, Store, Txn, TxnError},
+    error::Invalid,
+    ids::{TenantId, UserId},
+    server::{NAME_BYTES_MAX, check_text},
+};
+use zeroize::Zeroizing;
+
+/// Longest address, by RFC 5321.
+const EMAIL_BYTES_MAX: usize = 254;
+/// Shortest password: with Argon2id, out of reach of guessing when it is not a phrase in use.
+const PASSWORD_BYTES_MIN: usize = 12;
+/// Longest password: a passphrase fits.
+pub(super) const PASSWORD_BYTES_MAX: usize = 256;
+
+/// An account to make.
+pub struct NewAccount {
+    /// Address, in any case.
+    pub email: String,
+    /// Password.
+    pub password: Zeroizing<String>,
+}
+
+/// A tenant to make, with the account that owns it.
+pub struct NewTenant {
+    /// Name for people.
+    pub name: String,
+    /// Its owner.
+    pub owner: NewAccount,
+}
+
+impl NewAccount {
+    /// Checks address and password and returns the address as it is stored.
+    fn check(&self) -> Result<String, Invalid> {
+        let email = normal_email(&self.email);
+        let is_address = email.split_once('@').is_some_and(|(name, host)| {
+            !name.is_empty() && !host.is_empty() && !host.contains('@')
+        });
+        let is_plain = !email.chars().any(|c| c.is_whitespace() || c.is_control());
+        if email.len() > EMAIL_BYTES_MAX || !is_address || !is_plain {
+            let rule = format!("must be an e-mail address of at most {EMAIL_BYTES_MAX} bytes");
+            return Err(Invalid::new("email", rule));
+        }
+        if !(PASSWORD_BYTES_MIN..=PASSWORD_BYTES_MAX).contains(&self.password.len()) {
+            let rule = format!("must be {PASSWORD_BYTES_MIN} to {PASSWORD_BYTES_MAX} bytes long");
+            return Err(Invalid::new("password", rule));
+        }
+        Ok(email)
+    }
+}
+
+/// Returns an address as it is stored and compared.
+pub(super) fn normal_email(email: &str) -> String {
+    email.trim().to_lowercase()
+}
+
+/// Makes an administrator without a running hub. Hashes on this thread.
+///
+/// # Errors
+/// `Invalid`, `EmailTaken`, or what the store says.
+pub async fn create_admin(
+    store: &Store,
+    now: UnixMs,
+    entropy: &dyn Entropy,
+    new: NewAccount,
+) -> Result<UserId, IdentityError> {
+    let email = new.check()?;
+    let user = UserId::new(now, draw(entropy));
+    let password = hash_now(new.password.as_bytes(), draw(entropy));
+    let account = Account { email, role: Role::Admin, password, made_at: now };
+    store.write(move |txn| insert(txn, user, &account)).await?;
+    Ok(user)
+}
+
+/// Whether any administrator exists.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn has_admin(view: &impl Snapshot) -> Result<bool, TxnError> {
+    // The first account is the administrator that `init` made; tenants cannot be made without one.
+    let accounts = view.range(ACCOUNTS, Span::all(), 1)?;
+    Ok(accounts.iter().any(|(_, account)| account.role == Role::Admin))
+}
+
+/// Returns a tenant.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn tenant(view: &impl Snapshot, tenant: TenantId) -> Result<Option<Tenant>, TxnError> {
+    view.get(TENANTS, &tenant)
+}
+
+impl Identity {
+    /// Makes a tenant and its owner's account, both or neither.
+    ///
+    /// # Errors
+    /// `Invalid`, `EmailTaken`, `Busy`, or what the store says.
+    pub async fn create_tenant(&self, new: NewTenant) -> Result<(TenantId, Tenant), IdentityError> {
+        check_text("name", &new.name, 1, NAME_BYTES_MAX)?;
+        let email = new.owner.check().map_err(|err| err.under("owner"))?;
+        let inner = &self.inner;
+        let now = inner.clock.wall();
+        let password = inner.passwords.hash(new.owner.password, draw(&*inner.entropy)).await?;
+        let id = TenantId::new(now, draw(&*inner.entropy));
+        let owner = UserId::new(now, draw(&*inner.entropy));
+        let account =
+            Account { email: email.clone(), role: Role::Owner(id), password, made_at: now };
+        let tenant = Tenant { name: new.name, owner, owner_email: email, made_at: now };
+        let row = tenant.clone();
+        inner
+            .store
+            .write(move |txn| {
+                insert(txn, owner, &account)?;
+                Ok(txn.put(TENANTS, &id, &row)?)
+            })
+            .await?;
+        Ok((id, tenant))
+    }
+
+    /// Returns a tenant.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn tenant(&self, id: TenantId) -> Result<Option<Tenant>, IdentityError> {
+        self.inner.store.read(|view| Ok(tenant(view, id)?))
+    }
+
+    /// Returns up to `limit` tenants after one, oldest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn tenants(
+        &self,
+        after: Option<TenantId>,
+        limit: usize,
+    ) -> Result<Vec<(TenantId, Tenant)>, IdentityError> {
+        let span = after.map_or_else(Span::all, |after| Span::all().after(&after));
+        self.inner.store.read(|view| Ok(view.scan(TENANTS, span, Order::Ascending, limit)?))
+    }
+}
+
+fn insert(txn: &mut Txn<'_>, user: UserId, account: &Account) -> Result<(), IdentityError> {
+    if txn.contains(EMAILS, &account.email)? {
+        return Err(IdentityError::EmailTaken(account.email.clone()));
+    }
+    txn.put(EMAILS, &account.email, &EmailOwner { user })?;
+    Ok(txn.put(ACCOUNTS, &user, account)?)
+}

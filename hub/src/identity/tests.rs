@@ -1,0 +1,159 @@
+//! Accounts and sessions on a real store, with a clock that is set by hand.
+
+use super::*;
+use mamba_core::{
+    clock::{BootId, BootMs, SystemEntropy, UnixMs},
+    db::{DataDir, StoreKind, StoreOptions},
+    ids::TenantId,
+};
+use std::{
+    net::IpAddr,
+    sync::atomic::{AtomicU64, Ordering},
+};
+use zeroize::Zeroizing;
+
+const KIND: StoreKind = StoreKind { name: "identity-test", version: 1 };
+const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+struct TestClock(AtomicU64);
+
+impl Clock for TestClock {
+    fn wall(&self) -> UnixMs {
+        UnixMs(1_800_000_000_000 + self.0.load(Ordering::Relaxed))
+    }
+    fn boot(&self) -> BootMs {
+        BootMs(self.0.load(Ordering::Relaxed))
+    }
+    fn boot_id(&self) -> BootId {
+        BootId([0; 16])
+    }
+}
+
+struct World {
+    identity: Identity,
+    clock: Arc<TestClock>,
+    _dir: tempfile::TempDir,
+}
+
+fn secret(text: &str) -> Zeroizing<String> {
+    Zeroizing::new(text.to_owned())
+}
+
+fn new_account(email: &str) -> NewAccount {
+    NewAccount { email: email.to_owned(), password: secret("correct horse battery") }
+}
+
+async fn world() -> World {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::open(&dir.path().join("hub"), KIND).unwrap();
+    let options = StoreOptions { runs_twice: true, ..StoreOptions::EDGE };
+    let store = Store::open(&data, 0, options).unwrap();
+    let clock = Arc::new(TestClock(AtomicU64::new(0)));
+    let now = clock.wall();
+    create_admin(&store, now, &SystemEntropy, new_account("Admin@Example.org")).await.unwrap();
+    let key = AccessKey::open(data.path(), &SystemEntropy).unwrap();
+    let identity = Identity::new(store, clock.clone(), Arc::new(SystemEntropy), key);
+    World { identity, clock, _dir: dir }
+}
+
+impl World {
+    async fn login(&self) -> Result<mamba_wire::api::auth::Tokens, IdentityError> {
+        self.identity.login(PEER, " admin@example.ORG", secret("correct horse battery")).await
+    }
+
+    fn advance(&self, ms: u64) {
+        self.clock.0.fetch_add(ms, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn a_session_lives_until_logout_and_its_tokens_with_it() {
+    let world = world().await;
+    let tokens = world.login().await.unwrap();
+    let caller = world.identity.authenticate(&tokens.access_token).unwrap();
+    assert_eq!((caller.email.as_str(), caller.role), ("admin@example.org", Role::Admin));
+    world.advance(ACCESS_TTL_MS);
+    assert!(world.identity.authenticate(&tokens.access_token).is_err());
+    let next = world.identity.refresh(&tokens.refresh_token).await.unwrap();
+    assert_eq!(world.identity.authenticate(&next.access_token).unwrap(), caller);
+    let mut ended = world.identity.ended();
+    world.identity.logout(caller.session).await.unwrap();
+    assert!(ended.has_changed().unwrap());
+    ended.mark_unchanged();
+    assert!(world.identity.authenticate(&next.access_token).is_err());
+    assert!(world.identity.refresh(&next.refresh_token).await.is_err());
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_comes_twice_ends_the_session() {
+    let world = world().await;
+    let first = world.login().await.unwrap();
+    let second = world.identity.refresh(&first.refresh_token).await.unwrap();
+    assert!(world.identity.refresh(&first.refresh_token).await.is_err());
+    assert!(world.identity.authenticate(&second.access_token).is_err());
+    assert!(world.identity.refresh(&second.refresh_token).await.is_err());
+}
+
+#[tokio::test]
+async fn unknown_and_wrong_answer_alike_and_are_throttled_alike() {
+    let world = world().await;
+    for email in ["admin@example.org", "nobody@example.org"] {
+        for _ in 0..5 {
+            let err = world.identity.login(PEER, email, secret("wrong")).await.err().unwrap();
+            assert!(matches!(err, IdentityError::WrongCredentials), "{email}: {err}");
+        }
+        let err = world.identity.login(PEER, email, secret("wrong")).await.err().unwrap();
+        assert!(matches!(err, IdentityError::Throttled { .. }), "{email}: {err}");
+    }
+    assert!(matches!(world.login().await, Err(IdentityError::Throttled { .. })));
+    world.advance(15 * 60_000);
+    assert!(world.login().await.is_ok());
+}
+
+#[tokio::test]
+async fn sessions_of_one_account_are_bounded() {
+    let world = world().await;
+    let first = world.login().await.unwrap();
+    for _ in 0..SESSIONS_PER_USER_MAX {
+        world.advance(1);
+        world.login().await.unwrap();
+    }
+    assert!(world.identity.authenticate(&first.access_token).is_err());
+}
+
+#[tokio::test]
+async fn a_tenant_and_its_owner_are_made_together_or_not_at_all() {
+    let world = world().await;
+    let new = |email: &str| NewTenant { name: "Acme".to_owned(), owner: new_account(email) };
+    let (id, tenant) = world.identity.create_tenant(new("owner@example.org")).await.unwrap();
+    assert_eq!(world.identity.tenant(id).unwrap(), Some(tenant));
+    let err = world.identity.create_tenant(new("OWNER@example.org")).await.err().unwrap();
+    assert!(matches!(err, IdentityError::EmailTaken(_)), "{err}");
+    assert_eq!(world.identity.tenants(None, 10).unwrap().len(), 1);
+    assert_eq!(world.identity.tenants(Some(id), 10).unwrap(), []);
+    assert_eq!(world.identity.tenant(TenantId::from_bytes([0; 16])).unwrap(), None);
+    let tokens = world
+        .identity
+        .login(PEER, "owner@example.org", secret("correct horse battery"))
+        .await
+        .unwrap();
+    assert_eq!(tokens.me.role, Role::Owner(id));
+}
+
+#[tokio::test]
+async fn bad_accounts_are_refused_by_field() {
+    let world = world().await;
+    for (email, password, field) in [
+        ("nobody", "correct horse battery", "owner.email"),
+        ("a b@c", "correct horse battery", "owner.email"),
+        ("a@b@c", "correct horse battery", "owner.email"),
+        ("a@b", "short", "owner.password"),
+    ] {
+        let owner = NewAccount { email: email.to_owned(), password: secret(password) };
+        let new = NewTenant { name: "Acme".to_owned(), owner };
+        match world.identity.create_tenant(new).await {
+            Err(IdentityError::Invalid(err)) => assert_eq!(err.field, field),
+            other => panic!("{email}: {:?}", other.map(|_| ())),
+        }
+    }
+}
