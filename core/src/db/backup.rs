@@ -12,8 +12,8 @@
 
 use super::dir::{DataDir, StoreKind, format_text, parse_format};
 use super::disk::{STORE_FILE, open_unwritten, private_file, publish};
-use super::engine::{META, PAIRS, Pairs, durable};
 use super::fault::Fault;
+use super::pairs::{META, META_FORMAT, PAIRS, Pairs, durable};
 use super::store::Store;
 use super::table::RawSpan;
 use super::txn::{Order, RawPair, ReadTxn, Source, TxnError};
@@ -28,8 +28,6 @@ const CACHE_BYTES: usize = 16 << 20;
 const PAGE_PAIRS: usize = 64;
 /// Bytes per commit of the new file.
 const COMMIT_BYTES: usize = 4 << 20;
-/// Where `meta` keeps what `FORMAT` says in a directory.
-const META_FORMAT: &str = "format";
 
 /// What a verified copy contains.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,23 +9,14 @@
 
 use super::disk::Disk;
 use super::fault::{ENGINE_FORMAT, Fault};
-use super::table::RawSpan;
-use super::txn::{Order, Overlay, RawPair, ReadTxn, Source, Txn, TxnError, TxnLimits};
+use super::health::{Shared, StoreHealth};
+use super::pairs::{META, META_PROBE, PAIRS, Pairs, durable};
+use super::txn::{Overlay, Source, Txn, TxnError, TxnLimits};
 use crate::error::chain;
-use redb::{
-    Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition,
-    WriteTransaction,
-};
+use redb::{Builder, Database, DatabaseError, WriteTransaction};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
-
-/// All tables of the store.
-pub(super) const PAIRS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("pairs");
-/// What is true of the file and not of a table: the format in backups, and the write probe.
-pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
-const META_PROBE: &str = "probe";
 
 /// Commands in one commit: enough to divide the price of an fsync away, few enough that the first
 /// of them does not wait long.
@@ -58,83 +49,6 @@ impl StoreOptions {
     pub const EDGE: Self = Self { cache_bytes: 16 << 20, txn: TxnLimits::EDGE, runs_twice: false };
     /// For a hub.
     pub const HUB: Self = Self { cache_bytes: 256 << 20, txn: TxnLimits::HUB, runs_twice: false };
-}
-
-/// How the store's disk is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreHealth {
-    /// Reads and writes work.
-    Ok,
-    /// The disk is full.
-    Full {
-        /// Whether writes still work, on the space of the ballast that was given up. Without it
-        /// writes are refused, or tried and mostly fail; those that free something may succeed.
-        can_write: bool,
-    },
-    /// Reads and writes work, but the ballast for a full disk could not be made, for another reason
-    /// than space.
-    NoBallast {
-        /// What the disk said.
-        error: String,
-    },
-    /// The disk refuses writes. Reads work.
-    ReadOnly,
-    /// The file is not what was written. Reads may fail.
-    Corrupt {
-        /// What was found.
-        what: String,
-    },
-    /// The disk fails otherwise.
-    Failing {
-        /// What it said, with causes.
-        error: String,
-        /// Failed attempts to reopen since it last worked.
-        attempts: u32,
-    },
-    /// The store was closed.
-    Closed,
-}
-
-impl StoreHealth {
-    /// Whether a write has a chance.
-    #[must_use]
-    pub fn can_write(&self) -> bool {
-        matches!(self, Self::Ok | Self::NoBallast { .. } | Self::Full { can_write: true })
-    }
-}
-
-/// What the engine shares with readers.
-pub(super) struct Shared {
-    /// `None` while it is being reopened. Locked only for moments, never while a closure runs.
-    database: RwLock<Option<Database>>,
-    pub(super) health: watch::Sender<StoreHealth>,
-    pub(super) commits: watch::Sender<u64>,
-}
-
-impl Shared {
-    fn with<T>(&self, f: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, Fault> {
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        match (&*database, &*self.health.borrow()) {
-            (Some(database), _) => f(database),
-            (None, StoreHealth::Closed) => Err(Fault::Closed),
-            (None, StoreHealth::Corrupt { what }) => Err(Fault::Corrupt { what: what.clone() }),
-            (None, _) => Err(Fault::Reopening),
-        }
-    }
-
-    fn set(&self, database: Option<Database>) {
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = database;
-    }
-
-    fn begin_write(&self) -> Result<WriteTransaction, Fault> {
-        self.with(|database| Ok(durable(database.begin_write()?)))
-    }
-
-    pub(super) fn begin_read(&self) -> Result<ReadTxn, Fault> {
-        let snapshot = self.with(|database| Ok(database.begin_read()?))?;
-        let pairs = snapshot.open_table(PAIRS)?;
-        Ok(ReadTxn::new(Box::new(Pairs(pairs))))
-    }
 }
 
 /// Work that is run inside a batch and told how the batch ended.
@@ -173,11 +87,7 @@ pub(super) struct Engine {
 impl Engine {
     /// Opens the store on `disk`; degraded, when only reading is possible.
     pub(super) fn open(disk: Box<dyn Disk>, options: StoreOptions) -> Result<Self, Fault> {
-        let shared = Arc::new(Shared {
-            database: RwLock::new(None),
-            health: watch::Sender::new(StoreHealth::Ok),
-            commits: watch::Sender::new(0),
-        });
+        let shared = Arc::new(Shared::new());
         let mut engine = Self { disk, options, shared, attempts: 0, fault: None };
         match engine.reopen() {
             Ok(()) => Ok(engine),
@@ -266,7 +176,7 @@ impl Engine {
     pub(super) fn close(&mut self) {
         self.fault = Some(Fault::Closed);
         self.shared.health.send_replace(StoreHealth::Closed);
-        self.shared.set(None);
+        self.shared.set(Err(Fault::Closed));
     }
 
     fn is_readable(&self) -> bool {
@@ -274,7 +184,7 @@ impl Engine {
     }
 
     fn reopen(&mut self) -> Result<(), Fault> {
-        self.shared.set(None);
+        self.shared.set(Err(Fault::Reopening));
         let opened = match self.open_writable() {
             Err(Fault::Full) if matches!(self.disk.free_ballast(), Ok(true)) => {
                 self.open_writable()
@@ -283,7 +193,7 @@ impl Engine {
         };
         let fault = match opened {
             Ok(database) => {
-                self.shared.set(Some(database));
+                self.shared.set(Ok(database));
                 self.fault = None;
                 self.attempts = 0;
                 let health = self.ballast_health();
@@ -294,6 +204,9 @@ impl Engine {
         };
         self.attempts = self.attempts.saturating_add(1);
         self.fault = Some(fault.clone());
+        if !self.shared.is_open() {
+            self.shared.set(Err(fault.clone()));
+        }
         self.set_health(self.degraded(&fault));
         Err(fault)
     }
@@ -303,7 +216,7 @@ impl Engine {
     fn open_reading(&mut self, fault: Fault) -> Fault {
         match self.guarded(|disk, builder| disk.open_unwritten(builder)) {
             Ok(database) => {
-                self.shared.set(Some(database));
+                self.shared.set(Ok(database));
                 fault
             }
             Err(damage @ (Fault::Corrupt { .. } | Fault::Newer { .. })) => damage,
@@ -443,16 +356,6 @@ impl Engine {
     }
 }
 
-/// Two-phase commit needs no trust in checksums, and quick-repair makes reopening after a crash a
-/// matter of milliseconds whatever the size.
-pub(super) fn durable(mut transaction: WriteTransaction) -> WriteTransaction {
-    // Refused only after savepoints of the same transaction, and there are none.
-    transaction.set_durability(Durability::Immediate).ok();
-    transaction.set_two_phase_commit(true);
-    transaction.set_quick_repair(true);
-    transaction
-}
-
 /// redb says only by a sentence that a file has a newer format.
 fn newer_format(fault: Fault) -> Fault {
     if let Fault::Corrupt { what } = &fault
@@ -463,31 +366,4 @@ fn newer_format(fault: Fault) -> Fault {
         return Fault::Newer { found, known: ENGINE_FORMAT };
     }
     fault
-}
-
-/// A redb table as a source.
-pub(super) struct Pairs<T>(pub(super) T);
-
-impl<T: ReadableTable<&'static [u8], &'static [u8]>> Source for Pairs<T> {
-    fn raw_get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        Ok(self.0.get(key)?.map(|value| value.value().to_vec()))
-    }
-
-    fn raw_scan(&self, span: &RawSpan, order: Order, limit: usize) -> Result<Vec<RawPair>, Fault> {
-        if span.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut pairs = self.0.range::<&[u8]>(span.bounds())?;
-        let next = || match order {
-            Order::Ascending => pairs.next(),
-            Order::Descending => pairs.next_back(),
-        };
-        std::iter::from_fn(next)
-            .take(limit)
-            .map(|pair| {
-                let (key, value) = pair?;
-                Ok((key.value().to_vec(), value.value().to_vec()))
-            })
-            .collect()
-    }
 }

@@ -2,8 +2,9 @@
 
 use super::dir::DataDir;
 use super::disk::{Disk, FileDisk};
-use super::engine::{BatchEnd, Engine, Job, Shared, StoreHealth, StoreOptions};
+use super::engine::{BatchEnd, Engine, Job, StoreOptions};
 use super::fault::Fault;
+use super::health::{Shared, StoreHealth};
 use super::txn::{ReadTxn, Txn, TxnError};
 use super::writer::Queue;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -146,7 +147,8 @@ impl Store {
     /// Returns a snapshot that the caller keeps, for a long copy. See [`Store::read`] for the price.
     pub(super) fn snapshot(&self) -> Result<ReadTxn, TxnError> {
         self.shared.begin_read().map_err(|fault| {
-            if !matches!(fault, Fault::Reopening | Fault::Closed) {
+            // While it is not open, the engine knows, and tries again in its own time.
+            if self.shared.is_open() {
                 self.recover(fault.clone());
             }
             TxnError::Storage(fault)

@@ -214,6 +214,27 @@ fn the_writer_thread_reopens_a_store_by_itself() {
 }
 
 #[test]
+fn a_failure_that_only_a_reader_met_is_overcome_too() {
+    let disk = SimDisk::new(BALLAST_BYTES);
+    assert_eq!(write_until_failure(&start(&disk)).len(), WRITES as usize);
+    let without_cache = StoreOptions { cache_bytes: 0, ..StoreOptions::EDGE };
+    let store = Store::start(disk.clone(), without_cache).unwrap();
+    run(async {
+        disk.set_mode(SimMode::Dead);
+        assert!(store.read(|txn| txn.range(ROWS, Span::all(), 100)).is_err());
+        disk.set_mode(SimMode::Works);
+        // Nobody writes: the reader alone has told the engine.
+        let read = || store.read(|txn| txn.range(ROWS, Span::all(), 100)).is_ok();
+        assert!((0..10_000_000).any(|_| {
+            std::thread::yield_now();
+            read()
+        }));
+        assert_eq!(groups(&store).len(), WRITES as usize);
+        store.close().await;
+    });
+}
+
+#[test]
 fn damaged_and_newer_files_are_told_apart() {
     for (offset, bytes, is_newer) in [
         (0, [0; 9].as_slice(), false),
