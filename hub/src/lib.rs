@@ -1,3 +1,4 @@
 //! The hub.
 
 pub mod identity;
+pub mod link;

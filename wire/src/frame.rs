@@ -123,6 +123,12 @@ impl Decoder {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Whether part of a frame has come and its rest has not.
+    #[must_use]
+    pub fn is_inside_frame(&self) -> bool {
+        self.start < self.buffer.len()
+    }
+
     /// Takes the next whole frame, `None` when more bytes are needed.
     ///
     /// # Errors

@@ -5,5 +5,8 @@
 
 pub mod frame;
 pub mod link;
+pub mod session;
 pub mod node;
 pub mod api;
+#[cfg(feature = "net")]
+pub mod net;

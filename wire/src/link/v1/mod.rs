@@ -6,10 +6,10 @@
 //! | stream | opened by | frames |
 //! |---|---|---|
 //! | control, the first bidirectional one | edge | everything in [`EdgeFrame`] and [`HubFrame`] but facts and state |
-//! | usage, activity, state: one unidirectional each, first frame [`LaneOpen`] | edge | [`EdgeFrame::Facts`], [`EdgeFrame::State`] |
+//! | usage, activity, state: one unidirectional each | edge | [`EdgeFrame::Facts`], [`EdgeFrame::State`] |
 //! | request, one bidirectional each | hub | [`crate::node`] |
 //!
-//! The hub sends [`HubFrame::Challenge`] first, so that the edge counts the link as up only when the
+//! Each stream of the edge begins with [`LaneOpen`]. The hub sends [`HubFrame::Challenge`] first, so that the edge counts the link as up only when the
 //! hub has accepted its certificate. Then the edge sends [`Hello`], the hub [`Welcome`], and both
 //! sides talk freely. Acks mean custody: they follow the commit.
 //!
@@ -41,9 +41,15 @@ pub const BATCH_FACTS_MAX: usize = 256;
 pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Batches that may be on the way without an ack, per stream.
 pub const BATCHES_IN_FLIGHT_MAX: usize = 4;
+/// Most bytes of envelopes in one message.
+pub const ENVELOPES_BYTES_MAX: usize = 512 * 1024;
+/// Most intents in one message, and most that the hub keeps open for a node.
+pub const INTENTS_MAX: usize = 256;
 /// Most servers of one node, in any message that lists them.
 pub const SERVERS_MAX: usize = 2_000;
 
+const _: () = assert!(mamba_core::desired::ENVELOPE_BYTES_MAX < ENVELOPES_BYTES_MAX);
+const _: () = assert!(ENVELOPES_BYTES_MAX < crate::frame::FRAME_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX * 2 < crate::frame::FRAME_BYTES_MAX);
 const _: () = assert!(mamba_core::fact::FACT_BYTES_MAX < BATCH_BYTES_MAX);
 // A line of the desired digest has about 80 bytes.
@@ -144,7 +150,7 @@ pub enum Found {
 pub enum EdgeFrame {
     /// First on control.
     Hello(Hello),
-    /// First on each unidirectional stream: which one it is.
+    /// First on each stream: which one it is.
     LaneOpen(LaneOpen),
     /// A batch of one stream, without gaps.
     Facts(Facts),
@@ -156,15 +162,20 @@ pub enum EdgeFrame {
     IntentResults(Vec<IntentResult>),
     /// Answer to [`HubFrame::Ping`] with its number.
     Pong(u64),
+    /// Answer to [`HubFrame::AskDesired`], in its order; what is not held is left out.
+    Envelopes(Vec<SignedEnvelope>),
 }
 
-/// Names a unidirectional stream.
+/// First frame of every stream that the edge opens: which one it is. The control stream needs it
+/// too, because a QUIC stream is invisible to the other side until something is written to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum LaneOpen {
     /// Facts of one outbox stream.
     Facts(Stream),
     /// State reports.
     State,
+    /// Everything else.
+    Control,
 }
 
 /// Consecutive facts of one stream.
@@ -307,6 +318,9 @@ pub enum HubFrame {
     Ping(Ping),
     /// The session ends, and why.
     Goodbye(Goodbye),
+    /// Asks for wishes that the edge holds and the hub does not, because the hub came back from a
+    /// backup. It takes them over before it sends any of its own.
+    AskDesired(Vec<ServerId>),
 }
 
 /// Custody of one stream.
@@ -387,6 +401,7 @@ frames! { EdgeFrame {
     5 DesiredResults(Vec<DesiredResult>) CRITICAL;
     6 IntentResults(Vec<IntentResult>) CRITICAL;
     7 Pong(u64) 0;
+    8 Envelopes(Vec<SignedEnvelope>) CRITICAL;
 } }
 
 frames! { HubFrame {
@@ -397,4 +412,5 @@ frames! { HubFrame {
     105 Intents(Vec<Intent>) CRITICAL;
     106 Ping(Ping) 0;
     107 Goodbye(Goodbye) CRITICAL;
+    108 AskDesired(Vec<ServerId>) CRITICAL;
 } }
