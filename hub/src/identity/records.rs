@@ -10,16 +10,16 @@ use mamba_core::{
 use serde::{Deserialize, Serialize};
 
 /// Accounts by id.
-pub(super) const ACCOUNTS: Table<UserId, Account> = Table::new(400, "accounts");
+pub(super) const ACCOUNTS: Table<UserId, Account> = Table::new(150, "accounts");
 /// Accounts by address in lower case.
-pub(super) const EMAILS: Table<String, EmailOwner> = Table::new(401, "emails");
+pub(super) const EMAILS: Table<String, EmailOwner> = Table::new(151, "emails");
 /// Tenants by id.
-pub(super) const TENANTS: Table<TenantId, Tenant> = Table::new(402, "tenants");
+pub(super) const TENANTS: Table<TenantId, Tenant> = Table::new(152, "tenants");
 /// Sessions by id.
-pub(super) const SESSIONS: Table<SessionId, Session> = Table::new(403, "sessions");
+pub(super) const SESSIONS: Table<SessionId, Session> = Table::new(153, "sessions");
 /// Sessions of each account.
 pub(super) const USER_SESSIONS: Table<(UserId, SessionId), Present> =
-    Table::new(404, "user_sessions");
+    Table::new(154, "user_sessions");
 
 /// All tables of this module.
 pub const TABLES: &[TableDef] =

@@ -1,6 +1,6 @@
 //! Pure: game definitions that servers are made from.
 
-use mamba_core::server::{Limits, PortProtocol};
+use mamba_core::{blueprint::Rule, server::PortProtocol};
 use serde::{Deserialize, Serialize};
 
 /// One blueprint.
@@ -12,14 +12,21 @@ pub struct Blueprint {
     pub title: String,
     /// What it is.
     pub description: String,
-    /// Image that its servers run.
-    pub image: String,
+    /// Images that its servers can run; the first one when none is chosen.
+    pub images: Vec<Image>,
     /// What may or must be chosen.
     pub variables: Vec<Variable>,
     /// Transports of the ports that it needs, in the order in which allocations are given.
     pub ports: Vec<PortProtocol>,
-    /// Least limits with which the game runs.
-    pub limits_min: Limits,
+}
+
+/// One image to choose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// Name for people.
+    pub label: String,
+    /// Reference, by which it is chosen.
+    pub image: String,
 }
 
 /// Something that is chosen per server.
@@ -27,10 +34,14 @@ pub struct Blueprint {
 pub struct Variable {
     /// Name in the environment.
     pub name: String,
-    /// Name and meaning for people.
+    /// Name for people.
+    pub title: String,
+    /// Meaning for people.
     pub description: String,
-    /// Value when none is given; `null` when one must be given.
-    pub default: Option<String>,
-    /// What a value must look like, in words.
-    pub rule: String,
+    /// Value when none is given.
+    pub default: String,
+    /// Whether who owns the server may change it.
+    pub editable: bool,
+    /// Rules that a value must keep, all of them.
+    pub rules: Vec<Rule>,
 }

@@ -86,8 +86,10 @@ codes! {
     NotJson "not_json" 415 "The body must be application/json";
     /// Too many attempts; `retry-after` says when to try again.
     Throttled "throttled" 429 "Too many attempts";
-    /// The request took too long to arrive or to be served.
-    Timeout "timeout" 408 "The request took too long";
+    /// The request took too long to arrive.
+    Timeout "timeout" 408 "The request took too long to arrive";
+    /// The hub did not finish in time; what was asked for may still happen.
+    NoAnswer "no_answer" 504 "The hub did not finish in time";
     /// The hub cannot serve this now; nothing was done. Worth trying again.
     Unavailable "unavailable" 503 "The hub cannot do that now";
     /// The node is not connected.

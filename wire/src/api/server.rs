@@ -30,6 +30,9 @@ pub struct CreateServer {
     pub blueprint: String,
     /// What it may use.
     pub limits: Limits,
+    /// One of the blueprint's images; its first one without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// Values of the blueprint's variables.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,

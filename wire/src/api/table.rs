@@ -125,7 +125,7 @@ endpoints! {
     UnsuspendServer: Post "/api/v1/servers/{server}/unsuspend", Permission::Admin, 200,
         (ServerPath, (), ()) -> server::Server;
     /// Records a power action for the node.
-    Power: Post "/api/v1/servers/{server}/power", Permission::Tenant(Right::ServerPower), 202 keyed,
+    Power: Post "/api/v1/servers/{server}/power", Permission::Tenant(Right::ServerPower), 202,
         (ServerPath, (), server::Power) -> server::Intent;
     /// Lists power actions, newest first.
     ListIntents: Get "/api/v1/servers/{server}/intents", Permission::Tenant(Right::ServerRead), 200,
