@@ -69,6 +69,8 @@ pub struct JoinToken {
     pub id: TokenId,
     /// Name of the node that may join with it.
     pub name: String,
+    /// Node whose place is taken with it; `null` for a new node.
+    pub replaces: Option<NodeId>,
     /// When it was made.
     pub made_at: UnixMs,
     /// End of its life.

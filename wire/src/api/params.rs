@@ -59,6 +59,7 @@ plain_values! {
     String: "must be text",
     bool: "must be `true` or `false`",
     u32: "must be a number from 0 to 4294967295",
+    u64: "must be a number from 0 to 18446744073709551615",
     AllocationId: "must be an id",
     NodeId: "must be an id",
     ServerId: "must be an id",

@@ -1,6 +1,6 @@
 //! Pure: servers and what is asked of them.
 
-use super::{Freshness, RequestBody};
+use super::{Freshness, RequestBody, params::params};
 use mamba_core::{
     clock::UnixMs,
     desired::Order,
@@ -16,6 +16,24 @@ pub const INTENT_TTL_MS_DEFAULT: u64 = 60_000;
 /// Longest life of a power intent.
 pub const INTENT_TTL_MS_MAX: u64 = 3_600_000;
 
+params! {
+    /// How a server is suspended.
+    SuspendQuery {
+        /// Set by an administrator who knows that this stops many servers of a node at once.
+        force: Option<bool>,
+    }
+
+    /// How a server is deleted.
+    DeleteQuery {
+        /// How long the node waits before it stops the server; a day without.
+        after_ms: Option<u64>,
+        /// How long the node keeps the data in the trash; a week without.
+        retain_ms: Option<u64>,
+        /// Set by an administrator who knows that this deletes many servers of a node at once.
+        force: Option<bool>,
+    }
+}
+
 /// Body of [`super::table::CreateServer`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,8 +42,9 @@ pub struct CreateServer {
     pub name: String,
     /// Who will own it.
     pub tenant: TenantId,
-    /// Where it will run.
-    pub node: NodeId,
+    /// Where it will run; without, the hub chooses a connected node with room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeId>,
     /// Short name of its blueprint.
     pub blueprint: String,
     /// What it may use.
@@ -36,7 +55,9 @@ pub struct CreateServer {
     /// Values of the blueprint's variables.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
-    /// Its ports: free allocations of that node, one for each port of the blueprint, in its order.
+    /// Its ports: free allocations of the node, in the order of the blueprint's ports; missing ones
+    /// are chosen.
+    #[serde(default)]
     pub allocations: Vec<AllocationId>,
     /// Whether it starts with the node; `last_state` without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,6 +77,12 @@ pub struct UpdateServer {
     /// New values of these variables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variables: Option<BTreeMap<String, String>>,
+    /// Whether it starts with the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_start: Option<AutoStart>,
+    /// What happens when it ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<RestartPolicy>,
 }
 
 /// Body of [`super::table::UpdateLimits`].

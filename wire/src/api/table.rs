@@ -70,9 +70,9 @@ endpoints! {
     /// Ends a node's right to connect, for ever.
     RevokeNode: Post "/api/v1/nodes/{node}/revoke", Permission::Admin, 200,
         (NodePath, (), ()) -> node::Node;
-    /// Lets a node out of quarantine: the daemon that connects next is the node.
-    ApproveReplacement: Post "/api/v1/nodes/{node}/approve-replacement", Permission::Admin, 200,
-        (NodePath, (), ()) -> node::Node;
+    /// Makes a token with which another machine, or the same one with a new disk, becomes this node.
+    ApproveReplacement: Post "/api/v1/nodes/{node}/approve-replacement", Permission::Admin, 201,
+        (NodePath, (), ()) -> node::NewJoinToken;
     /// Makes a token with which one node can join.
     CreateJoinToken: Post "/api/v1/join-tokens", Permission::Admin, 201,
         ((), (), node::CreateJoinToken) -> node::NewJoinToken;
@@ -117,10 +117,10 @@ endpoints! {
         (ServerPath, (), server::UpdateLimits) -> server::Server;
     /// Deletes a server: it stops, its data goes to the trash and is purged later.
     DeleteServer: Delete "/api/v1/servers/{server}", Permission::Tenant(Right::ServerDelete), 202,
-        (ServerPath, (), ()) -> server::Server;
+        (ServerPath, server::DeleteQuery, ()) -> server::Server;
     /// Forbids a server to run.
     SuspendServer: Post "/api/v1/servers/{server}/suspend", Permission::Admin, 200,
-        (ServerPath, (), ()) -> server::Server;
+        (ServerPath, server::SuspendQuery, ()) -> server::Server;
     /// Allows a suspended server to run again.
     UnsuspendServer: Post "/api/v1/servers/{server}/unsuspend", Permission::Admin, 200,
         (ServerPath, (), ()) -> server::Server;
