@@ -5,4 +5,5 @@
 
 pub mod config;
 pub mod runtime;
+pub mod console;
 pub mod link;

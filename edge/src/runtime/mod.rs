@@ -5,6 +5,11 @@
 //! Every call has a deadline of its own; a dropped call may still have had its effect, so callers
 //! look again (`list`, `inspect`) before they act again.
 
+pub mod docker;
+#[cfg(feature = "test-support")]
+pub mod fake;
+pub mod subnet;
+
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use mamba_core::{
@@ -13,8 +18,10 @@ use mamba_core::{
     seq::Generation,
     server::{Capability, Limits, PortBinding, Signal},
 };
-use std::{collections::BTreeMap, future::Future, net::Ipv4Addr, path::PathBuf};
+use std::{collections::BTreeMap, future::Future, path::PathBuf};
 use tokio::sync::mpsc;
+
+pub use subnet::Subnet;
 
 /// Engine's name of a container: its full id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -73,8 +80,7 @@ pub enum ContainerStatus {
     Created,
     /// Has a process.
     Running {
-        /// Start of the process by the engine's clock, in nanoseconds since 1970 as text from the
-        /// engine: together with the id it names one run.
+        /// Start of the process by the engine's clock: together with the id it names one run.
         started_at: UnixMs,
         /// Process id on the machine.
         pid: u32,
@@ -153,6 +159,9 @@ pub enum RuntimeError {
     /// A port is taken by something else on the machine.
     #[error("port is already taken: {0}")]
     PortTaken(String),
+    /// Another network on the machine uses these addresses: assign others and try again.
+    #[error("subnet is taken: {0}")]
+    SubnetTaken(String),
     /// No such container.
     #[error("container does not exist")]
     NoSuchContainer,
@@ -194,14 +203,26 @@ pub trait Runtime: Send + Sync + 'static {
         progress: mpsc::Sender<PullProgress>,
     ) -> impl Future<Output = Result<(), RuntimeError>> + Send;
 
-    /// Makes sure that the tenant's network exists with this address and no traffic to others.
-    /// Harmless when it does.
+    /// Makes sure that the tenant's network exists and lets no traffic through to other tenants.
+    /// Harmless when it does, with whatever addresses: those of a network in use cannot be changed.
+    /// `SubnetTaken` when another network has these addresses.
     fn ensure_network(
         &self,
         node: NodeId,
         tenant: TenantId,
         subnet: Subnet,
     ) -> impl Future<Output = Result<(), RuntimeError>> + Send;
+
+    /// Removes the tenant's network. Harmless when it is gone, refused while containers are in it.
+    fn remove_network(
+        &self,
+        node: NodeId,
+        tenant: TenantId,
+    ) -> impl Future<Output = Result<(), RuntimeError>> + Send;
+
+    /// Returns every network of the engine, also those of others, so that a subnet can be chosen
+    /// that clashes with none.
+    fn networks(&self) -> impl Future<Output = Result<Vec<Network>, RuntimeError>> + Send;
 
     /// Makes a container and starts nothing. A leftover container of the same server that does not
     /// run is removed first; one that runs is an error.
@@ -216,8 +237,8 @@ pub trait Runtime: Send + Sync + 'static {
         id: &ContainerId,
     ) -> impl Future<Output = Result<Attached, RuntimeError>> + Send;
 
-    /// Returns what a running container printed since a time, as far as the engine kept it, oldest
-    /// first, each with its time.
+    /// Returns what a container printed at or after a time, as far as the engine kept it: the newest
+    /// `lines_max` lines, oldest first, each with its time.
     fn logs_since(
         &self,
         id: &ContainerId,
@@ -225,7 +246,8 @@ pub trait Runtime: Send + Sync + 'static {
         lines_max: u32,
     ) -> impl Future<Output = Result<Vec<LogLine>, RuntimeError>> + Send;
 
-    /// Starts the process of a created container.
+    /// Starts the process of a created container. Harmless when it runs. `PortTaken` when something
+    /// else listens on one of its ports; the container is removed then.
     fn start(&self, id: &ContainerId) -> impl Future<Output = Result<(), RuntimeError>> + Send;
 
     /// Sends a signal to the first process. `NotRunning` when there is none.
@@ -263,18 +285,18 @@ pub trait Runtime: Send + Sync + 'static {
         node: NodeId,
     ) -> impl Future<Output = Result<Vec<Container>, RuntimeError>> + Send;
 
-    /// Returns events from now on. The stream ends when the engine goes away; whoever subscribes
-    /// again must look at everything.
+    /// Returns events from now on. Never ends: while the engine is away it tries again with a
+    /// growing wait. `Rescan` comes first, and again whenever events may have been missed.
     fn events(&self, node: NodeId) -> BoxStream<'static, RuntimeEvent>;
 }
 
-/// A small network of private addresses, out of a pool of our own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Subnet {
-    /// First address.
-    pub address: Ipv4Addr,
-    /// Length of the prefix in bits.
-    pub prefix: u8,
+/// A network of the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Whose it is, when it is one of ours.
+    pub owner: Option<(NodeId, TenantId)>,
+    /// Its IPv4 addresses.
+    pub subnets: Vec<Subnet>,
 }
 
 /// One line that the engine kept.

@@ -1,0 +1,223 @@
+//! Joins what a process printed while the daemon was away with what it prints from now on.
+//!
+//! Three pieces overlap: the lines stored here, the lines that the engine kept, and the live
+//! output from the new attach on. They are aligned per stream, by equal texts and, where equal
+//! lines repeat, by the nearest time; lines that the engine kept are then neither lost nor
+//! doubled. What it did not keep cannot be counted, since it numbers nothing: a line of the edge
+//! says so in its place. A line that was being printed at the moment of the attach loses its
+//! beginning.
+
+use super::{ConsoleSink, pump::line_source, split::Splitter};
+use crate::runtime::{Attached, ContainerId, LogLine, OutputSource, Runtime, RuntimeError};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::BoxStream};
+use mamba_core::{clock::UnixMs, error::chain};
+use mamba_wire::node::LineSource;
+use std::time::Duration;
+
+/// Stored lines looked at. The overlap is the last seconds before the daemon went away.
+const STORED_LINES: usize = 2_000;
+/// Most lines asked of the engine: its log of 10 MiB holds some 100,000; more than this would push
+/// most of a server's history out.
+const KEPT_LINES_MAX: u32 = 20_000;
+/// Lines that must be equal, as far as there are so many, for two pieces to be aligned.
+const EQUAL_LINES: usize = 200;
+/// Largest difference between the engine's time of a line and ours: both read the same clock, ours
+/// later by the way through the engine. Also how far before the last stored line is asked for.
+const SKEW_MS: u64 = 5_000;
+/// How long live output is collected after the engine's answer, so that what the answer holds has
+/// arrived on the attach too.
+const SETTLE: Duration = Duration::from_millis(200);
+/// Most live output collected; then the game waits for the engine's answer, some seconds at most.
+const LIVE_BYTES_MAX: usize = 8 << 20;
+
+/// Attaches to a process that ran before this daemon did, and adds what it printed meanwhile.
+///
+/// Returns the attachment whose output goes on behind the lines that were added; hand it to
+/// [`super::pump`] at once. For a container that has ended it gives its last lines and an output
+/// that ends.
+///
+/// Dropping the future drops the attachment; lines may then be missing, and are found by the next
+/// call.
+///
+/// # Errors
+/// That of the attach. A log that cannot be read is said in the console and is no error.
+pub async fn catch_up<R: Runtime>(
+    runtime: &R,
+    id: &ContainerId,
+    sink: &ConsoleSink,
+) -> Result<Attached, RuntimeError> {
+    let console = &sink.console;
+    let stored: Vec<Line> = console
+        .last_lines(STORED_LINES)
+        .into_iter()
+        .filter(|line| matches!(line.source, LineSource::Stdout | LineSource::Stderr))
+        .map(|line| Line { at: line.at, source: line.source, text: Bytes::from(line.text) })
+        .collect();
+    let since = stored.last().map_or(UnixMs(0), |last| UnixMs(last.at.0.saturating_sub(SKEW_MS)));
+    let Attached { output, input } = runtime.attach(id).await?;
+    let mut live = Live {
+        output,
+        lines: vec![],
+        bytes: 0,
+        has_ended: None,
+        split: [(), ()].map(|()| Splitter::default()),
+    };
+    let kept = {
+        let kept = runtime.logs_since(id, since, KEPT_LINES_MAX);
+        tokio::pin!(kept);
+        loop {
+            tokio::select! {
+                biased;
+                kept = &mut kept => break kept,
+                () = live.read(|| console.now()) => {}
+            }
+        }
+    };
+    let settled = tokio::time::sleep(SETTLE);
+    tokio::pin!(settled);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut settled => break,
+            () = live.read(|| console.now()) => {}
+        }
+    }
+    let merged = match kept {
+        Ok(kept) => merge(&stored, &whole_lines(&kept), &live.lines),
+        Err(err) => {
+            console.say(LineSource::Edge, &format!("lines are missing here: {}", chain(&err)));
+            Merged { lines: live.lines.clone(), is_gap: false }
+        }
+    };
+    if merged.is_gap {
+        let text = "lines may be missing here: not all that was printed while the daemon was away \
+                    was kept";
+        console.say(LineSource::Edge, text);
+    }
+    let lines: Vec<_> = merged.lines.into_iter().map(|it| (it.at, it.source, it.text)).collect();
+    console.resume(&lines, live.split);
+    let ended = futures_util::stream::iter(live.has_ended.flatten().map(Err));
+    Ok(Attached { output: ended.chain(live.output).boxed(), input })
+}
+
+/// One line of one stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Line {
+    at: UnixMs,
+    source: LineSource,
+    text: Bytes,
+}
+
+/// Live output while the engine's log is being read.
+struct Live {
+    output: BoxStream<'static, Result<(OutputSource, Bytes), RuntimeError>>,
+    lines: Vec<Line>,
+    bytes: usize,
+    /// Set when the stream has ended, with the error that ended it.
+    has_ended: Option<Option<RuntimeError>>,
+    split: [Splitter; 2],
+}
+
+impl Live {
+    /// Reads one chunk. Waits for ever when the stream has ended or enough is here.
+    async fn read(&mut self, now: impl Fn() -> UnixMs) {
+        if self.has_ended.is_some() || self.bytes > LIVE_BYTES_MAX {
+            return std::future::pending().await;
+        }
+        match self.output.next().await {
+            Some(Ok((source, bytes))) => {
+                self.bytes += bytes.len();
+                let (at, place) = (now(), usize::from(source == OutputSource::Stderr));
+                let source = line_source(source);
+                let lines = &mut self.lines;
+                self.split[place].push(&bytes, &mut |line| lines.push(Line::new(at, source, line)));
+            }
+            Some(Err(err)) => self.has_ended = Some(Some(err)),
+            None => self.has_ended = Some(None),
+        }
+    }
+}
+
+impl Line {
+    /// Replaces invalid UTF-8, as in stored lines, so that texts can be compared.
+    fn new(at: UnixMs, source: LineSource, text: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(text).into_owned();
+        Self { at, source, text: Bytes::from(text) }
+    }
+}
+
+/// Cuts the engine's lines as ours are cut.
+fn whole_lines(kept: &[LogLine]) -> Vec<Line> {
+    let mut lines = vec![];
+    for LogLine { at, source, text } in kept {
+        let mut splitter = Splitter::default();
+        let mut add = |line: &[u8]| lines.push(Line::new(*at, line_source(*source), line));
+        splitter.push(text, &mut add);
+        splitter.push(b"\n", &mut add);
+    }
+    lines
+}
+
+/// What is added to the stored lines.
+#[derive(Debug, PartialEq, Eq)]
+struct Merged {
+    lines: Vec<Line>,
+    /// Whether the engine did not keep what follows the stored lines.
+    is_gap: bool,
+}
+
+/// Pure: joins the three pieces. Each is in order and a part of what was printed.
+fn merge(stored: &[Line], kept: &[Line], live: &[Line]) -> Merged {
+    let mut lines = vec![];
+    let of = |lines: &[Line], source| -> Vec<Line> {
+        lines.iter().filter(|line| line.source == source).cloned().collect()
+    };
+    let sources = [LineSource::Stdout, LineSource::Stderr];
+    let [known, in_kept] = [(stored, kept), (kept, live)].map(|(before, after)| {
+        sources.map(|source| {
+            let (before, after) = (of(before, source), of(after, source));
+            (covered(&before, &after), before.last().map(|last| last.at))
+        })
+    });
+    for (index, source) in sources.into_iter().enumerate() {
+        let (known, last_at) = known[index];
+        let new = of(kept, source);
+        // Without equal texts, for example where a prompt was shown before its line ended, the
+        // time decides.
+        let known = known.unwrap_or_else(|| {
+            new.iter().take_while(|line| last_at.is_some_and(|at| line.at <= at)).count()
+        });
+        let places = kept.iter().enumerate().filter(|(_, line)| line.source == source);
+        lines.extend(places.skip(known).map(|(place, line)| (place, line.clone())));
+        let places = live.iter().enumerate().filter(|(_, line)| line.source == source);
+        let skip = in_kept[index].0.unwrap_or(0);
+        lines.extend(places.skip(skip).map(|(place, line)| (kept.len() + place, line.clone())));
+    }
+    // Back into the order in which the streams were interleaved.
+    lines.sort_by_key(|(place, _)| *place);
+    let is_gap = match (stored.last(), kept.first()) {
+        (Some(last), Some(first)) => first.at > last.at.plus(SKEW_MS),
+        _ => false,
+    };
+    Merged { lines: lines.into_iter().map(|(_, line)| line).collect(), is_gap }
+}
+
+/// Returns how many lines of `after` are already in `before`, `None` when the two do not overlap:
+/// the end of `before` equals lines of `after`, where the first line of `after` may lack its
+/// beginning.
+fn covered(before: &[Line], after: &[Line]) -> Option<usize> {
+    let last = before.last()?;
+    let distance = |count: usize| after[count - 1].at.0.abs_diff(last.at.0);
+    let is_equal = |count: usize| {
+        let len = count.min(before.len()).min(EQUAL_LINES);
+        let pairs = before[before.len() - len..].iter().zip(&after[count - len..count]);
+        pairs.enumerate().all(|(index, (known, line))| {
+            let is_first = count - len + index == 0;
+            known.text == line.text || (is_first && known.text.ends_with(&line.text))
+        })
+    };
+    (1..=after.len())
+        .filter(|&count| distance(count) <= SKEW_MS && is_equal(count))
+        .min_by_key(|&count| (distance(count), std::cmp::Reverse(count)))
+}
