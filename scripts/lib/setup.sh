@@ -163,23 +163,33 @@ docker_may_be_started() {
 }
 
 start_docker() {
-  local deadline=$((SECONDS + DOCKER_START_SECONDS))
-  if [[ $(ps -p 1 -o comm=) == systemd ]]; then
+  local deadline=$((SECONDS + DOCKER_START_SECONDS)) pid=
+  if [[ $(</proc/1/comm) == systemd ]]; then
     step "starting the Docker Engine (systemctl start docker)"
     as_root systemctl start docker || die "systemctl could not start docker: journalctl -u docker"
   else
+    need_cgroups
     step "starting the Docker Engine (dockerd, which stays when this script ends; log: $DOCKER_LOG)"
     # shellcheck disable=SC2016
-    as_root sh -c 'setsid dockerd </dev/null >>"$1" 2>&1 &' sh "$DOCKER_LOG"
+    pid=$(as_root sh -c 'setsid dockerd </dev/null >>"$1" 2>&1 & echo $!' sh "$DOCKER_LOG")
   fi
   until docker_answers; do
-    if ((SECONDS >= deadline)); then
-      as_root tail -n 20 "$DOCKER_LOG" >&2 || true
+    if ((SECONDS >= deadline)) || [[ -n $pid && ! -d /proc/$pid ]]; then
       docker_may_be_started
+      [[ -z $pid ]] || as_root tail -n 5 "$DOCKER_LOG" >&2 || true
+      [[ -z $pid || -d /proc/$pid ]] || die "the Docker Engine ended at once; log: $DOCKER_LOG"
       die "the Docker Engine did not answer within $DOCKER_START_SECONDS s"
     fi
     sleep 0.2
   done
+}
+
+# Mounts the control groups where no init system did; without them the engine does not start.
+need_cgroups() {
+  [[ ! -e /sys/fs/cgroup/cgroup.controllers && ! -d /sys/fs/cgroup/devices ]] || return 0
+  need_debian_packages "the Docker Engine needs control groups, and nothing mounted them" \
+    cgroupfs-mount
+  as_root cgroupfs-mount
 }
 
 # Makes sure that cargo is there, as new as Cargo.toml asks, and that C code can be compiled.
