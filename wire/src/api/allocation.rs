@@ -20,21 +20,31 @@ params! {
     }
 }
 
-/// Body of [`super::table::CreateAllocation`].
+/// Body of [`super::table::CreateAllocations`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct CreateAllocation {
+pub struct CreateAllocations {
     /// On which node.
     pub node: NodeId,
     /// Address on the node; `0.0.0.0` for all.
     pub ip: IpAddr,
-    /// Port, 1 to 65535.
+    /// First port, 1 to 65535.
     pub port: u16,
-    /// What may be published on it.
+    /// Last port, at most 999 above the first; the first one alone without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port_last: Option<u16>,
+    /// What may be published on them.
     pub protocol: PortProtocol,
 }
 
-impl RequestBody for CreateAllocation {}
+impl RequestBody for CreateAllocations {}
+
+/// What was made: one allocation for each port, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewAllocations {
+    /// The allocations.
+    pub items: Vec<Allocation>,
+}
 
 /// One allocation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -145,9 +145,9 @@ endpoints! {
     ShowUsage: Get "/api/v1/servers/{server}/usage", Permission::Tenant(Right::UsageRead), 200,
         (ServerPath, usage::UsageQuery, ()) -> usage::Usage;
 
-    /// Makes an allocation.
-    CreateAllocation: Post "/api/v1/allocations", Permission::Admin, 201 keyed,
-        ((), (), allocation::CreateAllocation) -> allocation::Allocation;
+    /// Makes an allocation for each port of a range, all or none.
+    CreateAllocations: Post "/api/v1/allocations", Permission::Admin, 201 keyed,
+        ((), (), allocation::CreateAllocations) -> allocation::NewAllocations;
     /// Lists allocations.
     ListAllocations: Get "/api/v1/allocations", Permission::Admin, 200,
         ((), allocation::AllocationQuery, ()) -> Page<allocation::Allocation>;
