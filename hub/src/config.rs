@@ -1,0 +1,346 @@
+//! `hub.toml`: as written, then as checked. A mistake is told with file, line and key.
+
+use serde::Deserialize;
+use std::{
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    ops::Range,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use toml::Spanned;
+
+/// Where the API listens without a word in the file.
+const HTTP_DEFAULT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
+/// Where edges connect without a word in the file.
+const LINK_DEFAULT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 7443));
+/// Longest config file; ours has two kilobytes.
+const FILE_BYTES_MAX: u64 = 256 * 1024;
+
+/// What the hub runs on: checked once, never again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Everything that the hub keeps.
+    pub data_dir: PathBuf,
+    /// Where the API listens.
+    pub http_listen: SocketAddr,
+    /// Where edges connect (UDP).
+    pub link_listen: SocketAddr,
+    /// Host and port that go into join tokens.
+    pub public_link_address: String,
+    /// Filter of the log.
+    pub log: String,
+    /// Copies of the store.
+    pub backup: BackupConfig,
+    /// Memory for pages of the store.
+    pub store_cache_bytes: usize,
+    /// Consoles.
+    pub consoles: ConsoleLimits,
+}
+
+/// Copies of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupConfig {
+    /// Where they are made.
+    pub dir: PathBuf,
+    /// Time between two of them.
+    pub every: Duration,
+    /// How many are kept.
+    pub keep: usize,
+}
+
+/// Consoles open at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsoleLimits {
+    /// Over all users.
+    pub all_max: usize,
+    /// Of one user.
+    pub user_max: usize,
+}
+
+/// What is wrong with a config file.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("config file `{}` could not be read", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It breaks a rule.
+    #[error("config file `{}`, line {line}{}: {rule}", file.display(), named(key))]
+    Invalid {
+        /// The file.
+        file: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// Dotted path of the key, empty when the rule names it.
+        key: String,
+        /// What must hold.
+        rule: String,
+    },
+}
+
+fn named(key: &str) -> String {
+    if key.is_empty() { String::new() } else { format!(", `{key}`") }
+}
+
+/// The file exactly as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    data_dir: Spanned<PathBuf>,
+    http_listen: Option<Spanned<String>>,
+    http_plain_public: Option<bool>,
+    link_listen: Option<Spanned<String>>,
+    public_link_address: Spanned<String>,
+    log: Option<Spanned<String>>,
+    #[serde(default)]
+    backup: RawBackup,
+    #[serde(default)]
+    limits: RawLimits,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawBackup {
+    dir: Option<PathBuf>,
+    every_minutes: Option<Spanned<u32>>,
+    keep: Option<Spanned<u32>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLimits {
+    store_cache_mib: Option<Spanned<u32>>,
+    consoles_max: Option<Spanned<u32>>,
+    consoles_per_user_max: Option<Spanned<u32>>,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// See [`ConfigError`]: the first mistake.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let failed = |source| ConfigError::Read { file: file.to_path_buf(), source };
+        let text = std::fs::File::open(file)
+            .and_then(|open| std::io::read_to_string(std::io::Read::take(open, FILE_BYTES_MAX)))
+            .map_err(failed)?;
+        Self::parse(file, &text)
+    }
+
+    /// Checks the text of a file; `file` is only named.
+    ///
+    /// # Errors
+    /// `Invalid`.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
+        let place = Place { file, text };
+        let raw: Raw = toml::from_str(text)
+            .map_err(|err| place.error(err.span().unwrap_or(0..0), "", err.message().to_owned()))?;
+        let data_dir = raw.data_dir.into_inner();
+        let backup = raw.backup;
+        Ok(Self {
+            http_listen: place.http(raw.http_listen, raw.http_plain_public == Some(true))?,
+            link_listen: place.socket("link_listen", raw.link_listen, LINK_DEFAULT)?,
+            public_link_address: place.public_address(raw.public_link_address)?,
+            log: place.log(raw.log)?,
+            backup: BackupConfig {
+                dir: backup.dir.unwrap_or_else(|| data_dir.join("backups")),
+                every: Duration::from_secs(
+                    60 * u64::from(place.number(
+                        "backup.every_minutes",
+                        backup.every_minutes,
+                        15,
+                        1..=1_440,
+                    )?),
+                ),
+                keep: place.count("backup.keep", backup.keep, 48, 2..=1_000)?,
+            },
+            store_cache_bytes: (1 << 20)
+                * place.count(
+                    "limits.store_cache_mib",
+                    raw.limits.store_cache_mib,
+                    256,
+                    16..=65_536,
+                )?,
+            consoles: ConsoleLimits {
+                all_max: place.count(
+                    "limits.consoles_max",
+                    raw.limits.consoles_max,
+                    1_000,
+                    1..=10_000,
+                )?,
+                user_max: place.count(
+                    "limits.consoles_per_user_max",
+                    raw.limits.consoles_per_user_max,
+                    20,
+                    1..=10_000,
+                )?,
+            },
+            data_dir,
+        })
+    }
+}
+
+/// Where a mistake is told to be.
+struct Place<'a> {
+    file: &'a Path,
+    text: &'a str,
+}
+
+impl Place<'_> {
+    fn error(&self, span: Range<usize>, key: &str, rule: impl Into<String>) -> ConfigError {
+        let before = self.text.get(..span.start).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let (key, rule) = (key.to_owned(), rule.into());
+        ConfigError::Invalid { file: self.file.to_path_buf(), line, key, rule }
+    }
+
+    fn socket(
+        &self,
+        key: &str,
+        value: Option<Spanned<String>>,
+        default: SocketAddr,
+    ) -> Result<SocketAddr, ConfigError> {
+        let Some(value) = value else { return Ok(default) };
+        let rule = "must be an address and a port such as `127.0.0.1:8080`";
+        value.get_ref().parse().map_err(|_| self.error(value.span(), key, rule))
+    }
+
+    fn http(
+        &self,
+        value: Option<Spanned<String>>,
+        is_public: bool,
+    ) -> Result<SocketAddr, ConfigError> {
+        let span = value.as_ref().map_or(0..0, Spanned::span);
+        let address = self.socket("http_listen", value, HTTP_DEFAULT)?;
+        if address.ip().is_loopback() || is_public {
+            return Ok(address);
+        }
+        let rule = "must be a loopback address, for passwords would travel in the clear; \
+                    `http_plain_public = true` says that something in front encrypts";
+        Err(self.error(span, "http_listen", rule))
+    }
+
+    fn public_address(&self, value: Spanned<String>) -> Result<String, ConfigError> {
+        let is_host = |host: &str| {
+            let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+            match inner {
+                Some(ip) => ip.parse::<std::net::Ipv6Addr>().is_ok(),
+                None => {
+                    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+                    !host.is_empty() && host.len() <= 253 && host.chars().all(fits)
+                }
+            }
+        };
+        let parts = value.get_ref().rsplit_once(':');
+        let is_good = parts.is_some_and(|(host, port)| {
+            is_host(host) && port.parse::<u16>().is_ok_and(|port| port > 0)
+        });
+        if is_good {
+            return Ok(value.into_inner());
+        }
+        let rule = "must be a host and a port such as `hub.example.org:7443`";
+        Err(self.error(value.span(), "public_link_address", rule))
+    }
+
+    fn log(&self, value: Option<Spanned<String>>) -> Result<String, ConfigError> {
+        let Some(value) = value else { return Ok("info".to_owned()) };
+        match tracing_subscriber::EnvFilter::try_new(value.get_ref()) {
+            Ok(_) => Ok(value.into_inner()),
+            Err(err) => Err(self.error(value.span(), "log", format!("must be a filter: {err}"))),
+        }
+    }
+
+    fn number(
+        &self,
+        key: &str,
+        value: Option<Spanned<u32>>,
+        default: u32,
+        range: std::ops::RangeInclusive<u32>,
+    ) -> Result<u32, ConfigError> {
+        let Some(value) = value else { return Ok(default) };
+        if range.contains(value.get_ref()) {
+            return Ok(value.into_inner());
+        }
+        let rule = format!("must be {} to {}", range.start(), range.end());
+        Err(self.error(value.span(), key, rule))
+    }
+
+    fn count(
+        &self,
+        key: &str,
+        value: Option<Spanned<u32>>,
+        default: u32,
+        range: std::ops::RangeInclusive<u32>,
+    ) -> Result<usize, ConfigError> {
+        Ok(usize::try_from(self.number(key, value, default, range)?).unwrap_or(usize::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../hub.toml.example");
+    const LEAST: &str = "data_dir = \"/d\"\npublic_link_address = \"h:1\"\n";
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let err = Config::parse(Path::new("hub.toml"), text).unwrap_err();
+        let shown = err.to_string();
+        assert!(shown.starts_with(&format!("config file `hub.toml`, {expected}")), "{shown}");
+    }
+
+    #[test]
+    fn the_shipped_example_is_valid_and_its_comments_are_the_defaults() {
+        let file = Path::new("hub.toml.example");
+        let example = Config::parse(file, EXAMPLE).unwrap();
+        let commented_in: String = EXAMPLE
+            .lines()
+            .map(|line| match line.strip_prefix("# ") {
+                Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => {
+                    format!("{rest}\n")
+                }
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        assert_ne!(commented_in, EXAMPLE);
+        assert_eq!(Config::parse(file, &commented_in).unwrap(), example);
+        let keys = ["http_plain_public", "log", "dir", "keep", "consoles_per_user_max"];
+        for key in keys {
+            assert!(commented_in.lines().any(|line| line.starts_with(key)), "{key}");
+        }
+    }
+
+    #[test]
+    fn mistakes_name_line_and_key() {
+        check("data_dir = ", "line 1");
+        check("data_dir = \"/d\"\n", "line 1: missing field `public_link_address`");
+        check(&format!("{LEAST}colour = 1\n"), "line 3: unknown field `colour`");
+        check(&format!("{LEAST}[backup]\nkeep = 1\n"), "line 4, `backup.keep`: must be 2 to 1000");
+        check(&format!("{LEAST}[backup]\nkeep = \"x\"\n"), "line 4: invalid type");
+        check(
+            &format!("{LEAST}http_listen = \"0.0.0.0:80\"\n"),
+            "line 3, `http_listen`: must be a loopback address",
+        );
+        check(&format!("{LEAST}link_listen = \"here\"\n"), "line 3, `link_listen`: must be");
+        check(&format!("{LEAST}log = \"a=b=c\"\n"), "line 3, `log`: must be a filter");
+        for address in ["h", "h:0", ":1", "h:x", "a b:1", "[1]:1"] {
+            check(
+                &format!("data_dir = \"/d\"\npublic_link_address = \"{address}\"\n"),
+                "line 2, `public_link_address`: must be a host and a port",
+            );
+        }
+    }
+
+    #[test]
+    fn a_public_address_needs_a_word_for_it() {
+        let text = format!("{LEAST}http_listen = \"0.0.0.0:80\"\nhttp_plain_public = true\n");
+        let config = Config::parse(Path::new("hub.toml"), &text).unwrap();
+        assert_eq!(config.http_listen, "0.0.0.0:80".parse().unwrap());
+    }
+}
