@@ -1,4 +1,5 @@
 //! The hub.
 
+pub mod config;
 pub mod identity;
 pub mod link;
