@@ -6,5 +6,4 @@
 pub mod config;
 pub mod runtime;
 pub mod console;
-pub mod outbox;
 pub mod link;

@@ -1,5 +1,13 @@
 //! The hub.
 
 pub mod config;
+pub mod error;
 pub mod identity;
 pub mod link;
+pub mod store;
+pub mod nodes;
+pub mod control;
+pub mod service;
+
+pub use error::HubError;
+pub use service::{Hub, HubParts};

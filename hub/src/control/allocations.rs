@@ -1,0 +1,124 @@
+//! Ports that nodes offer to servers.
+
+use super::{Cut, create::ALLOCATIONS_MAX};
+use crate::{
+    Hub, HubError,
+    store::{ALLOCATION_NODES, ALLOCATIONS, AllocationRecord, NODES, NodeRef},
+};
+use mamba_core::{
+    allocation::overlaps,
+    db::{Snapshot, Span},
+    ids::{AllocationId, NodeId},
+    scope::AdminScope,
+    server::{PortBinding, PortProtocol},
+};
+use mamba_wire::api::{Page, PageQuery, allocation::Allocation};
+use std::{net::IpAddr, ops::RangeInclusive};
+
+/// Most allocations made by one call, so that its transaction stays bounded.
+pub(super) const ALLOCATIONS_AT_ONCE_MAX: usize = 1_000;
+
+impl Hub {
+    /// Offers a range of ports of a node, one allocation each, all or none.
+    ///
+    /// # Errors
+    /// `Invalid` names the field: an unknown node, a port of 0, a port that is offered already.
+    pub async fn create_allocations(
+        &self,
+        _admin: &AdminScope,
+        node: NodeId,
+        ip: IpAddr,
+        ports: RangeInclusive<u16>,
+        protocol: PortProtocol,
+    ) -> Result<Vec<Allocation>, HubError> {
+        if *ports.start() == 0 || ports.is_empty() {
+            return Err(HubError::invalid("port", "must be 1 to 65535"));
+        }
+        if ports.len() > ALLOCATIONS_AT_ONCE_MAX {
+            let rule = format!("must be at most {ALLOCATIONS_AT_ONCE_MAX} at once");
+            return Err(HubError::invalid("port", rule));
+        }
+        let new: Vec<(AllocationId, PortBinding)> = ports
+            .map(|port| (self.new_id(AllocationId::new), PortBinding { ip, port, protocol }))
+            .collect();
+        self.write(move |txn| {
+            if !txn.contains(NODES, &node)? {
+                return Err(HubError::invalid("node", "is not a node of this hub"));
+            }
+            let known = txn.prefix(ALLOCATIONS, &(node,), ALLOCATIONS_MAX)?;
+            if known.len() + new.len() > ALLOCATIONS_MAX {
+                let rule = format!("must be at most {ALLOCATIONS_MAX} on one node");
+                return Err(HubError::invalid("port", rule));
+            }
+            for (allocation, binding) in &new {
+                if known.iter().any(|(_, it)| overlaps(&it.binding, binding)) {
+                    let rule = format!("{} is offered on this node already", binding.port);
+                    return Err(HubError::invalid("port", rule));
+                }
+                let record = AllocationRecord { binding: binding.clone(), server: None };
+                txn.put(ALLOCATIONS, &(node, *allocation), &record)?;
+                txn.put(ALLOCATION_NODES, allocation, &NodeRef(node))?;
+            }
+            let shown = new.iter().map(|(id, binding)| show(node, *id, binding, None));
+            Ok(shown.collect())
+        })
+        .await
+    }
+
+    /// Withdraws a free allocation.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Refused` while a server has it.
+    pub async fn delete_allocation(
+        &self,
+        _admin: &AdminScope,
+        allocation: AllocationId,
+    ) -> Result<(), HubError> {
+        self.write(move |txn| {
+            let missing = || HubError::NotFound { what: "allocation" };
+            let NodeRef(node) = txn.get(ALLOCATION_NODES, &allocation)?.ok_or_else(missing)?;
+            let record = txn.get(ALLOCATIONS, &(node, allocation))?.ok_or_else(missing)?;
+            if let Some((_, server)) = record.server {
+                return Err(HubError::Refused(format!("allocation belongs to server {server}")));
+            }
+            txn.delete(ALLOCATIONS, &(node, allocation))?;
+            txn.delete(ALLOCATION_NODES, &allocation)?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Lists allocations of one node or of all, in the order of their making.
+    ///
+    /// # Errors
+    /// `Invalid` for the query.
+    pub fn allocations(
+        &self,
+        _admin: &AdminScope,
+        node: Option<NodeId>,
+        query: &PageQuery,
+    ) -> Result<Page<Allocation>, HubError> {
+        let cut = Cut::<(NodeId, AllocationId)>::new(query)?;
+        self.read(|txn| {
+            let mut span = node.map_or_else(Span::all, |node| Span::prefix(&(node,)));
+            if let Some(after) = &cut.after {
+                span = span.after(after);
+            }
+            let found = txn.range(ALLOCATIONS, span, cut.fetch())?;
+            let item = |(key, it): ((NodeId, AllocationId), AllocationRecord)| {
+                (key, show(key.0, key.1, &it.binding, it.server.map(|(_, server)| server)))
+            };
+            Ok(cut.page(found.into_iter().map(item).collect()))
+        })
+    }
+}
+
+fn show(
+    node: NodeId,
+    allocation: AllocationId,
+    binding: &PortBinding,
+    server: Option<mamba_core::ids::ServerId>,
+) -> Allocation {
+    let PortBinding { ip, port, protocol } = *binding;
+    Allocation { allocation, node, ip, port, protocol, server }
+}

@@ -1,0 +1,141 @@
+//! Changes and deletes servers.
+
+use super::{
+    Deleting, ServerChange,
+    wish::{Happened, ServerKey, check_mass_limit, commit, find},
+};
+use crate::{
+    Hub, HubError,
+    store::{Deletion, ServerRecord},
+};
+use mamba_core::{
+    db::Txn,
+    fact::Activity,
+    ids::{NodeId, ServerId},
+    scope::TenantScope,
+};
+use mamba_wire::api::server::Server;
+
+impl Hub {
+    /// Changes what is wanted of a server: its next generation. A change that changes nothing makes
+    /// none.
+    ///
+    /// # Errors
+    /// `NotFound`, `Invalid` with the field, `Refused` while it is being deleted, `NeedsForce` when
+    /// suspending ends too large a share of the node. Nothing was changed.
+    pub async fn change_server(
+        &self,
+        scope: &TenantScope,
+        server: ServerId,
+        change: ServerChange,
+    ) -> Result<Server, HubError> {
+        let key = (scope.tenant(), server);
+        let happened = Happened::now(self, scope.actor());
+        let hub = self.clone();
+        let node = self.write(move |txn| apply(&hub, txn, key, &change, &happened)).await?;
+        self.live().changed(node);
+        self.server(scope, server)
+    }
+
+    /// Records that a server shall be deleted. Asking again may bring it forward, never put it off.
+    ///
+    /// # Errors
+    /// `NotFound`, `Invalid`, `NeedsForce`. Nothing was changed.
+    pub async fn delete_server(
+        &self,
+        scope: &TenantScope,
+        server: ServerId,
+        deleting: Deleting,
+    ) -> Result<Server, HubError> {
+        deleting.check()?;
+        let key = (scope.tenant(), server);
+        let happened = Happened::now(self, scope.actor());
+        let hub = self.clone();
+        let node = self.write(move |txn| entomb(&hub, txn, key, deleting, &happened)).await?;
+        self.live().changed(node);
+        self.server(scope, server)
+    }
+}
+
+fn apply(
+    hub: &Hub,
+    txn: &mut Txn<'_>,
+    key: ServerKey,
+    change: &ServerChange,
+    happened: &Happened,
+) -> Result<NodeId, HubError> {
+    let mut record = find(txn, &key)?;
+    if record.deletion.is_some() {
+        return Err(HubError::Refused("server is being deleted".to_owned()));
+    }
+    let fields = merge(&mut record, change);
+    if fields.is_empty() {
+        return Ok(record.node);
+    }
+    if change.suspended == Some(true) && fields.contains(&"suspended") && !change.force {
+        check_mass_limit(txn, record.node, key.1)?;
+    }
+    record.changed_at = happened.now;
+    commit(hub, txn, key, &mut record, change.force)?;
+    let generation = record.order.generation.0;
+    let fields = fields.into_iter().map(str::to_owned).collect();
+    happened.record(txn, &key, Activity::Changed { generation, fields })?;
+    Ok(record.node)
+}
+
+/// Takes the change over and returns the names of what became different.
+fn merge(record: &mut ServerRecord, change: &ServerChange) -> Vec<&'static str> {
+    let mut fields = Vec::new();
+    let choices = &mut record.choices;
+    let mut set = |field: &'static str, differs: bool| {
+        if differs {
+            fields.push(field);
+        }
+    };
+    set("name", change.name.as_ref().is_some_and(|name| replace(&mut choices.name, name.clone())));
+    let given = change.variables.iter().flatten();
+    let mut variables = choices.variables.clone();
+    variables.extend(given.map(|(name, value)| (name.clone(), value.clone())));
+    set("variables", replace(&mut choices.variables, variables));
+    set("limits", change.limits.is_some_and(|limits| replace(&mut choices.limits, limits)));
+    set("suspended", change.suspended.is_some_and(|it| replace(&mut choices.suspended, it)));
+    set("auto_start", change.auto_start.is_some_and(|it| replace(&mut choices.auto_start, it)));
+    set("restart", change.restart.is_some_and(|it| replace(&mut choices.restart, it)));
+    fields
+}
+
+/// Sets `place` and returns whether that changed it.
+fn replace<T: PartialEq>(place: &mut T, value: T) -> bool {
+    let differs = *place != value;
+    *place = value;
+    differs
+}
+
+fn entomb(
+    hub: &Hub,
+    txn: &mut Txn<'_>,
+    key: ServerKey,
+    deleting: Deleting,
+    happened: &Happened,
+) -> Result<NodeId, HubError> {
+    let mut record = find(txn, &key)?;
+    let not_before = happened.now.plus(deleting.after_ms);
+    let known = record.deletion.as_ref();
+    if known.is_some_and(|known| known.not_before <= not_before) {
+        return Ok(record.node);
+    }
+    if !deleting.force {
+        check_mass_limit(txn, record.node, key.1)?;
+    }
+    record.deletion = Some(Deletion {
+        asked_at: known.map_or(happened.now, |known| known.asked_at),
+        by: happened.actor.clone(),
+        not_before,
+        retain_ms: deleting.retain_ms,
+        done_at: None,
+    });
+    record.changed_at = happened.now;
+    commit(hub, txn, key, &mut record, deleting.force)?;
+    happened.record(txn, &key, Activity::DeletionAsked { not_before })?;
+    Ok(record.node)
+}

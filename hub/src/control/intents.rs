@@ -1,0 +1,182 @@
+//! Records power actions for nodes, and lists what became of them.
+
+use super::{
+    Cut,
+    wish::{Happened, ServerKey, find},
+};
+use crate::{
+    Hub, HubError,
+    store::{INTENTS, INTENTS_OF_NODE, IntentRecord, IntentState, IntentWaiting, SERVERS},
+};
+use mamba_core::{
+    clock::UnixMs,
+    db::{Order, Snapshot, Span, Txn},
+    fact::Activity,
+    ids::{IntentId, NodeId, ServerId},
+    lifecycle::{Actor, PowerAction},
+    scope::TenantScope,
+};
+use mamba_wire::{
+    api::{
+        Page, PageQuery,
+        server::{self, INTENT_TTL_MS_DEFAULT, INTENT_TTL_MS_MAX},
+    },
+    link::v1::INTENTS_MAX,
+};
+
+impl Hub {
+    /// Records a power action for the server's node, which need not be connected. Without a time to
+    /// live it expires after a minute, so that a stale start never fires next day.
+    ///
+    /// # Errors
+    /// `NotFound`, `Invalid` for the time to live, `Refused` for a server that may not start or is
+    /// being deleted, and when the node has too many open actions.
+    pub async fn power(
+        &self,
+        scope: &TenantScope,
+        server: ServerId,
+        action: PowerAction,
+        ttl_ms: Option<u64>,
+    ) -> Result<server::Intent, HubError> {
+        let ttl_ms = ttl_ms.unwrap_or(INTENT_TTL_MS_DEFAULT);
+        if !(1..=INTENT_TTL_MS_MAX).contains(&ttl_ms) {
+            let rule = format!("must be 1 to {INTENT_TTL_MS_MAX}");
+            return Err(HubError::invalid("expires_in_ms", rule));
+        }
+        let Actor::User(by) = *scope.actor() else {
+            let why = "power actions at the hub need a user's account; on the node use mamba-edge";
+            return Err(HubError::Refused(why.to_owned()));
+        };
+        let key = (scope.tenant(), server);
+        let intent = self.new_id(IntentId::new);
+        let happened = Happened::now(self, scope.actor());
+        let record = self
+            .write(move |txn| {
+                let node = check_power(txn, &key, action)?;
+                if settle_expired(txn, node, happened.now)? >= INTENTS_MAX {
+                    let why = format!("node has {INTENTS_MAX} open actions already");
+                    return Err(HubError::Refused(why));
+                }
+                let given_at = happened.now;
+                let expires_at = given_at.plus(ttl_ms);
+                let (state, state_at) = (IntentState::Pending, given_at);
+                let record =
+                    IntentRecord { node, action, by, given_at, expires_at, state, state_at };
+                txn.put(INTENTS, &(key.0, key.1, intent), &record)?;
+                let waiting = IntentWaiting { tenant: key.0, server: key.1 };
+                txn.put(INTENTS_OF_NODE, &(node, intent), &waiting)?;
+                happened.record(txn, &key, Activity::PowerAsked { action })?;
+                Ok(record)
+            })
+            .await?;
+        self.live().changed(record.node);
+        Ok(view(server, intent, &record, self.now()))
+    }
+
+    /// Shows one power action.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn intent(
+        &self,
+        scope: &TenantScope,
+        server: ServerId,
+        intent: IntentId,
+    ) -> Result<server::Intent, HubError> {
+        let record = self.read(|txn| Ok(txn.get(INTENTS, &(scope.tenant(), server, intent))?))?;
+        let record = record.ok_or(HubError::NotFound { what: "intent" })?;
+        Ok(view(server, intent, &record, self.now()))
+    }
+
+    /// Lists power actions of a server, newest first.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Invalid` for the query.
+    pub fn intents(
+        &self,
+        scope: &TenantScope,
+        server: ServerId,
+        query: &PageQuery,
+    ) -> Result<Page<server::Intent>, HubError> {
+        let cut = Cut::<IntentId>::new(query)?;
+        let (tenant, now) = (scope.tenant(), self.now());
+        self.read(|txn| {
+            if !txn.contains(SERVERS, &(tenant, server))? {
+                return Err(HubError::NotFound { what: "server" });
+            }
+            let mut span = Span::prefix(&(tenant, server));
+            if let Some(after) = cut.after {
+                span = span.before(&(tenant, server, after));
+            }
+            let found = txn.scan(INTENTS, span, Order::Descending, cut.fetch())?;
+            let found =
+                found.into_iter().map(|((_, _, id), record)| (id, view(server, id, &record, now)));
+            Ok(cut.page(found.collect()))
+        })
+    }
+}
+
+/// Returns the server's node if the action makes sense.
+fn check_power(
+    txn: &impl Snapshot,
+    key: &ServerKey,
+    action: PowerAction,
+) -> Result<NodeId, HubError> {
+    let record = find(txn, key)?;
+    if record.deletion.is_some() {
+        return Err(HubError::Refused("server is being deleted".to_owned()));
+    }
+    match action {
+        PowerAction::Start | PowerAction::Restart if record.choices.suspended => {
+            Err(HubError::Refused("server is suspended".to_owned()))
+        }
+        PowerAction::Start | PowerAction::Restart | PowerAction::Stop | PowerAction::Kill => {
+            Ok(record.node)
+        }
+    }
+}
+
+/// Settles what expired before it was handed over. Returns how many actions stay open.
+pub(crate) fn settle_expired(
+    txn: &mut Txn<'_>,
+    node: NodeId,
+    now: UnixMs,
+) -> Result<usize, HubError> {
+    let waiting = txn.prefix(INTENTS_OF_NODE, &(node,), INTENTS_MAX + 1)?;
+    let mut open = 0;
+    for ((_, intent), IntentWaiting { tenant, server }) in waiting {
+        let key = (tenant, server, intent);
+        let record = txn.get(INTENTS, &key)?;
+        match record {
+            Some(mut record) if record.shown_state(now) == IntentState::Expired => {
+                record.state_at = record.expires_at;
+                record.state = IntentState::Expired;
+                txn.put(INTENTS, &key, &record)?;
+                txn.delete(INTENTS_OF_NODE, &(node, intent))?;
+            }
+            Some(_) => open += 1,
+            None => txn.delete(INTENTS_OF_NODE, &(node, intent))?,
+        }
+    }
+    Ok(open)
+}
+
+fn view(server: ServerId, intent: IntentId, record: &IntentRecord, now: UnixMs) -> server::Intent {
+    let state = record.shown_state(now);
+    let state_at = if state == IntentState::Expired { record.expires_at } else { record.state_at };
+    server::Intent {
+        intent,
+        server,
+        action: record.action,
+        by: record.by,
+        given_at: record.given_at,
+        expires_at: record.expires_at,
+        state_at,
+        state: match state {
+            IntentState::Pending | IntentState::Sent => server::IntentState::Pending,
+            IntentState::Applied => server::IntentState::Applied,
+            IntentState::Expired => server::IntentState::Expired,
+            IntentState::Refused(why) => server::IntentState::Refused(why),
+        },
+    }
+}

@@ -1,0 +1,80 @@
+//! What is wanted of servers: made, changed, powered and deleted here, and read back with how old
+//! the node's word on it is.
+//!
+//! Each change makes the next generation of the server in the transaction that changes its record:
+//! record, signed envelope, node index and activity change together or not at all. Nothing here
+//! speaks to a node; its session is woken after the commit and fetches what it lacks.
+
+mod allocations;
+mod change;
+mod create;
+mod intents;
+mod page;
+mod read;
+mod wish;
+#[cfg(test)]
+mod tests;
+
+pub use create::NewServer;
+pub use page::Cut;
+
+use mamba_core::{
+    error::Invalid,
+    server::{AutoStart, Limits, RestartPolicy},
+};
+use std::collections::BTreeMap;
+
+/// Time between a deletion and what the node does about it, unless something else is asked for: a
+/// day to notice a mistake.
+pub const DELETE_AFTER_MS_DEFAULT: u64 = 24 * 3_600_000;
+/// Time that a node keeps the data of a deleted server: a week.
+pub const RETAIN_MS_DEFAULT: u64 = 7 * 24 * 3_600_000;
+/// Longest wait or retention that can be asked for: 90 days.
+pub const DELETE_MS_MAX: u64 = 90 * 24 * 3_600_000;
+
+/// What to change of a server: what is `None` stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerChange {
+    /// Its name.
+    pub name: Option<String>,
+    /// Values of these variables; others stay.
+    pub variables: Option<BTreeMap<String, String>>,
+    /// All of its limits.
+    pub limits: Option<Limits>,
+    /// Whether it is forbidden to run.
+    pub suspended: Option<bool>,
+    /// Whether it starts with its node.
+    pub auto_start: Option<AutoStart>,
+    /// What happens when it ends by itself.
+    pub restart: Option<RestartPolicy>,
+    /// Whether an operator knows that this stops many servers at once.
+    pub force: bool,
+}
+
+/// How a server is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deleting {
+    /// The node waits so long before it stops the server.
+    pub after_ms: u64,
+    /// The node keeps the data so long.
+    pub retain_ms: u64,
+    /// Whether an operator knows that this deletes many servers at once.
+    pub force: bool,
+}
+
+impl Default for Deleting {
+    fn default() -> Self {
+        Self { after_ms: DELETE_AFTER_MS_DEFAULT, retain_ms: RETAIN_MS_DEFAULT, force: false }
+    }
+}
+
+impl Deleting {
+    fn check(&self) -> Result<(), Invalid> {
+        for (field, ms) in [("after_ms", self.after_ms), ("retain_ms", self.retain_ms)] {
+            if ms > DELETE_MS_MAX {
+                return Err(Invalid::new(field, format!("must be at most {DELETE_MS_MAX}")));
+            }
+        }
+        Ok(())
+    }
+}

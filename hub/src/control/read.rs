@@ -1,0 +1,283 @@
+//! Shows servers with what their node said last, what happened to them and what they used.
+
+use super::{Cut, wish::ServerKey};
+use crate::{
+    Hub, HubError,
+    store::{
+        ACTIVITY, GAPS, HOURS, NODES_SEEN, OBSERVED, SERVER_TENANTS, SERVERS, ServerRecord,
+        TenantRef,
+    },
+};
+use mamba_core::{
+    blueprint::Blueprint,
+    clock::{HOUR_MS, UnixMs},
+    db::{Order, Snapshot, Span},
+    fact::Meter,
+    ids::{EventId, NodeId, ServerId, TenantId},
+    scope::{AdminScope, TenantScope},
+};
+use mamba_wire::api::{
+    Freshness, Page, PageQuery,
+    activity::ActivityItem,
+    server::{Port, Server},
+    usage::{Amount, SPAN_MS_DEFAULT, SPAN_MS_MAX, Usage, UsageGap, UsageHour, UsageQuery},
+};
+
+/// Most gap rows shown of one span; an hour has a handful.
+const GAPS_MAX: usize = 10_000;
+
+impl Hub {
+    /// Returns the scope of the tenant that owns a server, for an admin who only has its id.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn scope_of_server(
+        &self,
+        admin: &AdminScope,
+        server: ServerId,
+    ) -> Result<TenantScope, HubError> {
+        let tenant = self.read(|txn| Ok(txn.get(SERVER_TENANTS, &server)?))?;
+        let TenantRef(tenant) = tenant.ok_or(HubError::NotFound { what: "server" })?;
+        Ok(admin.tenant(tenant))
+    }
+
+    /// Shows a server.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn server(&self, scope: &TenantScope, server: ServerId) -> Result<Server, HubError> {
+        let key = (scope.tenant(), server);
+        self.read(|txn| {
+            let record = txn.get(SERVERS, &key)?.ok_or(HubError::NotFound { what: "server" })?;
+            self.show(txn, key, record)
+        })
+    }
+
+    /// Returns the node of a server, to ask it something.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn node_of(&self, scope: &TenantScope, server: ServerId) -> Result<NodeId, HubError> {
+        let record = self.read(|txn| super::wish::find(txn, &(scope.tenant(), server)))?;
+        Ok(record.node)
+    }
+
+    /// Lists a tenant's servers in the order of their making, without those deleted and gone.
+    ///
+    /// # Errors
+    /// `Invalid` for the query.
+    pub fn servers(
+        &self,
+        scope: &TenantScope,
+        query: &PageQuery,
+    ) -> Result<Page<Server>, HubError> {
+        let cut = Cut::<ServerId>::new(query)?;
+        let tenant = scope.tenant();
+        self.read(|txn| {
+            let mut span = Span::prefix(&(tenant,));
+            if let Some(after) = cut.after {
+                span = span.after(&(tenant, after));
+            }
+            let mut found = Vec::new();
+            while found.len() < cut.fetch() {
+                let some = txn.range(SERVERS, span.clone(), cut.fetch())?;
+                let Some((last, _)) = some.last() else { break };
+                span = span.after(last);
+                for ((_, server), record) in some.into_iter().filter(|it| it.1.is_present()) {
+                    found.push((server, self.show(txn, (tenant, server), record)?));
+                }
+            }
+            Ok(cut.page(found))
+        })
+    }
+
+    /// Lists the servers of every tenant in the order of their making, without those deleted and
+    /// gone.
+    ///
+    /// # Errors
+    /// `Invalid` for the query.
+    pub fn all_servers(
+        &self,
+        _admin: &AdminScope,
+        query: &PageQuery,
+    ) -> Result<Page<Server>, HubError> {
+        let cut = Cut::<ServerId>::new(query)?;
+        self.read(|txn| {
+            let mut span = Span::all();
+            if let Some(after) = cut.after {
+                span = span.after(&after);
+            }
+            let mut found = Vec::new();
+            while found.len() < cut.fetch() {
+                let some = txn.range(SERVER_TENANTS, span.clone(), cut.fetch())?;
+                let Some((last, _)) = some.last() else { break };
+                span = span.after(last);
+                for (server, TenantRef(tenant)) in some {
+                    let record = txn.get(SERVERS, &(tenant, server))?;
+                    if let Some(record) = record.filter(ServerRecord::is_present) {
+                        found.push((server, self.show(txn, (tenant, server), record)?));
+                    }
+                }
+            }
+            Ok(cut.page(found))
+        })
+    }
+
+    /// Lists what happened to a server, newest first.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Invalid` for the query.
+    pub fn activity(
+        &self,
+        scope: &TenantScope,
+        server: ServerId,
+        query: &PageQuery,
+    ) -> Result<Page<ActivityItem>, HubError> {
+        let cut = Cut::<(UnixMs, EventId)>::new(query)?;
+        let tenant = scope.tenant();
+        self.read(|txn| {
+            check_known(txn, (tenant, server))?;
+            let mut span = Span::prefix(&(tenant, server));
+            if let Some((at, event)) = cut.after {
+                span = span.before(&(tenant, server, at, event));
+            }
+            let found = txn.scan(ACTIVITY, span, Order::Descending, cut.fetch())?;
+            let item = |((_, server, place, event), it): (
+                (TenantId, ServerId, UnixMs, EventId),
+                crate::store::ActivityRecord,
+            )| {
+                let (at, received_at, actor) = (it.at, it.received_at, it.actor);
+                let activity = it.activity;
+                ((place, event), ActivityItem { event, at, received_at, server, actor, activity })
+            };
+            Ok(cut.page(found.into_iter().map(item).collect()))
+        })
+    }
+
+    /// Shows what a server used in the hours that begin in the asked span.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Invalid` for the span.
+    pub fn usage(
+        &self,
+        scope: &TenantScope,
+        server: ServerId,
+        query: &UsageQuery,
+    ) -> Result<Usage, HubError> {
+        let to = query.to.unwrap_or_else(|| self.now());
+        let from = query.from.unwrap_or(UnixMs(to.0.saturating_sub(SPAN_MS_DEFAULT))).hour();
+        if to <= from {
+            return Err(HubError::invalid("to", "must be after `from`"));
+        }
+        if to.since(from) > SPAN_MS_MAX + HOUR_MS {
+            let rule = format!("must be at most {SPAN_MS_MAX} ms before `to`");
+            return Err(HubError::invalid("from", rule));
+        }
+        let key = (scope.tenant(), server);
+        self.read(|txn| {
+            let record = txn.get(SERVERS, &key)?.ok_or(HubError::NotFound { what: "server" })?;
+            let hours = hours(txn, key, from, to)?;
+            let freshness = self.freshness(txn, record.node, None)?;
+            Ok(Usage { server, from, to, hours, freshness })
+        })
+    }
+
+    fn show(
+        &self,
+        txn: &impl Snapshot,
+        (tenant, server): ServerKey,
+        record: ServerRecord,
+    ) -> Result<Server, HubError> {
+        let observed = txn.get(OBSERVED, &(tenant, server))?;
+        let seen_at = observed.as_ref().map(|it| it.received_at);
+        let freshness = self.freshness(txn, record.node, Some(seen_at))?;
+        let port = |it: crate::store::ServerPort| Port {
+            allocation: it.allocation,
+            ip: it.binding.ip,
+            port: it.binding.port,
+            protocol: it.binding.protocol,
+        };
+        let ports = record.ports().into_iter().map(port).collect();
+        Ok(Server {
+            server,
+            tenant,
+            node: record.node,
+            name: record.choices.name,
+            limits: record.choices.limits,
+            variables: with_defaults(&record.blueprint, record.choices.variables),
+            blueprint: record.blueprint,
+            ports,
+            suspended: record.choices.suspended,
+            deleted_at: record.deletion.map(|it| it.asked_at),
+            made_at: record.made_at,
+            desired: record.order,
+            observed: observed.map(|it| it.observed),
+            freshness,
+        })
+    }
+
+    /// Says how old what is known of a node is. `seen_at` is when it spoke of the thing that is
+    /// shown, `Some(None)` if never; states are sent when they change, so what it said holds until
+    /// it was heard last.
+    pub(crate) fn freshness(
+        &self,
+        txn: &impl Snapshot,
+        node: NodeId,
+        seen_at: Option<Option<UnixMs>>,
+    ) -> Result<Freshness, HubError> {
+        let link = self.live().link_state(node, self.now());
+        let heard = match self.live().last_heard(node) {
+            Some(heard) => Some(heard),
+            None => txn.get(NODES_SEEN, &node)?.map(|it| it.last_heard),
+        };
+        let as_of = match seen_at {
+            None => heard,
+            Some(seen_at) => seen_at.map(|at| heard.map_or(at, |heard| heard.max(at))),
+        };
+        Ok(Freshness { as_of, link })
+    }
+}
+
+/// Adds the defaults of variables that nobody set.
+fn with_defaults(
+    key: &str,
+    mut variables: std::collections::BTreeMap<String, String>,
+) -> std::collections::BTreeMap<String, String> {
+    let blueprint = Blueprint::built_in().into_iter().find(|it| it.key == key);
+    for variable in blueprint.into_iter().flat_map(|it| it.variables) {
+        variables.entry(variable.env).or_insert(variable.default);
+    }
+    variables
+}
+
+fn check_known(txn: &impl Snapshot, key: ServerKey) -> Result<(), HubError> {
+    if txn.contains(SERVERS, &key)? { Ok(()) } else { Err(HubError::NotFound { what: "server" }) }
+}
+
+fn hours(
+    txn: &impl Snapshot,
+    (tenant, server): ServerKey,
+    from: UnixMs,
+    to: UnixMs,
+) -> Result<Vec<UsageHour>, HubError> {
+    let hours_max = usize::try_from(SPAN_MS_MAX / HOUR_MS + 2).unwrap_or(usize::MAX);
+    let span = Span::keys((tenant, server, from)..(tenant, server, to));
+    let sums = txn.range(HOURS, span, hours_max)?;
+    let first = (tenant, server, from, mamba_core::seq::Epoch(0), mamba_core::seq::Seq(0));
+    let last = (tenant, server, to, mamba_core::seq::Epoch(0), mamba_core::seq::Seq(0));
+    let gaps = txn.range(GAPS, Span::keys(first..last), GAPS_MAX)?;
+    let mut hours: std::collections::BTreeMap<UnixMs, UsageHour> = Default::default();
+    let amounts = |quantities: &mamba_core::fact::Quantities| {
+        Meter::ALL.into_iter().map(|meter| Amount::of(meter, quantities.of(meter))).collect()
+    };
+    for ((_, _, hour), sum) in sums {
+        hours.insert(hour, UsageHour { hour, amounts: amounts(&sum.billed), gaps: Vec::new() });
+    }
+    for ((_, _, start, _, _), gap) in gaps {
+        let hour = start.hour();
+        let empty = || UsageHour { hour, amounts: amounts(&Default::default()), gaps: Vec::new() };
+        let entry = hours.entry(hour).or_insert_with(empty);
+        entry.gaps.push(UsageGap { from: start, to: gap.to, reason: gap.reason });
+    }
+    Ok(hours.into_values().collect())
+}

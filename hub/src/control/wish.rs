@@ -1,0 +1,148 @@
+//! Turns a server's record into its next envelope, inside the transaction that changes the record.
+
+use crate::{
+    Hub, HubError,
+    store::{
+        ACTIVITY, ALLOCATIONS, ActivityRecord, ENVELOPES, EVENTS, EnvelopeRecord, PLACED,
+        PlacedServer, SERVERS, ServerRecord,
+    },
+};
+use mamba_core::{
+    blueprint::Blueprint,
+    clock::UnixMs,
+    db::{Snapshot, Txn},
+    desired::{Envelope, Order, Wish, is_within_mass_limit},
+    fact::Activity,
+    ids::{EventId, NodeId, ServerId, TenantId},
+    lifecycle::Actor,
+    server::ServerSpec,
+};
+use mamba_wire::link::v1::SERVERS_MAX;
+
+/// Returns the blueprint of that name.
+pub(super) fn find_blueprint(key: &str) -> Result<Blueprint, HubError> {
+    let known = Blueprint::built_in();
+    let names: Vec<String> = known.iter().map(|it| it.key.clone()).collect();
+    let found = known.into_iter().find(|it| it.key == key);
+    found.ok_or_else(|| {
+        HubError::invalid("blueprint", format!("must be one of {}", names.join(", ")))
+    })
+}
+
+/// Names one server.
+pub(super) type ServerKey = (TenantId, ServerId);
+
+/// Returns the record of a server that exists for the tenant: not one that is deleted and gone.
+pub(super) fn find(txn: &impl Snapshot, key: &ServerKey) -> Result<ServerRecord, HubError> {
+    let record = txn.get(SERVERS, key)?.filter(ServerRecord::is_present);
+    record.ok_or(HubError::NotFound { what: "server" })
+}
+
+/// Stores `record` as the next generation: signs its envelope and updates the node's index. Sets
+/// `record.order`.
+pub(super) fn commit(
+    hub: &Hub,
+    txn: &mut Txn<'_>,
+    (tenant, server): ServerKey,
+    record: &mut ServerRecord,
+    force: bool,
+) -> Result<(), HubError> {
+    record.order =
+        Order { incarnation: hub.incarnation(), generation: record.order.generation.next() };
+    let (not_before, body) = match &record.deletion {
+        Some(deletion) => (deletion.not_before, Wish::Deleted { retain_ms: deletion.retain_ms }),
+        None => (UnixMs(0), Wish::Exist(Box::new(render(record)?))),
+    };
+    let (node, order) = (record.node, record.order);
+    let envelope = Envelope { tenant, node, server, order, not_before, force, body };
+    let signed = hub.sign(&envelope)?;
+    let placed = txn.get(PLACED, &(node, server))?;
+    let (held, refused) = placed.map_or((None, None), |it| (it.held, it.refused));
+    let ending = record.is_ending();
+    let hash = signed.hash();
+    let placed = PlacedServer { tenant, order, hash, ending, gone: false, held, refused };
+    txn.put(PLACED, &(node, server), &placed)?;
+    txn.put(ENVELOPES, &(tenant, server), &EnvelopeRecord { order, signed })?;
+    txn.put(SERVERS, &(tenant, server), record)?;
+    Ok(())
+}
+
+fn render(record: &ServerRecord) -> Result<ServerSpec, HubError> {
+    Ok(find_blueprint(&record.blueprint)?.render(record.choices.clone())?)
+}
+
+/// Refuses a change after which the node would have to end too many servers that it still runs (D2).
+pub(super) fn check_mass_limit(
+    txn: &impl Snapshot,
+    node: NodeId,
+    ending_now: ServerId,
+) -> Result<(), HubError> {
+    let placed = txn.prefix(PLACED, &(node,), SERVERS_MAX)?;
+    let present = || placed.iter().filter(|(_, it)| !it.gone);
+    // What the node has taken over already is no longer ahead of it.
+    let is_ahead = |it: &PlacedServer| it.ending && it.held.is_none_or(|held| held < it.order);
+    let ending =
+        present().filter(|((_, server), it)| *server == ending_now || is_ahead(it)).count();
+    let total = present().count();
+    if is_within_mass_limit(total, ending) {
+        return Ok(());
+    }
+    Err(HubError::NeedsForce { total, ending })
+}
+
+/// Makes the ports of a deleted server free again.
+pub(crate) fn free_ports(txn: &mut Txn<'_>, record: &ServerRecord) -> Result<(), HubError> {
+    for allocation in &record.allocations {
+        let key = (record.node, *allocation);
+        if let Some(mut found) = txn.get(ALLOCATIONS, &key)? {
+            found.server = None;
+            txn.put(ALLOCATIONS, &key, &found)?;
+        }
+    }
+    Ok(())
+}
+
+/// One event that the hub itself makes.
+pub(super) struct Happened {
+    pub(super) event: EventId,
+    pub(super) now: UnixMs,
+    pub(super) actor: Actor,
+}
+
+impl Happened {
+    /// Draws what a change needs before its transaction.
+    pub(super) fn now(hub: &Hub, actor: &Actor) -> Self {
+        Self { event: hub.new_id(EventId::new), now: hub.now(), actor: actor.clone() }
+    }
+
+    /// Writes the event in the transaction of what it tells.
+    pub(super) fn record(
+        &self,
+        txn: &mut Txn<'_>,
+        key: &ServerKey,
+        activity: Activity,
+    ) -> Result<(), HubError> {
+        let record = ActivityRecord {
+            at: self.now,
+            received_at: self.now,
+            actor: self.actor.clone(),
+            activity,
+        };
+        note(txn, key, self.event, &record)
+    }
+}
+
+/// Lists an event of a server, which is not listed yet.
+pub(crate) fn note(
+    txn: &mut Txn<'_>,
+    (tenant, server): &ServerKey,
+    event: EventId,
+    record: &ActivityRecord,
+) -> Result<(), HubError> {
+    // The place in the list is never ahead of hub time, so that a node with a calendar ten years
+    // ahead does not stay on top for ten years.
+    let place = record.at.min(record.received_at);
+    txn.put(EVENTS, &(*tenant, event), &place.0)?;
+    txn.put(ACTIVITY, &(*tenant, *server, place, event), record)?;
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! Who is connected now, and the signals by which sessions learn that something changed. In memory
+//! only: after a restart of the hub every node connects anew.
+
+use crate::link::backend::{NodeSignal, Standing};
+use mamba_core::{
+    clock::UnixMs,
+    ids::{InstanceId, NodeId},
+};
+use mamba_wire::{api::LinkState, session::SILENCE_MS};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::watch;
+
+/// Live sessions and signals of all nodes.
+#[derive(Debug, Default)]
+pub struct Live {
+    // Locked for moments, never across a wait. Holds one entry per node that was ever connected or
+    // changed since the start, which the number of nodes bounds.
+    nodes: Mutex<BTreeMap<NodeId, LiveNode>>,
+}
+
+#[derive(Debug, Default)]
+struct LiveNode {
+    signal: watch::Sender<NodeSignal>,
+    session: Option<Session>,
+    /// The node was given a new key: sessions of the old one end, and the signal stays so until
+    /// the next connection is checked.
+    is_replaced: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Session {
+    instance: InstanceId,
+    last_heard: UnixMs,
+}
+
+impl LiveNode {
+    fn tell(&self, standing: Standing) {
+        self.signal.send_modify(|signal| {
+            signal.standing = standing;
+            signal.revision += 1;
+        });
+    }
+}
+
+impl Live {
+    /// Notes that a session of this run of the daemon began; an older one counts no more.
+    pub fn begin(&self, node: NodeId, instance: InstanceId, now: UnixMs) {
+        let session = Session { instance, last_heard: now };
+        self.nodes().entry(node).or_default().session = Some(session);
+    }
+
+    /// Notes a sign of life.
+    pub fn heard(&self, node: NodeId, now: UnixMs) {
+        if let Some(session) = self.nodes().get_mut(&node).and_then(|it| it.session.as_mut()) {
+            session.last_heard = session.last_heard.max(now);
+        }
+    }
+
+    /// Notes that the session of this run of the daemon ended.
+    pub fn end(&self, node: NodeId, instance: InstanceId) {
+        if let Some(entry) = self.nodes().get_mut(&node)
+            && entry.session.is_some_and(|session| session.instance == instance)
+        {
+            entry.session = None;
+        }
+    }
+
+    /// Wakes the node's session: what it should have, or was promised, changed. Called after the
+    /// commit of the change.
+    pub fn changed(&self, node: NodeId) {
+        let mut nodes = self.nodes();
+        nodes.entry(node).or_default().signal.send_modify(|signal| signal.revision += 1);
+    }
+
+    /// Tells the node's session whether it may go on. Called after the commit of the change.
+    pub fn set_standing(&self, node: NodeId, standing: Standing) {
+        let mut nodes = self.nodes();
+        let entry = nodes.entry(node).or_default();
+        entry.is_replaced = false;
+        entry.tell(standing);
+    }
+
+    /// Ends the sessions of a node whose key was replaced. Called after the commit of the change.
+    pub fn end_replaced(&self, node: NodeId) {
+        let mut nodes = self.nodes();
+        let entry = nodes.entry(node).or_default();
+        entry.is_replaced = true;
+        entry.tell(Standing::Revoked);
+    }
+
+    /// Notes that somebody connects as the node and its record says that it may.
+    pub fn admit(&self, node: NodeId) {
+        let mut nodes = self.nodes();
+        let entry = nodes.entry(node).or_default();
+        if std::mem::take(&mut entry.is_replaced) {
+            entry.tell(Standing::Active);
+        }
+    }
+
+    /// Returns the node's signal, now and later.
+    #[must_use]
+    pub fn signal(&self, node: NodeId) -> watch::Receiver<NodeSignal> {
+        self.nodes().entry(node).or_default().signal.subscribe()
+    }
+
+    /// Returns the nodes with a session.
+    #[must_use]
+    pub fn connected(&self) -> BTreeSet<NodeId> {
+        let nodes = self.nodes();
+        nodes.iter().filter(|(_, it)| it.session.is_some()).map(|(node, _)| *node).collect()
+    }
+
+    /// Returns the last sign of life of a connected node.
+    #[must_use]
+    pub fn last_heard(&self, node: NodeId) -> Option<UnixMs> {
+        self.nodes().get(&node)?.session.map(|session| session.last_heard)
+    }
+
+    /// Returns the state of a node's link.
+    #[must_use]
+    pub fn link_state(&self, node: NodeId, now: UnixMs) -> LinkState {
+        match self.last_heard(node) {
+            None => LinkState::Unreachable,
+            Some(heard) if now.since(heard) > SILENCE_MS => LinkState::Delayed,
+            Some(_) => LinkState::Live,
+        }
+    }
+
+    fn nodes(&self) -> MutexGuard<'_, BTreeMap<NodeId, LiveNode>> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node() -> NodeId {
+        NodeId::from_bytes([1; 16])
+    }
+
+    #[test]
+    fn the_end_of_an_older_session_does_not_disconnect_the_newer() {
+        let live = Live::default();
+        let (old, new) = (InstanceId::from_bytes([1; 16]), InstanceId::from_bytes([2; 16]));
+        live.begin(node(), old, UnixMs(1));
+        live.begin(node(), new, UnixMs(2));
+        live.end(node(), old);
+        assert!(live.connected().contains(&node()));
+        assert_eq!(live.link_state(node(), UnixMs(3)), LinkState::Live);
+        assert_eq!(live.link_state(node(), UnixMs(3 + SILENCE_MS)), LinkState::Delayed);
+        live.end(node(), new);
+        assert_eq!(live.link_state(node(), UnixMs(3)), LinkState::Unreachable);
+    }
+
+    #[test]
+    fn a_revocation_is_seen_by_who_subscribes_later() {
+        let live = Live::default();
+        live.set_standing(node(), Standing::Revoked);
+        assert_eq!(live.signal(node()).borrow().standing, Standing::Revoked);
+        let mut signal = live.signal(node());
+        signal.mark_unchanged();
+        live.changed(node());
+        assert!(signal.has_changed().unwrap());
+    }
+}

@@ -1,0 +1,278 @@
+//! The list of machines: names, standing, what they said last, alarms.
+
+use crate::{
+    Hub, HubError,
+    control::Cut,
+    link::backend::Standing as LinkStanding,
+    store::{
+        ALARMS, Alarm, COUNTERS, Counters, JOIN_TOKENS, NODE_STATES, NODES, NODES_SEEN, NodeRecord,
+        NodeSeen, PLACED,
+    },
+};
+use mamba_core::{
+    clock::UnixMs,
+    db::{Order, Snapshot, Span, Txn},
+    ids::{EventId, NodeId, ServerId, TenantId},
+    scope::AdminScope,
+    server::{NAME_BYTES_MAX, check_text},
+};
+use mamba_wire::{
+    api::{
+        Page, PageQuery,
+        node::{Node, Standing},
+    },
+    link::v1::SERVERS_MAX,
+};
+use serde::{Deserialize, Serialize};
+
+/// Most nodes of one hub, and most names that are compared.
+const NODES_MAX: usize = 10_000;
+
+/// A node with what only operators ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeDetail {
+    /// As in lists.
+    pub node: Node,
+    /// Why its standing is not active.
+    pub why: Option<String>,
+    /// Its last connection.
+    pub seen: Option<NodeSeen>,
+    /// What came from it.
+    pub counters: Counters,
+}
+
+/// Something that a person should look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlarmView {
+    /// Its id, to clear it.
+    pub alarm: EventId,
+    /// When.
+    pub at: UnixMs,
+    /// About which node.
+    pub node: Option<NodeId>,
+    /// About which server.
+    pub server: Option<ServerId>,
+    /// What happened.
+    pub text: String,
+}
+
+impl Hub {
+    /// Lists nodes in the order of their making.
+    ///
+    /// # Errors
+    /// `Invalid` for the query.
+    pub fn nodes(&self, _admin: &AdminScope, query: &PageQuery) -> Result<Page<Node>, HubError> {
+        let cut = Cut::<NodeId>::new(query)?;
+        self.read(|txn| {
+            let mut span = Span::all();
+            if let Some(after) = &cut.after {
+                span = span.after(after);
+            }
+            let found = txn.range(NODES, span, cut.fetch())?;
+            let shown: Result<Vec<_>, HubError> = found
+                .into_iter()
+                .map(|(node, record)| Ok((node, self.show_node(txn, node, record)?)))
+                .collect();
+            Ok(cut.page(shown?))
+        })
+    }
+
+    /// Shows a node.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn node_detail(&self, _admin: &AdminScope, node: NodeId) -> Result<NodeDetail, HubError> {
+        self.read(|txn| {
+            let record = find(txn, node)?;
+            Ok(NodeDetail {
+                why: record.why.clone(),
+                seen: txn.get(NODES_SEEN, &node)?,
+                counters: txn.get(COUNTERS, &node)?.unwrap_or_default(),
+                node: self.show_node(txn, node, record)?,
+            })
+        })
+    }
+
+    /// Ends a node's right to connect, for ever; its session ends within seconds. Its servers stay
+    /// recorded, and the machine keeps what it has.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn revoke_node(
+        &self,
+        admin: &AdminScope,
+        node: NodeId,
+    ) -> Result<NodeDetail, HubError> {
+        self.set_standing(node, Standing::Revoked, Some("revoked by an admin"), None).await?;
+        self.node_detail(admin, node)
+    }
+
+    /// Bars a node whose identity two daemons fight over, and raises an alarm.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn quarantine_node(&self, node: NodeId) -> Result<(), HubError> {
+        let why = "two daemons fight over this node's identity";
+        self.set_standing(node, Standing::Quarantined, Some(why), Some(why)).await
+    }
+
+    /// Lets a node out of quarantine: the daemon that connects next is the node.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Refused` when it is revoked.
+    pub async fn approve_replacement(
+        &self,
+        admin: &AdminScope,
+        node: NodeId,
+    ) -> Result<NodeDetail, HubError> {
+        self.set_standing(node, Standing::Active, None, None).await?;
+        self.node_detail(admin, node)
+    }
+
+    /// Lists alarms, newest first.
+    ///
+    /// # Errors
+    /// `Invalid` for the query.
+    pub fn alarms(
+        &self,
+        _admin: &AdminScope,
+        query: &PageQuery,
+    ) -> Result<Page<AlarmView>, HubError> {
+        let cut = Cut::<EventId>::new(query)?;
+        self.read(|txn| {
+            let mut span = Span::all();
+            if let Some(after) = &cut.after {
+                span = span.before(after);
+            }
+            let found = txn.scan(ALARMS, span, Order::Descending, cut.fetch())?;
+            let view = |(alarm, it): (EventId, Alarm)| {
+                let server = it.server.map(|(_, server)| server);
+                (alarm, AlarmView { alarm, at: it.at, node: it.node, server, text: it.text })
+            };
+            Ok(cut.page(found.into_iter().map(view).collect()))
+        })
+    }
+
+    /// Removes an alarm that was dealt with.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn clear_alarm(&self, _admin: &AdminScope, alarm: EventId) -> Result<(), HubError> {
+        self.write(move |txn| {
+            if !txn.contains(ALARMS, &alarm)? {
+                return Err(HubError::NotFound { what: "alarm" });
+            }
+            Ok(txn.delete(ALARMS, &alarm)?)
+        })
+        .await
+    }
+
+    async fn set_standing(
+        &self,
+        node: NodeId,
+        standing: Standing,
+        why: Option<&'static str>,
+        alarm: Option<&'static str>,
+    ) -> Result<(), HubError> {
+        let event = self.new_id(EventId::new);
+        let now = self.now();
+        let stands = self
+            .write(move |txn| {
+                let mut record = find(txn, node)?;
+                match (record.standing, standing) {
+                    (Standing::Revoked, Standing::Active) => {
+                        let why = "node is revoked for ever: join anew with a token for it";
+                        return Err(HubError::Refused(why.to_owned()));
+                    }
+                    // Never again means never again, also for a fight that is noticed later.
+                    (Standing::Revoked, _) => return Ok(Standing::Revoked),
+                    (from, to) if from == to => return Ok(to),
+                    _ => {}
+                }
+                record.standing = standing;
+                record.why = why.map(str::to_owned);
+                txn.put(NODES, &node, &record)?;
+                if let Some(text) = alarm {
+                    raise(txn, event, now, Some(node), None, text)?;
+                }
+                Ok(standing)
+            })
+            .await?;
+        self.live().set_standing(node, for_link(stands));
+        Ok(())
+    }
+
+    fn show_node(
+        &self,
+        txn: &impl Snapshot,
+        node: NodeId,
+        record: NodeRecord,
+    ) -> Result<Node, HubError> {
+        let placed = txn.prefix(PLACED, &(node,), SERVERS_MAX)?;
+        let servers = placed.iter().filter(|(_, it)| !it.gone).count();
+        Ok(Node {
+            node,
+            name: record.name,
+            standing: record.standing,
+            enrolled_at: record.enrolled_at,
+            software: txn.get(NODES_SEEN, &node)?.map(|it| it.software),
+            machine: txn.get(NODE_STATES, &node)?.map(|it| it.state),
+            servers: u32::try_from(servers).unwrap_or(u32::MAX),
+            freshness: self.freshness(txn, node, None)?,
+        })
+    }
+}
+
+/// The same standing in the words of the link.
+pub(crate) fn for_link(standing: Standing) -> LinkStanding {
+    match standing {
+        Standing::Active => LinkStanding::Active,
+        Standing::Quarantined => LinkStanding::Quarantined,
+        Standing::Revoked => LinkStanding::Revoked,
+    }
+}
+
+/// Returns the record of a node.
+pub(crate) fn find(txn: &impl Snapshot, node: NodeId) -> Result<NodeRecord, HubError> {
+    txn.get(NODES, &node)?.ok_or(HubError::NotFound { what: "node" })
+}
+
+/// Checks the name of a node to be: one line, and no other node or open token has it.
+pub(super) fn check_name(
+    txn: &impl Snapshot,
+    name: &str,
+    replaces: Option<NodeId>,
+) -> Result<(), HubError> {
+    check_text("name", name, 1, NAME_BYTES_MAX)?;
+    let nodes = txn.range(NODES, Span::all(), NODES_MAX)?;
+    if nodes.len() >= NODES_MAX {
+        return Err(HubError::Refused(format!("a hub has at most {NODES_MAX} nodes")));
+    }
+    let is_other = |(node, it): &(NodeId, NodeRecord)| {
+        it.name == name && Some(*node) != replaces && it.standing != Standing::Revoked
+    };
+    if nodes.iter().any(is_other) {
+        return Err(HubError::invalid("name", format!("`{name}` is the name of another node")));
+    }
+    let tokens = txn.range(JOIN_TOKENS, Span::all(), 2 * super::TOKENS_MAX)?;
+    let is_promised = |it: &crate::store::JoinTokenRecord| {
+        it.name == name && it.used.is_none() && it.replaces.is_none() && replaces.is_none()
+    };
+    if tokens.iter().any(|(_, it)| is_promised(it)) {
+        return Err(HubError::invalid("name", format!("`{name}` is in an open join token")));
+    }
+    Ok(())
+}
+
+/// Records that a person should look at something.
+pub(crate) fn raise(
+    txn: &mut Txn<'_>,
+    alarm: EventId,
+    at: UnixMs,
+    node: Option<NodeId>,
+    server: Option<(TenantId, ServerId)>,
+    text: &str,
+) -> Result<(), HubError> {
+    txn.put(ALARMS, &alarm, &Alarm { at, node, server, text: text.to_owned() })?;
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! Pure: records of what is wanted and seen of servers.
+
+use mamba_core::{
+    blueprint::Choices,
+    clock::UnixMs,
+    desired::{EnvelopeHash, Order, SignedEnvelope},
+    ids::{AllocationId, NodeId, ServerId, TenantId, UserId},
+    lifecycle::{Actor, Observed, PowerAction},
+    record,
+    server::PortBinding,
+};
+use mamba_wire::link::v1::DesiredOutcome;
+use serde::{Deserialize, Serialize};
+
+/// What is wanted of one server: everything that its envelope is made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerRecord {
+    /// Where it runs.
+    pub node: NodeId,
+    /// Its blueprint's key.
+    pub blueprint: String,
+    /// Name, variables, limits, ports and the rest.
+    pub choices: Choices,
+    /// Allocations that its ports come from, in the order of `choices.ports`.
+    pub allocations: Vec<AllocationId>,
+    /// Rank of the newest wish.
+    pub order: Order,
+    /// Who had it made.
+    pub made_by: Actor,
+    /// When it was made.
+    pub made_at: UnixMs,
+    /// When what is wanted changed last.
+    pub changed_at: UnixMs,
+    /// Set when it is to be deleted.
+    pub deletion: Option<Deletion>,
+}
+record!(ServerRecord, 1);
+
+/// A deletion that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deletion {
+    /// When.
+    pub asked_at: UnixMs,
+    /// By whom.
+    pub by: Actor,
+    /// The node does nothing before this.
+    pub not_before: UnixMs,
+    /// How long the node keeps the data in the trash.
+    pub retain_ms: u64,
+    /// When the hub learnt that the node did it. Its ports are free since then.
+    pub done_at: Option<UnixMs>,
+}
+
+/// One port of a server, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerPort {
+    /// Allocation that it comes from.
+    pub allocation: AllocationId,
+    /// What is published.
+    pub binding: PortBinding,
+}
+
+impl ServerRecord {
+    /// Returns its ports with their allocations, the primary first.
+    #[must_use]
+    pub fn ports(&self) -> Vec<ServerPort> {
+        let pairs = self.allocations.iter().zip(&self.choices.ports);
+        pairs
+            .map(|(allocation, binding)| ServerPort {
+                allocation: *allocation,
+                binding: binding.clone(),
+            })
+            .collect()
+    }
+
+    /// Whether the newest wish ends it: it is suspended or to be deleted.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.choices.suspended || self.deletion.is_some()
+    }
+
+    /// Whether it still occupies its node: ports, memory, disk.
+    #[must_use]
+    pub fn is_present(&self) -> bool {
+        self.deletion.as_ref().is_none_or(|deletion| deletion.done_at.is_none())
+    }
+}
+
+/// The newest envelope of a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvelopeRecord {
+    /// Its rank.
+    pub order: Order,
+    /// What travels.
+    pub signed: SignedEnvelope,
+}
+record!(EnvelopeRecord, 1);
+
+/// A server as its node's index holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacedServer {
+    /// Who owns it.
+    pub tenant: TenantId,
+    /// Rank of its newest envelope.
+    pub order: Order,
+    /// Content of its newest envelope.
+    pub hash: EnvelopeHash,
+    /// Whether that envelope suspends or deletes it.
+    pub ending: bool,
+    /// Whether the node did what its tombstone says.
+    pub gone: bool,
+    /// Newest rank that the node said to hold.
+    pub held: Option<Order>,
+    /// The node's last word on an envelope that it did not adopt, and when.
+    pub refused: Option<(Order, DesiredOutcome, UnixMs)>,
+}
+record!(PlacedServer, 1);
+
+/// The right of a node to speak for a server, from the time in its key on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The node.
+    pub node: NodeId,
+    /// End, `None` while it lasts.
+    pub until: Option<UnixMs>,
+}
+record!(Lease, 1);
+
+/// A recorded power action.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntentRecord {
+    /// The node that it is for.
+    pub node: NodeId,
+    /// What is wanted.
+    pub action: PowerAction,
+    /// Who wants it.
+    pub by: UserId,
+    /// When it was given.
+    pub given_at: UnixMs,
+    /// Not carried out at or after this.
+    pub expires_at: UnixMs,
+    /// What became of it.
+    pub state: IntentState,
+    /// When that was known.
+    pub state_at: UnixMs,
+}
+record!(IntentRecord, 1);
+
+/// What became of an intent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IntentState {
+    /// Not yet handed to the node's session.
+    Pending,
+    /// Handed over; the node has not answered. The node itself judges whether it came in time.
+    Sent,
+    /// The node took it over in time.
+    Applied,
+    /// It came too late and did nothing.
+    Expired,
+    /// The node may not or cannot, and why.
+    Refused(String),
+}
+
+impl IntentRecord {
+    /// Returns what can be said of it at a time: one that was never handed over expires by itself.
+    #[must_use]
+    pub fn shown_state(&self, now: UnixMs) -> IntentState {
+        match &self.state {
+            IntentState::Pending if now >= self.expires_at => IntentState::Expired,
+            state => state.clone(),
+        }
+    }
+}
+
+/// An intent that a node has not answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntentWaiting {
+    /// Whose server.
+    pub tenant: TenantId,
+    /// Which server.
+    pub server: ServerId,
+}
+record!(IntentWaiting, 1);
+
+/// What is seen of one server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedRecord {
+    /// The node that said so.
+    pub node: NodeId,
+    /// When.
+    pub received_at: UnixMs,
+    /// What.
+    pub observed: Observed,
+}
+record!(ObservedRecord, 1);
