@@ -28,7 +28,7 @@ macro_rules! ids {
 
             /// Wraps 16 bytes that were an id before.
             #[must_use]
-            pub fn from_bytes(bytes: [u8; 16]) -> Self {
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(Uuid::from_bytes(bytes))
             }
 

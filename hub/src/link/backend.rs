@@ -22,13 +22,15 @@ use mamba_core::{
 use mamba_wire::link::{
     enrol::{Machine, PublicKey},
     token::SecretHash,
-    v1::{
-        Ack, DesiredLine, DesiredResult, Facts, Hello, Intent, IntentResult, StateReport,
-        StreamWelcome,
-    },
+    v1::{Ack, DesiredResult, Facts, Hello, IntentResult, StateReport, StreamWelcome},
 };
 use std::{future::Future, net::SocketAddr};
 use tokio::sync::watch;
+
+/// Everything that the hub wants a node to have. `desired` has one line for each server that the node
+/// has or should have, `intents` are those without a result that have not expired, oldest first, at
+/// most [`mamba_wire::link::v1::INTENTS_MAX`], `acks` the custody of the open epoch of each stream.
+pub use mamba_wire::session::Wanted as Pending;
 
 /// A machine that wants to be a node; it has proven that it holds the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,18 +106,6 @@ pub struct NodeSignal {
     pub revision: u64,
     /// Whether it may stay connected: a session ends as soon as this is not `Active`.
     pub standing: Standing,
-}
-
-/// Everything that the hub wants a node to have.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pending {
-    /// One line for each server that the node has or should have, tombstones included.
-    pub desired: Vec<DesiredLine>,
-    /// Intents without a result that have not expired, oldest first, at most
-    /// [`mamba_wire::link::v1::INTENTS_MAX`].
-    pub intents: Vec<Intent>,
-    /// Custody of the open epoch of each stream.
-    pub acks: Vec<Ack>,
 }
 
 /// The hub's store as the link sees it.

@@ -11,9 +11,19 @@
 //! - at most [`crate::link::v1::BATCHES_IN_FLIGHT_MAX`] batches per stream are on the way;
 //! - who breaks the protocol is told why and the session ends; nothing else does.
 
-pub mod compare;
+mod compare;
+mod state;
+mod edge;
+mod hub;
+mod wishes;
+#[cfg(test)]
+mod tests;
 
 pub use compare::{Comparison, Delta, StreamRecord, compare, desired_delta};
+pub use edge::{EdgeAsk, EdgeOut, EdgeSession, Own};
+pub use hub::{HubAsk, HubOut, HubSession, Now};
+pub use state::StateDelta;
+pub use wishes::Wanted;
 
 use crate::{frame::FrameError, link::v1::Goodbye};
 use mamba_core::{
@@ -109,4 +119,31 @@ pub enum End {
     /// Our own store cannot go on.
     #[error("store cannot go on: {0}")]
     Store(String),
+}
+
+impl End {
+    /// Returns the code with which the connection is closed.
+    #[must_use]
+    pub fn close_code(&self) -> u32 {
+        match self {
+            Self::Protocol(_) => 1,
+            Self::Goodbye(_) => 2,
+            Self::Forked(_) => 3,
+            Self::Store(_) => 4,
+        }
+    }
+}
+
+/// Reads the first frame of a stream that the edge opened.
+///
+/// # Errors
+/// When it is another frame.
+pub fn lane_of(frame: &crate::frame::Frame) -> Result<Lane, ProtocolError> {
+    use crate::link::v1::{EdgeFrame, LaneOpen};
+    match EdgeFrame::from_frame(frame)? {
+        Some(EdgeFrame::LaneOpen(LaneOpen::Control)) => Ok(Lane::Control),
+        Some(EdgeFrame::LaneOpen(LaneOpen::State)) => Ok(Lane::State),
+        Some(EdgeFrame::LaneOpen(LaneOpen::Facts(stream))) => Ok(Lane::Facts(stream)),
+        _ => Err(ProtocolError::Unexpected { frame: "first frame", why: "must be LaneOpen" }),
+    }
 }

@@ -1,0 +1,178 @@
+//! Pure: what has to be reported of what is seen, so that the hub knows the newest of everything.
+
+use crate::link::v1::{EdgeFrame, NodeState, StateReport};
+use crate::{frame::Frame, link::v1::SERVERS_MAX};
+use mamba_core::{
+    clock::BootMs,
+    ids::ServerId,
+    lifecycle::{NotRunning, Observed},
+};
+use std::collections::BTreeMap;
+
+/// Changes of servers are collected this long before they are reported.
+const REPORT_MS_MIN: u64 = 200;
+/// A change of the machine alone, such as free disk space, waits this long.
+const NODE_MS_MIN: u64 = 10_000;
+/// Longest text in a report, in bytes. Whole texts are on the node.
+const TEXT_BYTES: usize = 256;
+/// Longest text when a report with longer ones does not fit into a frame.
+const TEXT_BYTES_SHORT: usize = 32;
+
+/// Remembers what was reported and finds what changed since. States between two reports are never
+/// reported: only the newest matters.
+#[derive(Debug, Default)]
+pub struct StateDelta {
+    servers: BTreeMap<ServerId, Observed>,
+    node: Option<NodeState>,
+    reported_at: BootMs,
+}
+
+impl StateDelta {
+    /// Returns the earliest time of the next report.
+    #[must_use]
+    pub fn due(&self) -> BootMs {
+        self.node.as_ref().map_or(BootMs(0), |_| self.reported_at.plus(REPORT_MS_MIN))
+    }
+
+    /// Returns the next report as a frame and remembers it as sent. `None` when there is nothing to
+    /// report now. The first one, and each after a server went away, is complete.
+    pub fn next(
+        &mut self,
+        now: BootMs,
+        servers: &BTreeMap<ServerId, Observed>,
+        node: &NodeState,
+    ) -> Option<Frame> {
+        if now < self.due() {
+            return None;
+        }
+        let is_first = self.node.is_none();
+        let complete = is_first || self.servers.keys().any(|server| !servers.contains_key(server));
+        let changed = servers
+            .iter()
+            .filter(|(server, seen)| complete || self.servers.get(server) != Some(seen))
+            .map(|(_, seen)| seen.clone())
+            .take(SERVERS_MAX)
+            .collect::<Vec<_>>();
+        let node_is_due = self.node.as_ref() != Some(node)
+            && (is_first || now >= self.reported_at.plus(NODE_MS_MIN));
+        if !complete && changed.is_empty() && !node_is_due {
+            return None;
+        }
+        self.servers.clone_from(servers);
+        self.node = Some(node.clone());
+        self.reported_at = now;
+        let report = StateReport { complete, servers: changed, node: node.clone() };
+        let frame = |bytes| EdgeFrame::State(cut(report.clone(), bytes)).to_frame().ok();
+        frame(TEXT_BYTES).or_else(|| frame(TEXT_BYTES_SHORT))
+    }
+}
+
+/// Shortens every text in a report.
+fn cut(mut report: StateReport, bytes: usize) -> StateReport {
+    for seen in &mut report.servers {
+        if let Some(refused) = &mut seen.refused {
+            shorten(&mut refused.error.field, bytes);
+            shorten(&mut refused.error.rule, bytes);
+        }
+        match &mut seen.not_running {
+            Some(NotRunning::StepFailed { step, error, .. }) => {
+                shorten(step, bytes);
+                shorten(error, bytes);
+            }
+            Some(NotRunning::EngineUnreachable { error }) => shorten(error, bytes),
+            _ => {}
+        }
+    }
+    report.node.troubles.truncate(16);
+    report.node.troubles.iter_mut().for_each(|text| shorten(text, bytes));
+    report
+}
+
+fn shorten(text: &mut String, bytes: usize) {
+    let end = (0..=bytes.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    text.truncate(end.unwrap_or(0));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::v1::EdgeFrame;
+    use mamba_core::{
+        clock::UnixMs,
+        lifecycle::{Actor, PowerWish, ServerState},
+    };
+
+    fn seen(server: u16, state: ServerState) -> (ServerId, Observed) {
+        let mut id = [0; 16];
+        id[..2].copy_from_slice(&server.to_be_bytes());
+        let server = ServerId::from_bytes(id);
+        let observed = Observed {
+            server,
+            applied: None,
+            refused: None,
+            state,
+            since: UnixMs(1),
+            not_running: None,
+            wish: PowerWish { running: true, by: Actor::Edge, at: UnixMs(1) },
+            started_at: None,
+            last_exit: None,
+            crashes: 0,
+            restart_pending: false,
+        };
+        (server, observed)
+    }
+
+    fn node(free: u64) -> NodeState {
+        NodeState {
+            cpus: 1,
+            memory_bytes: 1,
+            disk_bytes: 1,
+            disk_free_bytes: free,
+            engine: None,
+            troubles: vec![],
+            outbox: vec![],
+        }
+    }
+
+    fn report(frame: Option<Frame>) -> Option<(bool, usize)> {
+        match EdgeFrame::from_frame(&frame?) {
+            Ok(Some(EdgeFrame::State(report))) => Some((report.complete, report.servers.len())),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_the_newest_change_is_reported() {
+        use ServerState::{Offline, Running, Starting};
+        let mut delta = StateDelta::default();
+        let two = BTreeMap::from([seen(1, Offline), seen(2, Offline)]);
+        assert_eq!(report(delta.next(BootMs(5), &two, &node(1))), Some((true, 2)));
+        let starting = BTreeMap::from([seen(1, Starting), seen(2, Offline)]);
+        assert_eq!(delta.next(BootMs(6), &starting, &node(1)), None, "too early");
+        let running = BTreeMap::from([seen(1, Running), seen(2, Offline)]);
+        let now = BootMs(5 + REPORT_MS_MIN);
+        assert_eq!(report(delta.next(now, &running, &node(1))), Some((false, 1)));
+        let later = now.plus(REPORT_MS_MIN);
+        assert_eq!(delta.next(later, &running, &node(2)), None, "the machine alone waits");
+        let one = BTreeMap::from([seen(1, Running)]);
+        assert_eq!(report(delta.next(later, &one, &node(2))), Some((true, 1)));
+        let much_later = later.plus(NODE_MS_MIN);
+        assert_eq!(report(delta.next(much_later, &one, &node(3))), Some((false, 0)));
+    }
+
+    #[test]
+    fn a_node_full_of_long_errors_fits_into_a_frame() {
+        let mut servers = BTreeMap::new();
+        for server in 0..2_000 {
+            let (id, mut observed) = seen(server, ServerState::Offline);
+            observed.not_running = Some(NotRunning::StepFailed {
+                step: "ü".repeat(300),
+                error: "x".repeat(10_000),
+                retry_at: UnixMs(1),
+            });
+            servers.insert(id, observed);
+        }
+        let frame = StateDelta::default().next(BootMs(5), &servers, &node(1));
+        assert_eq!(report(frame), Some((true, 2_000)));
+    }
+}
