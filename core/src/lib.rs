@@ -17,6 +17,7 @@ pub mod scope;
 pub mod allocation;
 pub mod placement;
 pub mod fact;
+pub mod usage;
 pub mod error;
 pub mod settings;
 

@@ -6,4 +6,5 @@
 pub mod config;
 pub mod runtime;
 pub mod console;
+pub mod outbox;
 pub mod link;

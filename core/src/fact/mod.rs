@@ -299,6 +299,11 @@ pub enum Activity {
         /// Not carried out before this, by hub time.
         not_before: UnixMs,
     },
+    /// The outbox of a node was at its cap: activity before this fact was not kept. Made at a node.
+    Lost {
+        /// How many facts.
+        count: u64,
+    },
 }
 
 /// Why bytes are not a fact.
