@@ -1,1 +1,439 @@
-//! The Docker Engine.
+//! The Docker Engine, 20.10 or newer, over its unix socket.
+//!
+//! The deadline of every call covers the whole of it and is written here. The engine goes on with
+//! a call that was given up; callers look before they act again.
+
+mod attach;
+mod config;
+mod error;
+mod events;
+mod image;
+mod state;
+mod time;
+
+use super::{
+    Attached, Container, ContainerId, ContainerSpec, ContainerStatus, EngineInfo, LogLine, Network,
+    PullProgress, Runtime, RuntimeError, RuntimeEvent, Subnet,
+};
+use bollard::{
+    API_DEFAULT_VERSION, Docker,
+    errors::Error,
+    query_parameters::{
+        AttachContainerOptions, CreateContainerOptions, InspectContainerOptions,
+        InspectNetworkOptions, KillContainerOptions, ListContainersOptions, ListNetworksOptions,
+        LogsOptions, RemoveContainerOptions, StartContainerOptions,
+    },
+};
+use error::translate;
+use futures_util::{StreamExt, stream::BoxStream};
+use mamba_core::{
+    clock::UnixMs,
+    ids::{NodeId, TenantId},
+    server::{Limits, Signal},
+};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::sync::mpsc;
+
+/// Deadline for a sign of life and for reading who the engine is.
+const INFO_MS: u64 = 5_000;
+/// Deadline for looking at one thing; takes 2 ms on a healthy machine.
+const LOOK_MS: u64 = 10_000;
+/// Deadline for looking at everything.
+const LIST_MS: u64 = 30_000;
+/// Deadline for making a network: firewall rules take a second when there are hundreds.
+const NETWORK_MS: u64 = 30_000;
+/// Deadline for making a container: layers are mounted, on a busy disk in seconds.
+const CREATE_MS: u64 = 60_000;
+/// Deadline for a start; half a second on a healthy machine.
+const START_MS: u64 = 60_000;
+/// Deadline for a signal.
+const SIGNAL_MS: u64 = 10_000;
+/// Deadline for a change of limits.
+const UPDATE_MS: u64 = 20_000;
+/// Deadline for a removal: the engine kills, waits 10 s and unmounts.
+const REMOVE_MS: u64 = 60_000;
+/// Deadline for reading the engine's log.
+const LOGS_MS: u64 = 15_000;
+/// Time between looks at a container that somebody else is removing.
+const REMOVING_WAIT: Duration = Duration::from_millis(100);
+/// Containers inspected at the same time.
+const INSPECT_AT_ONCE: usize = 8;
+/// bollard's own limit for the time to an answer's head. Longer than any of ours, which hold for
+/// the answer's body too.
+const CLIENT_TIMEOUT_S: u64 = 20 * 60;
+/// Oldest interface version: the one of Engine 20.10.
+const API_MINOR_MIN: usize = 41;
+
+/// The real container engine. Clones share one connection state.
+#[derive(Clone, Debug)]
+pub struct DockerRuntime {
+    socket: Arc<Path>,
+    session: Arc<Mutex<Option<Session>>>,
+}
+
+/// An engine that has answered, with the version agreed on.
+#[derive(Clone, Debug)]
+struct Session {
+    docker: Docker,
+    info: EngineInfo,
+    system_time: Option<String>,
+}
+
+impl DockerRuntime {
+    /// Uses the engine behind a socket, usually `/var/run/docker.sock`. Connects with the first
+    /// call and again after a loss.
+    #[must_use]
+    pub fn new(socket: &Path) -> Self {
+        Self { socket: socket.into(), session: Arc::default() }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Session>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the agreed session, or agrees on one.
+    async fn session(&self) -> Result<Session, RuntimeError> {
+        let kept = self.kept().clone();
+        match kept {
+            Some(session) => Ok(session),
+            None => self.connect().await,
+        }
+    }
+
+    /// Asks the engine who it is and which version it speaks.
+    async fn connect(&self) -> Result<Session, RuntimeError> {
+        let socket = self.socket.to_str().ok_or_else(|| {
+            RuntimeError::Unreachable(format!("socket path {} is not text", self.socket.display()))
+        })?;
+        let connect = async {
+            let docker = Docker::connect_with_unix(socket, CLIENT_TIMEOUT_S, API_DEFAULT_VERSION)?;
+            let docker = docker.negotiate_version().await?;
+            let info = docker.info().await?;
+            Ok((docker, info))
+        };
+        let (docker, info) = within("connect", INFO_MS, connect).await?;
+        let api = docker.client_version();
+        if (api.major_version, api.minor_version) < (1, API_MINOR_MIN) {
+            let error =
+                format!("Docker Engine 20.10 or newer is needed, this one speaks API {api}");
+            return Err(RuntimeError::Refused { step: "connect", error });
+        }
+        let info_text = format!("Docker {}", info.server_version.unwrap_or_default());
+        let session = Session {
+            docker,
+            info: EngineInfo {
+                version: info_text,
+                cpus: info.ncpu.and_then(|it| u32::try_from(it).ok()).unwrap_or(0),
+                memory_bytes: info.mem_total.and_then(|it| u64::try_from(it).ok()).unwrap_or(0),
+            },
+            system_time: info.system_time,
+        };
+        *self.kept() = Some(session.clone());
+        Ok(session)
+    }
+
+    /// Makes one call within its deadline.
+    async fn call<T, F>(
+        &self,
+        step: &'static str,
+        ms: u64,
+        work: impl FnOnce(Docker) -> F,
+    ) -> Result<T, RuntimeError>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let docker = self.session().await?.docker;
+        let done = within(step, ms, work(docker)).await;
+        if let Err(RuntimeError::Unreachable(_)) = done {
+            // Another version may answer next time.
+            *self.kept() = None;
+        }
+        done
+    }
+
+    async fn look(
+        &self,
+        node: Option<NodeId>,
+        name: &str,
+    ) -> Result<Option<Container>, RuntimeError> {
+        let found = self.call("inspect", LOOK_MS, |docker| async move {
+            docker.inspect_container(name, None::<InspectContainerOptions>).await
+        });
+        match found.await {
+            Ok(found) => Ok(state::container(node, found)),
+            Err(RuntimeError::NoSuchContainer) => Ok(None),
+            Err(err) => Err(err),
+        }
+    }
+
+    /// Removes what an earlier start left under the server's name.
+    async fn remove_leftover(&self, spec: &ContainerSpec) -> Result<(), RuntimeError> {
+        let refused =
+            |error: &str| Err(RuntimeError::Refused { step: "create", error: error.to_owned() });
+        let name = config::container_name(spec.server);
+        let found = self.look(None, &name).await?;
+        match found {
+            Some(Container { status: ContainerStatus::Running { .. }, .. }) => {
+                refused("a container of this server is running")
+            }
+            Some(container) if self.look(Some(spec.node), &name).await?.is_some() => {
+                self.remove(&container.id).await
+            }
+            Some(_) => refused("a container of this server belongs to another node"),
+            None => Ok(()),
+        }
+    }
+
+    async fn kill(&self, id: &ContainerId, signal: String) -> Result<(), RuntimeError> {
+        self.call("signal", SIGNAL_MS, |docker| async move {
+            docker.kill_container(&id.0, Some(KillContainerOptions { signal })).await
+        })
+        .await
+    }
+
+    /// Waits until a container that is being removed is gone.
+    async fn wait_removed(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        let gone = async {
+            while self.exists(id).await? {
+                tokio::time::sleep(REMOVING_WAIT).await;
+            }
+            Ok(())
+        };
+        let late = RuntimeError::TimedOut { step: "remove", ms: REMOVE_MS };
+        tokio::time::timeout(Duration::from_millis(REMOVE_MS), gone).await.map_err(|_| late)?
+    }
+
+    async fn exists(&self, id: &ContainerId) -> Result<bool, RuntimeError> {
+        self.call("inspect", LOOK_MS, |docker| async move {
+            match docker.inspect_container(&id.0, None::<InspectContainerOptions>).await {
+                Ok(_) => Ok(true),
+                Err(err) if is_status(&err, 404) => Ok(false),
+                Err(err) => Err(err),
+            }
+        })
+        .await
+    }
+}
+
+/// Waits for a call, not longer than its deadline.
+async fn within<T>(
+    step: &'static str,
+    ms: u64,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, RuntimeError> {
+    match tokio::time::timeout(Duration::from_millis(ms), work).await {
+        Ok(done) => done.map_err(|err| translate(step, err)),
+        Err(_) => Err(RuntimeError::TimedOut { step, ms }),
+    }
+}
+
+fn is_status(err: &Error, status: u16) -> bool {
+    matches!(err, Error::DockerResponseServerError { status_code, .. } if *status_code == status)
+}
+
+impl Runtime for DockerRuntime {
+    async fn info(&self) -> Result<EngineInfo, RuntimeError> {
+        let info = self.session().await?.info;
+        // The engine's own information starts processes; a ping does not.
+        self.call("ping", INFO_MS, |docker| async move { docker.ping().await }).await?;
+        Ok(info)
+    }
+
+    async fn ensure_image(
+        &self,
+        image: &str,
+        progress: mpsc::Sender<PullProgress>,
+    ) -> Result<(), RuntimeError> {
+        self.have_image(image, &progress).await
+    }
+
+    async fn ensure_network(
+        &self,
+        node: NodeId,
+        tenant: TenantId,
+        subnet: Subnet,
+    ) -> Result<(), RuntimeError> {
+        let name = &config::network_name(node, tenant);
+        let exists = || {
+            self.call("look for network", LOOK_MS, |docker| async move {
+                match docker.inspect_network(name, None::<InspectNetworkOptions>).await {
+                    Ok(_) => Ok(true),
+                    Err(err) if is_status(&err, 404) => Ok(false),
+                    Err(err) => Err(err),
+                }
+            })
+        };
+        if exists().await? {
+            return Ok(());
+        }
+        let request = config::network(node, tenant, subnet);
+        let made = self.call("make network", NETWORK_MS, |docker| async move {
+            docker.create_network(request).await
+        });
+        match made.await {
+            Ok(_) => Ok(()),
+            // A call that was given up may have made it meanwhile.
+            Err(RuntimeError::SubnetTaken(_)) if exists().await? => Ok(()),
+            Err(err) => Err(err),
+        }
+    }
+
+    async fn remove_network(&self, node: NodeId, tenant: TenantId) -> Result<(), RuntimeError> {
+        let name = &config::network_name(node, tenant);
+        self.call("remove network", NETWORK_MS, |docker| async move {
+            match docker.remove_network(name).await {
+                Err(err) if is_status(&err, 404) => Ok(()),
+                other => other,
+            }
+        })
+        .await
+    }
+
+    async fn networks(&self) -> Result<Vec<Network>, RuntimeError> {
+        let listed = self.call("list networks", LIST_MS, |docker| async move {
+            docker.list_networks(None::<ListNetworksOptions>).await
+        });
+        Ok(listed.await?.into_iter().map(state::network).collect())
+    }
+
+    async fn create(&self, spec: &ContainerSpec) -> Result<ContainerId, RuntimeError> {
+        let body = config::container(spec)?;
+        self.remove_leftover(spec).await?;
+        let name = Some(config::container_name(spec.server));
+        let options = CreateContainerOptions { name, ..CreateContainerOptions::default() };
+        let made = self.call("create", CREATE_MS, |docker| async move {
+            docker.create_container(Some(options), body).await
+        });
+        let made = made.await.map_err(|err| match err {
+            RuntimeError::Refused { error, .. } if error.contains("No such image") => {
+                RuntimeError::ImageMissing { image: spec.image.clone(), error }
+            }
+            err => err,
+        })?;
+        for warning in made.warnings {
+            tracing::warn!(server = %spec.server, warning, "container engine warns");
+        }
+        Ok(ContainerId(made.id))
+    }
+
+    async fn attach(&self, id: &ContainerId) -> Result<Attached, RuntimeError> {
+        let options = AttachContainerOptions {
+            detach_keys: None,
+            logs: false,
+            stream: true,
+            stdin: true,
+            stdout: true,
+            stderr: true,
+        };
+        let results = self.call("attach", LOOK_MS, |docker| async move {
+            docker.attach_container(&id.0, Some(options)).await
+        });
+        Ok(attach::attached(results.await?))
+    }
+
+    async fn logs_since(
+        &self,
+        id: &ContainerId,
+        since: UnixMs,
+        lines_max: u32,
+    ) -> Result<Vec<LogLine>, RuntimeError> {
+        let options = LogsOptions {
+            stdout: true,
+            stderr: true,
+            timestamps: true,
+            // Whole seconds, rounded down; what is too early is left out below.
+            since: i32::try_from(since.0 / 1_000).unwrap_or(i32::MAX),
+            tail: lines_max.to_string(),
+            ..LogsOptions::default()
+        };
+        let lines = self.call("read log", LOGS_MS, |docker| async move {
+            let mut frames = docker.logs(&id.0, Some(options)).boxed();
+            let mut lines = state::LogLines::default();
+            while let Some(frame) = frames.next().await {
+                let (source, bytes) = attach::split(frame?);
+                lines.add(source, &bytes);
+            }
+            Ok(lines)
+        });
+        Ok(lines.await?.since(since))
+    }
+
+    async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        let started = self.call("start", START_MS, |docker| async move {
+            docker.start_container(&id.0, None::<StartContainerOptions>).await
+        });
+        let started = started.await;
+        if let Err(RuntimeError::PortTaken(_)) = started
+            && let Err(err) = self.remove(id).await
+        {
+            tracing::warn!(%err, "container whose port is taken is left over");
+        }
+        started
+    }
+
+    async fn signal(&self, id: &ContainerId, signal: Signal) -> Result<(), RuntimeError> {
+        self.kill(id, signal.name().to_owned()).await
+    }
+
+    async fn stop_signal(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        let found = self.call("inspect", LOOK_MS, |docker| async move {
+            docker.inspect_container(&id.0, None::<InspectContainerOptions>).await
+        });
+        let signal = found.await?.config.and_then(|config| config.stop_signal);
+        self.kill(id, signal.filter(|it| !it.is_empty()).unwrap_or("SIGTERM".to_owned())).await
+    }
+
+    async fn update(&self, id: &ContainerId, limits: Limits) -> Result<(), RuntimeError> {
+        self.call("update limits", UPDATE_MS, |docker| async move {
+            docker.update_container(&id.0, config::update(limits)).await
+        })
+        .await
+    }
+
+    async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        let options = RemoveContainerOptions { v: true, force: true, link: false };
+        let removed = self.call("remove", REMOVE_MS, |docker| async move {
+            docker.remove_container(&id.0, Some(options)).await
+        });
+        match removed.await {
+            Err(RuntimeError::NoSuchContainer) => Ok(()),
+            Err(RuntimeError::Refused { error, .. }) if error.contains("already in progress") => {
+                self.wait_removed(id).await
+            }
+            other => other,
+        }
+    }
+
+    async fn inspect(&self, id: &ContainerId) -> Result<Option<Container>, RuntimeError> {
+        self.look(None, &id.0).await
+    }
+
+    async fn list(&self, node: NodeId) -> Result<Vec<Container>, RuntimeError> {
+        let label = vec![format!("{}={node}", config::LABEL_NODE)];
+        let options = ListContainersOptions {
+            all: true,
+            filters: Some([("label".to_owned(), label)].into()),
+            ..ListContainersOptions::default()
+        };
+        let listed = self.call("list", LIST_MS, |docker| async move {
+            docker.list_containers(Some(options)).await
+        });
+        let ids = listed.await?.into_iter().filter_map(|container| container.id);
+        // The list lacks exit codes and times; one that goes meanwhile is left out.
+        let looks = ids.map(|id| async move { self.look(Some(node), &id).await });
+        let found: Vec<_> =
+            futures_util::stream::iter(looks).buffer_unordered(INSPECT_AT_ONCE).collect().await;
+        let found: Result<Vec<_>, _> = found.into_iter().collect();
+        let mut containers: Vec<Container> = found?.into_iter().flatten().collect();
+        containers.sort_by_key(|container| container.server);
+        Ok(containers)
+    }
+
+    fn events(&self, node: NodeId) -> BoxStream<'static, RuntimeEvent> {
+        events::subscribe(self.clone(), node)
+    }
+}
