@@ -1,1 +1,3 @@
-//! Benchmarks live in `benches/`.
+//! Benchmarks of Mamba Host Panel's hot pure parts and of its store.
+//!
+//! `cargo bench -p mamba-bench` runs them; figures are compared within one run only.
