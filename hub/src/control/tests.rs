@@ -1,1 +1,3 @@
+//! Tests of creating and changing servers.
+
 

@@ -1,1 +1,3 @@
+//! Tests of nodes and their join tokens.
+
 
