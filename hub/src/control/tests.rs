@@ -1,3 +1,1 @@
-//! Tests of creating and changing servers.
-
 

@@ -1,3 +1,1 @@
-//! Tests of nodes and their join tokens.
-
 
