@@ -6,5 +6,6 @@
 pub mod config;
 pub mod runtime;
 pub mod console;
+pub mod calendar;
 pub mod outbox;
 pub mod link;
