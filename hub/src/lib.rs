@@ -4,6 +4,7 @@ pub mod config;
 pub mod error;
 pub mod identity;
 pub mod link;
+pub mod ingest;
 pub mod store;
 pub mod nodes;
 pub mod control;

@@ -1,6 +1,6 @@
 //! Ports that nodes offer to servers.
 
-use super::{Cut, create::ALLOCATIONS_MAX};
+use super::{Cut, create::ALLOCATIONS_MAX, wish::holder};
 use crate::{
     Hub, HubError,
     store::{ALLOCATION_NODES, ALLOCATIONS, AllocationRecord, NODES, NodeRef},
@@ -78,7 +78,7 @@ impl Hub {
             let missing = || HubError::NotFound { what: "allocation" };
             let NodeRef(node) = txn.get(ALLOCATION_NODES, &allocation)?.ok_or_else(missing)?;
             let record = txn.get(ALLOCATIONS, &(node, allocation))?.ok_or_else(missing)?;
-            if let Some((_, server)) = record.server {
+            if let Some(server) = holder(txn, &record)? {
                 return Err(HubError::Refused(format!("allocation belongs to server {server}")));
             }
             txn.delete(ALLOCATIONS, &(node, allocation))?;
@@ -106,9 +106,10 @@ impl Hub {
             }
             let found = txn.range(ALLOCATIONS, span, cut.fetch())?;
             let item = |(key, it): ((NodeId, AllocationId), AllocationRecord)| {
-                (key, show(key.0, key.1, &it.binding, it.server.map(|(_, server)| server)))
+                Ok((key, show(key.0, key.1, &it.binding, holder(txn, &it)?)))
             };
-            Ok(cut.page(found.into_iter().map(item).collect()))
+            let items: Result<_, HubError> = found.into_iter().map(item).collect();
+            Ok(cut.page(items?))
         })
     }
 }

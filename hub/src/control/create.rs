@@ -1,6 +1,6 @@
 //! Makes servers: checks the input, finds a node and ports, and records all of it at once.
 
-use super::wish::{Happened, commit, find_blueprint};
+use super::wish::{Happened, commit, find_blueprint, holder};
 use crate::{
     Hub, HubError,
     store::{
@@ -165,7 +165,7 @@ impl Seat {
             let key = (*node, port.allocation);
             let gone = || HubError::Bug("a granted allocation is gone".to_owned());
             let found = txn.get(ALLOCATIONS, &key)?.ok_or_else(gone)?;
-            assert!(found.server.is_none(), "an allocation is given once");
+            assert!(holder(txn, &found)?.is_none(), "an allocation is given once");
             let server = Some((tenant, server));
             txn.put(ALLOCATIONS, &key, &AllocationRecord { server, ..found })?;
         }
@@ -226,10 +226,9 @@ fn promised(txn: &impl Snapshot, node: NodeId) -> Result<Size, HubError> {
 
 fn offers(txn: &impl Snapshot, node: NodeId) -> Result<Vec<Offer>, HubError> {
     let found = txn.prefix(ALLOCATIONS, &(node,), ALLOCATIONS_MAX)?;
-    let offer = |((_, allocation), it): ((NodeId, AllocationId), AllocationRecord)| Offer {
-        allocation,
-        binding: it.binding,
-        is_taken: it.server.is_some(),
+    let offer = |((_, allocation), it): ((NodeId, AllocationId), AllocationRecord)| {
+        let is_taken = holder(txn, &it)?.is_some();
+        Ok(Offer { allocation, binding: it.binding, is_taken })
     };
-    Ok(found.into_iter().map(offer).collect())
+    found.into_iter().map(offer).collect()
 }

@@ -15,8 +15,11 @@ mod wish;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use create::ALLOCATIONS_MAX;
 pub use create::NewServer;
+pub(crate) use intents::settle_expired;
 pub use page::Cut;
+pub(crate) use wish::note;
 
 use mamba_core::{
     error::Invalid,

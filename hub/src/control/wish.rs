@@ -3,7 +3,7 @@
 use crate::{
     Hub, HubError,
     store::{
-        ACTIVITY, ALLOCATIONS, ActivityRecord, ENVELOPES, EVENTS, EnvelopeRecord, PLACED,
+        ACTIVITY, ActivityRecord, AllocationRecord, ENVELOPES, EVENTS, EnvelopeRecord, PLACED,
         PlacedServer, SERVERS, ServerRecord,
     },
 };
@@ -90,16 +90,15 @@ pub(super) fn check_mass_limit(
     Err(HubError::NeedsForce { total, ending })
 }
 
-/// Makes the ports of a deleted server free again.
-pub(crate) fn free_ports(txn: &mut Txn<'_>, record: &ServerRecord) -> Result<(), HubError> {
-    for allocation in &record.allocations {
-        let key = (record.node, *allocation);
-        if let Some(mut found) = txn.get(ALLOCATIONS, &key)? {
-            found.server = None;
-            txn.put(ALLOCATIONS, &key, &found)?;
-        }
-    }
-    Ok(())
+/// Returns the server that has an allocation. A server that its node deleted has none any more;
+/// its allocations are not written for that, so that a batch of facts stays a small transaction.
+pub(super) fn holder(
+    txn: &impl Snapshot,
+    allocation: &AllocationRecord,
+) -> Result<Option<ServerId>, HubError> {
+    let Some(key) = allocation.server else { return Ok(None) };
+    let record = txn.get(SERVERS, &key)?;
+    Ok(record.filter(ServerRecord::is_present).map(|_| key.1))
 }
 
 /// One event that the hub itself makes.

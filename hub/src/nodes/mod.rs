@@ -5,12 +5,17 @@
 //! that node a new key and ends the old one: for a machine that lost its disk.
 
 pub mod live;
+mod adopt;
+mod backend;
 mod join;
 mod registry;
+mod reports;
+mod wanted;
 #[cfg(test)]
 mod tests;
 
 pub use join::NewToken;
+pub(crate) use registry::raise;
 pub use registry::{AlarmView, NodeDetail};
 
 /// Life of a join token: long enough to walk to the machine, too short to be found later.

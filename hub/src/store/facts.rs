@@ -7,6 +7,7 @@ use mamba_core::{
     lifecycle::Actor,
     record,
     seq::Seq,
+    usage::coverage,
 };
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +84,8 @@ pub struct Counters {
     pub clipped: u64,
     /// Events that were known from an earlier epoch.
     pub events_known: u64,
+    /// When an alarm about facts in quarantine was raised last.
+    pub alarmed_at: UnixMs,
 }
 record!(Counters, 1);
 
@@ -99,6 +102,14 @@ pub struct Posting {
     pub clipped: Quantities,
 }
 record!(Posting, 1);
+
+/// Spans of one hour that were billed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// The spans.
+    pub spans: coverage::Coverage,
+}
+record!(Coverage, 1);
 
 /// Sums of one hour.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

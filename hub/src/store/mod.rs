@@ -18,8 +18,8 @@ mod server;
 mod facts;
 
 pub use facts::{
-    ActivityRecord, Alarm, Counters, CustodyRecord, Gap, HourRecord, Posting, Quarantined,
-    StreamGap, StreamGapKind, StreamRecord,
+    ActivityRecord, Alarm, Counters, Coverage, CustodyRecord, Gap, HourRecord, Posting,
+    Quarantined, StreamGap, StreamGapKind, StreamRecord,
 };
 pub use node::{
     AllocationRecord, JoinTokenRecord, KeyRecord, NodeRecord, NodeSeen, NodeStateRecord,
@@ -94,12 +94,16 @@ pub const QUARANTINE: Table<FactKey, Quarantined> = Table::new(122, "quarantine"
 /// Sequences that never came.
 pub const STREAM_GAPS: Table<(NodeId, u8, Epoch, UnixMs), StreamGap> =
     Table::new(123, "stream_gaps");
+/// The open epoch of each stream.
+pub const OPEN_EPOCHS: Table<(NodeId, u8), u64> = Table::new(125, "open_epochs");
 /// Counts per node.
 pub const COUNTERS: Table<NodeId, Counters> = Table::new(124, "counters");
 
 /// The ledger: what each usage fact added to the hour it lies in, named by its start and source.
 pub const POSTINGS: Table<(TenantId, ServerId, UnixMs, Epoch, Seq), Posting> =
     Table::new(130, "postings");
+/// Spans already billed, per hour.
+pub const COVERAGE: Table<HourKey, Coverage> = Table::new(131, "coverage");
 /// Sums per hour.
 pub const HOURS: Table<HourKey, HourRecord> = Table::new(132, "hours");
 /// Spans not, or not wholly, measured.
@@ -140,8 +144,10 @@ pub const TABLES: &[TableDef] = &[
     CUSTODY.def(),
     QUARANTINE.def(),
     STREAM_GAPS.def(),
+    OPEN_EPOCHS.def(),
     COUNTERS.def(),
     POSTINGS.def(),
+    COVERAGE.def(),
     HOURS.def(),
     GAPS.def(),
     ACTIVITY.def(),

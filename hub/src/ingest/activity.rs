@@ -1,0 +1,90 @@
+//! Books activity: lists each event once, and takes note when a node deleted a server.
+
+use super::{Booked, Booking, Doubt};
+use crate::{
+    HubError,
+    control::note,
+    store::{ActivityRecord, EVENTS, LEASES, NODE_ACTIVITY, NODE_EVENTS, PLACED, SERVERS},
+};
+use mamba_core::{
+    db::{Order, Snapshot as _, Span, Txn},
+    fact::{Activity, ActivityFact},
+    ids::{ServerId, TenantId},
+};
+
+impl Booking {
+    pub(super) fn book_activity(&mut self, txn: &mut Txn<'_>, body: &[u8]) -> Booked {
+        let fact = match ActivityFact::decode(body) {
+            Ok(fact) => fact,
+            Err(err) => return Ok(Err(Doubt::new(err.to_string()))),
+        };
+        if is_of_the_hub(&fact.body) {
+            return Ok(Err(Doubt::new("only the hub makes this kind of activity")));
+        }
+        let ActivityFact { event, at, about, actor, body: activity } = fact;
+        let is_deleted = activity == Activity::Deleted;
+        let record = ActivityRecord { at, received_at: self.now, actor, activity };
+        let Some(server) = about else {
+            if txn.contains(NODE_EVENTS, &(self.node, event))? {
+                self.counters.events_known += 1;
+                return Ok(Ok(()));
+            }
+            let place = at.min(self.now);
+            txn.put(NODE_EVENTS, &(self.node, event), &place.0)?;
+            txn.put(NODE_ACTIVITY, &(self.node, place, event), &record)?;
+            return Ok(Ok(()));
+        };
+        if let Err(doubt) = self.leases.check_ever(txn, self.node, server)? {
+            return Ok(Err(doubt));
+        }
+        if txn.contains(EVENTS, &(server.0, event))? {
+            self.counters.events_known += 1;
+            return Ok(Ok(()));
+        }
+        note(txn, &server, event, &record)?;
+        if is_deleted {
+            self.end_server(txn, server)?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Notes that the node did what a tombstone says: the server's ports, memory and name are free,
+    /// and the node's right to report on it ends. Without a tombstone nothing follows.
+    fn end_server(
+        &mut self,
+        txn: &mut Txn<'_>,
+        (tenant, server): (TenantId, ServerId),
+    ) -> Result<(), HubError> {
+        let Some(mut record) = txn.get(SERVERS, &(tenant, server))? else { return Ok(()) };
+        let Some(deletion) = record.deletion.as_mut().filter(|_| record.node == self.node) else {
+            return Ok(());
+        };
+        deletion.done_at = Some(self.now);
+        txn.put(SERVERS, &(tenant, server), &record)?;
+        if let Some(mut placed) = txn.get(PLACED, &(self.node, server))? {
+            placed.gone = true;
+            txn.put(PLACED, &(self.node, server), &placed)?;
+        }
+        // Ends at hub time and not at the node's: its last usage may still be on the way.
+        let leases = txn.scan(LEASES, Span::prefix(&(tenant, server)), Order::Descending, 1)?;
+        for (key, mut lease) in leases {
+            if lease.node == self.node && lease.until.is_none() {
+                lease.until = Some(self.now);
+                txn.put(LEASES, &key, &lease)?;
+            }
+        }
+        self.leases.forget((tenant, server));
+        Ok(())
+    }
+}
+
+/// Whether an activity is never a node's.
+fn is_of_the_hub(activity: &Activity) -> bool {
+    matches!(
+        activity,
+        Activity::Created
+            | Activity::Changed { .. }
+            | Activity::PowerAsked { .. }
+            | Activity::DeletionAsked { .. }
+    )
+}

@@ -1,0 +1,80 @@
+//! Which servers a node may speak for.
+
+use super::Doubt;
+use crate::{
+    HubError,
+    store::{LEASES, Lease},
+};
+use mamba_core::{
+    clock::UnixMs,
+    db::{Order, Snapshot, Span},
+    ids::{NodeId, ServerId, TenantId},
+};
+use std::collections::BTreeMap;
+
+/// Newest leases of a server that are looked at; a server moves rarely.
+const LEASES_MAX: usize = 64;
+/// How much earlier than its lease a span may begin: the node's estimate of hub time is off by the
+/// round trip, and by its clock's drift since it last heard the hub.
+const EARLY_MS_MAX: u64 = 60_000;
+
+/// Leases already read in this batch.
+#[derive(Debug, Default)]
+pub(super) struct Leases {
+    known: BTreeMap<(TenantId, ServerId), Vec<(UnixMs, Lease)>>,
+}
+
+impl Leases {
+    /// Checks that the node may report on a span of a server.
+    pub(super) fn check_span(
+        &mut self,
+        txn: &impl Snapshot,
+        node: NodeId,
+        server: (TenantId, ServerId),
+        (from, to): (UnixMs, UnixMs),
+    ) -> Result<Result<(), Doubt>, HubError> {
+        let leases = self.of(txn, server)?;
+        let holds = |(start, lease): &&(UnixMs, Lease)| {
+            lease.node == node
+                && start.0 <= from.plus(EARLY_MS_MAX).0
+                && lease.until.is_none_or(|until| to <= until)
+        };
+        Ok(leases.iter().find(holds).map(|_| ()).ok_or_else(no_lease))
+    }
+
+    /// Checks that the node ever was responsible for a server. Activity is not held against time,
+    /// because it is dated by the node's calendar, which may be years off.
+    pub(super) fn check_ever(
+        &mut self,
+        txn: &impl Snapshot,
+        node: NodeId,
+        server: (TenantId, ServerId),
+    ) -> Result<Result<(), Doubt>, HubError> {
+        let leases = self.of(txn, server)?;
+        let is_known = leases.iter().any(|(_, lease)| lease.node == node);
+        Ok(if is_known { Ok(()) } else { Err(no_lease()) })
+    }
+
+    /// Forgets what was read of a server, because it changed.
+    pub(super) fn forget(&mut self, server: (TenantId, ServerId)) {
+        self.known.remove(&server);
+    }
+
+    fn of(
+        &mut self,
+        txn: &impl Snapshot,
+        server: (TenantId, ServerId),
+    ) -> Result<&[(UnixMs, Lease)], HubError> {
+        if !self.known.contains_key(&server) {
+            let found = txn.scan(LEASES, Span::prefix(&server), Order::Descending, LEASES_MAX)?;
+            let found = found.into_iter().map(|((_, _, from), lease)| (from, lease)).collect();
+            self.known.insert(server, found);
+        }
+        Ok(self.known.get(&server).map_or(&[], Vec::as_slice))
+    }
+}
+
+/// The same words for a server of another node, of another tenant, and for none at all.
+fn no_lease() -> Doubt {
+    Doubt::new("server was not on this node then")
+}

@@ -1,0 +1,178 @@
+//! Takes over wishes that a node holds and the hub lost: after the restore of an older backup, the
+//! nodes know better what was wanted.
+
+use super::registry::raise;
+use crate::{
+    Hub, HubError,
+    store::{
+        ALLOCATION_NODES, ALLOCATIONS, AllocationRecord, Deletion, ENVELOPES, EnvelopeRecord,
+        LEASES, Lease, NodeRef, PLACED, PlacedServer, SERVER_TENANTS, SERVERS, ServerRecord,
+        TenantRef,
+    },
+};
+use mamba_core::{
+    blueprint::{Blueprint, Choices},
+    clock::UnixMs,
+    db::{Snapshot as _, Txn},
+    desired::{Envelope, SignedEnvelope, Verdict, Wish, judge},
+    ids::{AllocationId, EventId, NodeId},
+    lifecycle::Actor,
+    scope::NodeScope,
+    server::{PortBinding, ServerSpec},
+};
+use mamba_wire::{link::v1::SERVERS_MAX, net::keys::EnvelopeVerifier};
+
+impl Hub {
+    /// Takes over wishes of the node that are signed by this hub, meant for this node, and newer
+    /// than what the hub has. Others are left alone.
+    ///
+    /// # Errors
+    /// `Unavailable`; then some of them may have been taken over.
+    pub async fn adopt(
+        &self,
+        scope: &NodeScope,
+        envelopes: Vec<SignedEnvelope>,
+    ) -> Result<(), HubError> {
+        let node = scope.node();
+        let verifier = EnvelopeVerifier::new(self.keys().envelopes.public());
+        for signed in envelopes.into_iter().take(SERVERS_MAX) {
+            let Ok(envelope) = verifier.open(&signed) else { continue };
+            if envelope.node != node {
+                continue;
+            }
+            let alarm = self.new_id(EventId::new);
+            let now = self.now();
+            self.write(move |txn| take(txn, &envelope, &signed, now, alarm)).await?;
+        }
+        self.live().changed(node);
+        Ok(())
+    }
+}
+
+fn take(
+    txn: &mut Txn<'_>,
+    envelope: &Envelope,
+    signed: &SignedEnvelope,
+    now: UnixMs,
+    alarm: EventId,
+) -> Result<(), HubError> {
+    let Envelope { tenant, node, server, order, .. } = *envelope;
+    let key = (tenant, server);
+    let owner = txn.get(SERVER_TENANTS, &server)?;
+    let placed = txn.get(PLACED, &(node, server))?;
+    // A server that the hub knows under another owner, or on another node, was not lost.
+    let known = txn.get(SERVERS, &key)?;
+    let is_elsewhere = owner.is_some_and(|TenantRef(owner)| owner != tenant)
+        || known.as_ref().is_some_and(|record| record.node != node);
+    let held = placed.as_ref().map(|it| (it.order, it.hash));
+    if is_elsewhere || judge(held, (order, signed.hash())) != Verdict::Adopt {
+        return Ok(());
+    }
+    let record = match (&envelope.body, known) {
+        (Wish::Exist(spec), known) => existing(txn, envelope, spec, known, now)?,
+        (Wish::Deleted { retain_ms }, Some(mut record)) => {
+            record.deletion = Some(Deletion {
+                asked_at: now,
+                by: Actor::Hub,
+                not_before: envelope.not_before,
+                retain_ms: *retain_ms,
+                done_at: None,
+            });
+            ServerRecord { order, changed_at: now, ..record }
+        }
+        // Neither made nor deleted in the life that this hub remembers: nothing is left to do.
+        (Wish::Deleted { .. }, None) => return Ok(()),
+    };
+    if txn.prefix(LEASES, &key, 1)?.is_empty() {
+        let lease = Lease { node, until: None };
+        txn.put(LEASES, &(tenant, server, UnixMs(0)), &lease)?;
+    }
+    let (ending, hash) = (record.is_ending(), signed.hash());
+    let held = Some(order);
+    let placed = PlacedServer { tenant, order, hash, ending, gone: false, held, refused: None };
+    txn.put(PLACED, &(node, server), &placed)?;
+    txn.put(SERVER_TENANTS, &server, &TenantRef(tenant))?;
+    txn.put(ENVELOPES, &key, &EnvelopeRecord { order, signed: signed.clone() })?;
+    txn.put(SERVERS, &key, &record)?;
+    let text = "what is wanted of this server was taken over from its node";
+    raise(txn, alarm, now, Some(node), Some(key), text)
+}
+
+/// Makes the record again from what was rendered from it.
+fn existing(
+    txn: &mut Txn<'_>,
+    envelope: &Envelope,
+    spec: &ServerSpec,
+    known: Option<ServerRecord>,
+    now: UnixMs,
+) -> Result<ServerRecord, HubError> {
+    let blueprints = Blueprint::built_in();
+    let key = known.as_ref().map(|it| it.blueprint.clone());
+    let blueprint = blueprints.iter().find(|it| match &key {
+        Some(key) => it.key == *key,
+        None => it.images.iter().any(|choice| choice.image == spec.image),
+    });
+    let mut variables = spec.environment.clone();
+    variables.retain(|name, _| {
+        blueprint.is_some_and(|it| it.variables.iter().any(|variable| variable.env == *name))
+    });
+    let mut allocations = Vec::new();
+    for binding in &spec.ports {
+        allocations.push(allocation(txn, envelope, binding)?);
+    }
+    let choices = Choices {
+        name: spec.name.clone(),
+        image: Some(spec.image.clone()),
+        variables,
+        limits: spec.limits,
+        ports: spec.ports.clone(),
+        auto_start: spec.auto_start,
+        restart: spec.restart,
+        suspended: spec.suspended,
+        run_until: spec.run_until,
+    };
+    Ok(ServerRecord {
+        node: envelope.node,
+        blueprint: blueprint.map_or_else(|| key.unwrap_or_default(), |it| it.key.clone()),
+        choices,
+        allocations,
+        order: envelope.order,
+        made_by: known.as_ref().map_or(Actor::Hub, |it| it.made_by.clone()),
+        made_at: known.as_ref().map_or(now, |it| it.made_at),
+        changed_at: now,
+        deletion: None,
+    })
+}
+
+/// Returns the allocation of a port, made again when it was lost.
+fn allocation(
+    txn: &mut Txn<'_>,
+    envelope: &Envelope,
+    binding: &PortBinding,
+) -> Result<AllocationId, HubError> {
+    let node = envelope.node;
+    let owner = Some((envelope.tenant, envelope.server));
+    let most = crate::control::ALLOCATIONS_MAX;
+    let found = txn.prefix(ALLOCATIONS, &(node,), most)?;
+    let is_it =
+        |it: &AllocationRecord| it.binding.ip == binding.ip && it.binding.port == binding.port;
+    let (allocation, record) = match found.into_iter().find(|(_, it)| is_it(it)) {
+        Some(((_, allocation), it)) => (allocation, AllocationRecord { server: owner, ..it }),
+        None => {
+            let record = AllocationRecord { binding: binding.clone(), server: owner };
+            (lost_id(node, binding), record)
+        }
+    };
+    txn.put(ALLOCATIONS, &(node, allocation), &record)?;
+    txn.put(ALLOCATION_NODES, &allocation, &NodeRef(node))?;
+    Ok(allocation)
+}
+
+/// Returns the same id for the same socket, since the change may run twice.
+fn lost_id(node: NodeId, binding: &PortBinding) -> AllocationId {
+    let text = format!("{node} {} {} {:?}", binding.ip, binding.port, binding.protocol);
+    let hash = blake3::derive_key("mamba 2026 id of an allocation that was lost", text.as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash[..16]);
+    AllocationId::from_bytes(bytes)
+}
