@@ -8,7 +8,7 @@
 //! that it can write. When it cannot, it opens the file without writing to it, so that reads go on.
 
 use super::disk::Disk;
-use super::fault::{ENGINE_FORMAT, Fault};
+use super::fault::{ENGINE_FORMAT, Fault, guarded};
 use super::health::{Shared, StoreHealth};
 use super::pairs::{META, META_PROBE, PAIRS, Pairs, durable};
 use super::txn::{Overlay, Source, Txn, TxnError, TxnLimits};
@@ -214,7 +214,7 @@ impl Engine {
     /// Opens for reading only, after `fault` kept it from being opened for writing. Returns the
     /// fault that says more.
     fn open_reading(&mut self, fault: Fault) -> Fault {
-        match self.guarded(|disk, builder| disk.open_unwritten(builder)) {
+        match self.open_with(|disk, builder| disk.open_unwritten(builder)) {
             Ok(database) => {
                 self.shared.set(Ok(database));
                 fault
@@ -259,25 +259,24 @@ impl Engine {
         if !self.disk.is_writable() {
             return Err(Fault::ReadOnly);
         }
-        let database = self.guarded(|disk, builder| disk.open(builder))?;
-        let probe = durable(database.begin_write()?);
-        probe.open_table(PAIRS)?;
-        probe.open_table(META)?.insert(META_PROBE, [].as_slice())?;
-        probe.commit()?;
+        let database = self.open_with(|disk, builder| disk.open(builder))?;
+        guarded(|| {
+            let probe = durable(database.begin_write()?);
+            probe.open_table(PAIRS)?;
+            probe.open_table(META)?.insert(META_PROBE, [].as_slice())?;
+            Ok(probe.commit()?)
+        })?;
         Ok(database)
     }
 
-    /// Opens with the right settings. A damaged file can make redb panic: that is corruption too.
-    fn guarded(
+    /// Opens with the right settings.
+    fn open_with(
         &mut self,
         open: impl FnOnce(&mut dyn Disk, &Builder) -> Result<Database, DatabaseError>,
     ) -> Result<Database, Fault> {
         let mut builder = Builder::new();
         builder.set_cache_size(self.options.cache_bytes);
-        match catch_unwind(AssertUnwindSafe(|| open(&mut *self.disk, &builder))) {
-            Ok(result) => result.map_err(|err| newer_format(err.into())),
-            Err(_) => Err(Fault::corrupt("the storage engine panicked while opening")),
-        }
+        guarded(|| open(&mut *self.disk, &builder).map_err(|err| newer_format(err.into())))
     }
 
     fn run_batch(

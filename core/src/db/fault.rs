@@ -1,6 +1,7 @@
 //! Why the store cannot work: one cloneable value, told to every caller it concerns.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Linux reports these by number; `ErrorKind` has names for them, but not for `EDQUOT` everywhere.
@@ -47,6 +48,13 @@ impl Fault {
     pub(super) fn corrupt(what: impl Into<String>) -> Self {
         Self::Corrupt { what: what.into() }
     }
+}
+
+/// Runs a call into the storage engine and turns a panic into damage: redb takes what it reads from
+/// a page at its word, and computes and indexes with it.
+pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|_| Err(Fault::corrupt("the storage engine panicked")))
 }
 
 impl From<io::Error> for Fault {

@@ -1,6 +1,6 @@
 //! How a store is doing: what its owner shows, and what readers share with the engine.
 
-use super::fault::Fault;
+use super::fault::{Fault, guarded};
 use super::pairs::{PAIRS, Pairs, durable};
 use super::txn::ReadTxn;
 use redb::{Database, ReadableDatabase, WriteTransaction};
@@ -81,14 +81,13 @@ impl Shared {
     }
 
     pub(super) fn begin_read(&self) -> Result<ReadTxn, Fault> {
-        let snapshot = self.with(|database| Ok(database.begin_read()?))?;
-        let pairs = snapshot.open_table(PAIRS)?;
+        let pairs = self.with(|database| Ok(database.begin_read()?.open_table(PAIRS)?))?;
         Ok(ReadTxn::new(Box::new(Pairs(pairs))))
     }
 
     fn with<T>(&self, f: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, Fault> {
         match &*self.database.read().unwrap_or_else(PoisonError::into_inner) {
-            Ok(database) => f(database),
+            Ok(database) => guarded(|| f(database)),
             Err(fault) => Err(fault.clone()),
         }
     }

@@ -1,6 +1,6 @@
 //! How pairs lie in redb.
 
-use super::fault::Fault;
+use super::fault::{Fault, guarded};
 use super::table::RawSpan;
 use super::txn::{Order, RawPair, Source};
 use redb::{Durability, ReadableTable, TableDefinition, WriteTransaction};
@@ -30,24 +30,26 @@ pub(super) struct Pairs<T>(pub(super) T);
 
 impl<T: ReadableTable<&'static [u8], &'static [u8]>> Source for Pairs<T> {
     fn raw_get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        Ok(self.0.get(key)?.map(|value| value.value().to_vec()))
+        guarded(|| Ok(self.0.get(key)?.map(|value| value.value().to_vec())))
     }
 
     fn raw_scan(&self, span: &RawSpan, order: Order, limit: usize) -> Result<Vec<RawPair>, Fault> {
         if span.is_empty() {
             return Ok(Vec::new());
         }
-        let mut pairs = self.0.range::<&[u8]>(span.bounds())?;
-        let next = || match order {
-            Order::Ascending => pairs.next(),
-            Order::Descending => pairs.next_back(),
-        };
-        std::iter::from_fn(next)
-            .take(limit)
-            .map(|pair| {
-                let (key, value) = pair?;
-                Ok((key.value().to_vec(), value.value().to_vec()))
-            })
-            .collect()
+        guarded(|| {
+            let mut pairs = self.0.range::<&[u8]>(span.bounds())?;
+            let next = || match order {
+                Order::Ascending => pairs.next(),
+                Order::Descending => pairs.next_back(),
+            };
+            std::iter::from_fn(next)
+                .take(limit)
+                .map(|pair| {
+                    let (key, value) = pair?;
+                    Ok((key.value().to_vec(), value.value().to_vec()))
+                })
+                .collect()
+        })
     }
 }

@@ -260,15 +260,27 @@ proptest! {
     /// Whatever bytes are damaged, opening and reading ends: with the data, or with an error.
     #[test]
     fn damage_anywhere_never_kills_the_process(at in 0..1_000_usize, bytes: [u8; 16]) {
-        let disk = SimDisk::new(0);
-        let store = start(&disk);
-        write_until_failure(&store);
-        run(store.close());
-        let used = usize::try_from(disk.used_bytes()).unwrap();
-        disk.damage((used - bytes.len()) * at / 1_000, &bytes);
-        if let Ok(store) = Store::inline(disk, StoreOptions::EDGE) {
-            store.read(|txn| txn.range(ROWS, Span::all(), 100)).ok();
-            run(write_group(&store, 100, 10)).ok();
-        }
+        check_damage(at, &bytes);
+    }
+}
+
+#[test]
+fn a_damaged_page_that_redb_panics_on_is_told_as_damage() {
+    let mut bytes = [0; 16];
+    bytes[15] = 1;
+    check_damage(759, &bytes);
+}
+
+#[track_caller]
+fn check_damage(at: usize, bytes: &[u8; 16]) {
+    let disk = SimDisk::new(0);
+    let store = start(&disk);
+    write_until_failure(&store);
+    run(store.close());
+    let used = usize::try_from(disk.used_bytes()).unwrap();
+    disk.damage((used - bytes.len()) * at / 1_000, bytes);
+    if let Ok(store) = Store::inline(disk, StoreOptions::EDGE) {
+        store.read(|txn| txn.range(ROWS, Span::all(), 100)).ok();
+        run(write_group(&store, 100, 10)).ok();
     }
 }
