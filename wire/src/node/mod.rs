@@ -103,7 +103,7 @@ pub enum Answer {
     /// To [`NodeRequest::Servers`], by name then id.
     Servers(Vec<ServerLine>),
     /// To [`NodeRequest::Server`].
-    Server(ServerDetail),
+    Server(Box<ServerDetail>),
     /// To [`NodeRequest::Power`].
     Accepted,
     /// To [`NodeRequest::Console`], many.
