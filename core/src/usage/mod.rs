@@ -1,10 +1,12 @@
 //! Pure: how usage is integrated, cut into facts, and claimed once.
 //!
-//! The edge integrates readings (`integrate`) into windows (`window`) and reports each window as
+//! The edge integrates readings ([`integrate`]) into windows ([`window`]) and reports each window as
 //! one fact. The hub claims each fact's span against what it billed before ([`coverage`]). All sums
 //! are integers and every division says what becomes of the remainder, so that what the edge counted
 //! equals what the hub billed plus what it clipped, to the unit.
 
+pub mod integrate;
+pub mod window;
 pub mod coverage;
 
 /// Returns `floor(quantity * part / whole)`, and all of `quantity` when `part` is at least `whole`.
