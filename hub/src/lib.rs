@@ -9,6 +9,8 @@ pub mod store;
 pub mod nodes;
 pub mod control;
 pub mod service;
+pub mod api;
+pub mod relay;
 
 pub use error::HubError;
 pub use service::{Hub, HubParts};

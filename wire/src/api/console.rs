@@ -26,6 +26,8 @@ pub const CLOSE_MALFORMED: u16 = 4400;
 pub const CLOSE_SIGNED_OUT: u16 = 4401;
 /// Close code: the server is not on its node, or not yet.
 pub const CLOSE_NO_SERVER: u16 = 4404;
+/// Close code: the node could not serve it; a message before says why.
+pub const CLOSE_FAILED: u16 = 4500;
 /// Close code: too many open consoles.
 pub const CLOSE_TOO_MANY: u16 = 4429;
 /// Close code: the node is not connected, or went away.

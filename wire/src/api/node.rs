@@ -45,8 +45,12 @@ pub enum Standing {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CreateJoinToken {
-    /// Name of the node that will join with it.
+    /// Name of the node that will join with it; not needed when it takes a place.
+    #[serde(default)]
     pub name: String,
+    /// Node whose place is taken: it gets the new machine's key, and the old key opens nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<NodeId>,
 }
 
 impl RequestBody for CreateJoinToken {}

@@ -70,10 +70,10 @@ endpoints! {
     /// Ends a node's right to connect, for ever.
     RevokeNode: Post "/api/v1/nodes/{node}/revoke", Permission::Admin, 200,
         (NodePath, (), ()) -> node::Node;
-    /// Makes a token with which another machine, or the same one with a new disk, becomes this node.
-    ApproveReplacement: Post "/api/v1/nodes/{node}/approve-replacement", Permission::Admin, 201,
-        (NodePath, (), ()) -> node::NewJoinToken;
-    /// Makes a token with which one node can join.
+    /// Lets a node out of quarantine: the daemon that connects next is the node.
+    ApproveReplacement: Post "/api/v1/nodes/{node}/approve-replacement", Permission::Admin, 200,
+        (NodePath, (), ()) -> node::Node;
+    /// Makes a token with which one machine can join, or take the place of a node.
     CreateJoinToken: Post "/api/v1/join-tokens", Permission::Admin, 201,
         ((), (), node::CreateJoinToken) -> node::NewJoinToken;
     /// Lists join tokens that were not used.

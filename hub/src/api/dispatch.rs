@@ -1,0 +1,228 @@
+//! One warp filter for the whole API: it takes a request apart, and never rejects.
+
+use super::{
+    Api, ApiError, Context, Served, body,
+    idempotency::{self, Begin},
+    routes::{Found, Input, Routes},
+};
+use crate::identity::Caller;
+use bytes::{Buf, Bytes};
+use futures_util::{Stream, StreamExt};
+use mamba_core::{clock::draw, error::chain};
+use mamba_wire::api::{Code, Permission, Problem, Row, problem};
+use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use warp::{
+    Filter,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    hyper::body::Body as _,
+    reply::Response,
+    ws::Ws,
+};
+
+/// Time for a request once its body is here: the slowest is a sign-in behind 63 others.
+const REQUEST_MS_MAX: u64 = 20_000;
+/// Longest request id that is taken over from a client.
+const REQUEST_ID_BYTES_MAX: usize = 64;
+/// Answers of JSON: not to be stored, framed, sniffed or run.
+const HEADERS: [(HeaderName, &str); 6] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// Who is at the other end of the connection. Put into each request by the accept loop.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+/// A request body as it comes.
+pub(super) type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>;
+
+/// A request, taken apart.
+struct Raw {
+    method: Method,
+    path: String,
+    query: String,
+    headers: HeaderMap,
+    peer: SocketAddr,
+    ws: Option<Ws>,
+    body: BodyStream,
+}
+
+/// The filter.
+pub(super) fn filter(
+    api: Arc<Api>,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
+    let routes = Arc::new(Routes::new());
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    let ws = warp::ws().map(Some).or(warp::any().map(|| None)).unify();
+    warp::any()
+        .and(warp::method())
+        .and(warp::path::full())
+        .and(query)
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::get::<Peer>())
+        .and(ws)
+        .and(warp::body::stream())
+        .then(move |method, path: warp::path::FullPath, query, headers, peer: Peer, ws, body| {
+            let (api, routes) = (api.clone(), routes.clone());
+            let path = path.as_str().to_owned();
+            let raw = Raw { method, path, query, headers, peer: peer.0, ws, body: boxed(body) };
+            async move { dispatch(&api, &routes, raw).await }
+        })
+        .recover(|_| async { Ok::<_, Infallible>(unparsable()) })
+        .unify()
+}
+
+fn boxed<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static) -> BodyStream {
+    let whole = |mut part: B| part.copy_to_bytes(part.remaining());
+    Box::pin(body.map(move |part| part.map(whole)))
+}
+
+/// A request that lacks what every connection puts into it: never seen outside a broken build.
+fn unparsable() -> Response {
+    let err = ApiError::bug("request without a peer");
+    refusal(err, "-")
+}
+
+async fn dispatch(api: &Arc<Api>, routes: &Routes, raw: Raw) -> Response {
+    let id = request_id(api, &raw.headers);
+    let (method, path) = (raw.method.clone(), raw.path.clone());
+    let started = api.clock().boot();
+    let found = routes.find(method.as_str(), &path);
+    let name = found.as_ref().map_or("-", |found| found.route.row.name);
+    let result = match found {
+        Ok(found) => serve(api, found, raw).await,
+        Err(err) => Err(err),
+    };
+    let (mut response, cause) = match result {
+        Ok(response) => (response, None),
+        Err(mut err) => {
+            let cause = err.cause.take();
+            (refusal(err, &id), cause)
+        }
+    };
+    for (name, value) in HEADERS {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert("x-request-id", value);
+    }
+    let (status, ms) = (response.status().as_u16(), api.clock().boot().since(started));
+    match cause {
+        Some(cause) => tracing::error!(id, %method, endpoint = name, status, ms, cause, "request"),
+        None if method == Method::GET => {
+            tracing::debug!(id, %method, endpoint = name, status, ms, "request");
+        }
+        None => tracing::info!(id, %method, endpoint = name, status, ms, "request"),
+    }
+    response
+}
+
+/// Checks a request in the order of what it costs, and calls its handler.
+async fn serve(api: &Arc<Api>, found: Found<'_>, raw: Raw) -> Result<Response, ApiError> {
+    let Found { route, path } = found;
+    let row = route.row;
+    let caller = authorize(api, &row, &raw.headers)?;
+    body::check_head(&raw.headers, row.has_body)?;
+    let body = if row.has_body { body::read(raw.body).await? } else { Vec::new() };
+    let key = match caller.as_ref().filter(|_| row.keyed) {
+        Some(caller) => idempotency::key(&raw.headers, caller, &row, &raw.path, &body)?,
+        None => None,
+    };
+    let Raw { headers, peer, ws, query, .. } = raw;
+    let context = Context { caller, peer: peer.ip(), headers, ws };
+    let work = async {
+        if let Some(key) = &key
+            && let Begin::Replay(status, body) = idempotency::begin(api, key).await?
+        {
+            let mut response = json(status, body);
+            response.headers_mut().insert("idempotent-replay", HeaderValue::from_static("true"));
+            return Ok(response);
+        }
+        let result = (route.call)(api.clone(), context, Input { path, query, body }).await;
+        if let Some(key) = &key {
+            idempotency::finish(api, key, row.status, &result).await;
+        }
+        Ok(match result? {
+            Served::Json(body) => json(row.status, body),
+            Served::JsonAs(status, body) => json(status, body),
+            Served::Whole(response) => response,
+        })
+    };
+    match tokio::time::timeout(Duration::from_millis(REQUEST_MS_MAX), work).await {
+        Ok(result) => result,
+        Err(_) => Err(ApiError::new(Code::NoAnswer, "what was asked for may still happen")),
+    }
+}
+
+/// Finds out who asks, and whether that may.
+fn authorize(api: &Api, row: &Row, headers: &HeaderMap) -> Result<Option<Caller>, ApiError> {
+    match row.permission {
+        Permission::Public | Permission::Ticket => return Ok(None),
+        Permission::SignedIn | Permission::Admin | Permission::Tenant(_) => {}
+    }
+    let token = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok()?.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    let caller = api.identity().authenticate(token.ok_or_else(ApiError::not_signed_in)?)?;
+    let is_allowed = match row.permission {
+        Permission::Public | Permission::Ticket | Permission::SignedIn => true,
+        Permission::Admin => caller.role.confined_to().is_none(),
+        // A tenant's own part: the scope that the handler gets hides all others.
+        Permission::Tenant(right) => {
+            caller.role.confined_to().is_none_or(|tenant| caller.role.may(right, tenant))
+        }
+    };
+    if is_allowed {
+        Ok(Some(caller))
+    } else {
+        Err(ApiError::new(Code::Forbidden, "only an administrator may do that"))
+    }
+}
+
+/// Takes over the client's request id, or makes one.
+fn request_id(api: &Api, headers: &HeaderMap) -> String {
+    let is_fit = |id: &&str| {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        !id.is_empty() && id.len() <= REQUEST_ID_BYTES_MAX && id.bytes().all(fits)
+    };
+    let given = headers.get("x-request-id").and_then(|value| value.to_str().ok()).filter(is_fit);
+    given.map_or_else(
+        || format!("{:032x}", u128::from_be_bytes(draw(api.entropy()))),
+        ToOwned::to_owned,
+    )
+}
+
+fn json(status: u16, body: Vec<u8>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    if response.body().size_hint().exact() != Some(0) {
+        let kind = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    }
+    response
+}
+
+fn refusal(err: ApiError, id: &str) -> Response {
+    let mut problem = Problem::new(err.code, err.detail, id);
+    problem.errors = err.errors;
+    let body = serde_json::to_vec(&problem).unwrap_or_else(|err| chain(&err).into_bytes());
+    let mut response = json(problem.status, body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(problem::CONTENT_TYPE));
+    if problem.status == 401 {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if let Some(seconds) = err.retry_after_s {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(allow) = err.allow.and_then(|allow| HeaderValue::from_str(&allow).ok()) {
+        headers.insert(header::ALLOW, allow);
+    }
+    response
+}

@@ -1,0 +1,122 @@
+//! Console tickets, and the sockets that they open.
+
+use crate::{
+    api::{Api, ApiError, Context, Handle, Served},
+    identity::Ticket,
+    relay::{self, Visit},
+};
+use mamba_core::{access::Right, clock::draw, lifecycle::Actor};
+use mamba_wire::api::{
+    Code,
+    console::{self, ConsoleQuery, CreateTicket, SEND_BYTES_MAX, TICKET_TTL_MS},
+    params::ServerPath,
+    table, target,
+};
+use warp::{
+    Reply as _,
+    http::{HeaderMap, header},
+};
+
+impl Handle<table::CreateConsoleTicket> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: ServerPath,
+        (): (),
+        body: CreateTicket,
+    ) -> Result<Served<console::Ticket>, ApiError> {
+        let caller = context.caller()?;
+        let scope = self.server_scope(caller, path.server)?;
+        self.hub().node_of(&scope, path.server)?;
+        if body.write && !caller.role.may(Right::ConsoleWrite, scope.tenant()) {
+            return Err(ApiError::new(Code::Forbidden, "this account may only read consoles"));
+        }
+        let ticket = Ticket { server: path.server, session: caller.session, can_write: body.write };
+        let now = self.clock().boot();
+        let text = self.tickets().give(now, draw(self.entropy()), ticket).map_err(|err| {
+            let mut answer = ApiError::new(Code::Throttled, err.to_string());
+            answer.retry_after_s = Some(TICKET_TTL_MS / 1_000);
+            answer
+        })?;
+        let query = ConsoleQuery { ticket: Some(text.clone()) };
+        Ok(Served::Json(console::Ticket {
+            target: target::<table::OpenConsole>(&path, &query),
+            ticket: text,
+            expires_at: self.clock().wall().plus(TICKET_TTL_MS),
+        }))
+    }
+}
+
+impl Handle<table::OpenConsole> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: ServerPath,
+        query: ConsoleQuery,
+        (): (),
+    ) -> Result<Served<()>, ApiError> {
+        // What does not use up the ticket is checked first.
+        let Some(ws) = context.ws else {
+            return Err(ApiError::new(Code::Malformed, "this endpoint is a WebSocket"));
+        };
+        if !is_own_origin(&context.headers) {
+            return Err(ApiError::new(Code::Forbidden, "the page is from another origin"));
+        }
+        let now = self.clock().boot();
+        let ticket = query.ticket.and_then(|text| self.tickets().take(now, &text, path.server));
+        let ticket = ticket.ok_or_else(ApiError::not_signed_in)?;
+        let caller = self.identity().caller(ticket.session)?;
+        let caller = caller.ok_or_else(ApiError::not_signed_in)?;
+        let scope = self.server_scope(&caller, path.server)?;
+        let node = self.hub().node_of(&scope, path.server)?;
+        let visit = Visit {
+            hub: self.hub().clone(),
+            identity: self.identity().clone(),
+            links: self.parts.links.clone(),
+            consoles: self.parts.consoles.clone(),
+            scope,
+            node,
+            server: path.server,
+            session: ticket.session,
+            by: ticket.can_write.then_some(Actor::User(caller.user)),
+            user: caller.user,
+        };
+        let upgrade = ws
+            .max_message_size(SEND_BYTES_MAX)
+            .max_frame_size(SEND_BYTES_MAX)
+            .on_upgrade(move |socket| relay::run(socket, visit));
+        Ok(Served::Whole(upgrade.into_response()))
+    }
+}
+
+/// Whether a browser's page, if it is one, comes from this hub. Programs send no origin.
+fn is_own_origin(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let origin = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1));
+    origin.is_some() && origin == host
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_pages_may_open_a_console() {
+        for (origin, host, expected) in [
+            (None, "hub:8080", true),
+            (Some("http://hub:8080"), "hub:8080", true),
+            (Some("https://hub"), "hub", true),
+            (Some("https://evil.example"), "hub", false),
+            (Some("http://hub.evil.example"), "hub", false),
+            (Some("null"), "hub", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().unwrap());
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, origin.parse().unwrap());
+            }
+            assert_eq!(is_own_origin(&headers), expected, "{origin:?}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Nodes and join tokens.
+
+use crate::{
+    api::{Api, ApiError, Context, Handle, Served},
+    control::Cut,
+    nodes::NewToken,
+};
+use mamba_core::ids::TokenId;
+use mamba_wire::api::{
+    Page, PageQuery,
+    node::{CreateJoinToken, JoinToken, NewJoinToken, Node},
+    params::{NodePath, TokenPath},
+    table,
+};
+
+impl Handle<table::ListNodes> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        (): (),
+        query: PageQuery,
+        (): (),
+    ) -> Result<Served<Page<Node>>, ApiError> {
+        Ok(Served::Json(self.hub().nodes(&context.admin()?, &query)?))
+    }
+}
+
+impl Handle<table::ShowNode> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: NodePath,
+        (): (),
+        (): (),
+    ) -> Result<Served<Node>, ApiError> {
+        Ok(Served::Json(self.hub().node_detail(&context.admin()?, path.node)?.node))
+    }
+}
+
+impl Handle<table::RevokeNode> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: NodePath,
+        (): (),
+        (): (),
+    ) -> Result<Served<Node>, ApiError> {
+        Ok(Served::Json(self.hub().revoke_node(&context.admin()?, path.node).await?.node))
+    }
+}
+
+impl Handle<table::ApproveReplacement> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: NodePath,
+        (): (),
+        (): (),
+    ) -> Result<Served<Node>, ApiError> {
+        let admin = context.admin()?;
+        Ok(Served::Json(self.hub().approve_replacement(&admin, path.node).await?.node))
+    }
+}
+
+impl Handle<table::CreateJoinToken> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        (): (),
+        (): (),
+        body: CreateJoinToken,
+    ) -> Result<Served<NewJoinToken>, ApiError> {
+        let address = Some(self.parts.public_link_address.clone());
+        let CreateJoinToken { name, replaces } = body;
+        let new = NewToken { name, replaces, address, ttl_ms: None };
+        Ok(Served::Json(self.hub().create_join_token(&context.admin()?, new).await?))
+    }
+}
+
+impl Handle<table::ListJoinTokens> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        (): (),
+        query: PageQuery,
+        (): (),
+    ) -> Result<Served<Page<JoinToken>>, ApiError> {
+        let cut = Cut::<TokenId>::new(&query)?;
+        let mut open = self.hub().join_tokens(&context.admin()?)?;
+        open.retain(|it| cut.after.is_none_or(|after| it.id > after));
+        open.truncate(cut.fetch());
+        Ok(Served::Json(cut.page(open.into_iter().map(|it| (it.id, it)).collect())))
+    }
+}
+
+impl Handle<table::DeleteJoinToken> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: TokenPath,
+        (): (),
+        (): (),
+    ) -> Result<Served<()>, ApiError> {
+        self.hub().delete_join_token(&context.admin()?, path.token).await?;
+        Ok(Served::Json(()))
+    }
+}

@@ -1,0 +1,159 @@
+//! The HTTP API: the contract table of `wire::api`, served.
+//!
+//! A request goes `serve` (connection) -> `dispatch` (who, what, how large, how long) -> `routes`
+//! (which endpoint, its types) -> a [`Handle`] in `handlers`, which calls the hub and decides nothing
+//! about HTTP. Every refusal becomes a problem in `error`. A row of the table without a handler does
+//! not compile.
+
+mod error;
+mod body;
+mod idempotency;
+mod routes;
+mod dispatch;
+mod serve;
+mod handlers;
+
+pub(crate) use error::ApiError;
+pub use idempotency::TABLES;
+pub use serve::serve;
+
+use crate::{
+    Hub,
+    identity::{Caller, Identity, Tickets},
+    relay::{Consoles, NodeDoor},
+};
+use mamba_core::{
+    access::Role,
+    clock::{BootMs, Clock, Entropy, UnixMs},
+    db::Store,
+    ids::ServerId,
+    scope::{AdminScope, TenantScope},
+};
+use mamba_wire::api::{Code, Endpoint};
+use std::{
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use warp::{http::HeaderMap, reply::Response, ws::Ws};
+
+/// What the API is made of.
+pub struct ApiParts {
+    /// The hub.
+    pub hub: Hub,
+    /// Accounts and sessions.
+    pub identity: Identity,
+    /// Ways to connected nodes.
+    pub links: Arc<dyn NodeDoor>,
+    /// Open consoles.
+    pub consoles: Arc<Consoles>,
+    /// Host and port that go into join tokens.
+    pub public_link_address: String,
+    /// Where edges connect, as bound.
+    pub link_listen: SocketAddr,
+}
+
+/// Serves every endpoint.
+pub struct Api {
+    parts: ApiParts,
+    tickets: Mutex<Tickets>,
+    started_at: UnixMs,
+    started_boot: BootMs,
+}
+
+/// Serves one endpoint.
+pub(crate) trait Handle<E: Endpoint> {
+    /// Does what the endpoint says. Path, query and body are read; the caller is known and has the
+    /// row's permission.
+    fn handle(
+        &self,
+        context: Context,
+        path: E::Path,
+        query: E::Query,
+        body: E::Body,
+    ) -> impl Future<Output = Result<Served<E::Out>, ApiError>> + Send;
+}
+
+/// Answer of a handler.
+pub(crate) enum Served<T> {
+    /// With the row's status.
+    Json(T),
+    /// With another status.
+    JsonAs(u16, T),
+    /// Something else than JSON: an upgrade.
+    Whole(Response),
+}
+
+/// Around a request.
+pub(crate) struct Context {
+    /// Who asks; `None` when the row is public.
+    pub(crate) caller: Option<Caller>,
+    /// Where from.
+    pub(crate) peer: IpAddr,
+    pub(crate) headers: HeaderMap,
+    /// There when the client wants a WebSocket.
+    pub(crate) ws: Option<Ws>,
+}
+
+impl Context {
+    pub(crate) fn caller(&self) -> Result<&Caller, ApiError> {
+        self.caller.as_ref().ok_or_else(ApiError::not_signed_in)
+    }
+
+    pub(crate) fn admin(&self) -> Result<AdminScope, ApiError> {
+        let caller = self.caller()?;
+        match caller.role {
+            Role::Admin => Ok(AdminScope::granted(caller.user)),
+            Role::Owner(_) => {
+                Err(ApiError::new(Code::Forbidden, "only an administrator may do that"))
+            }
+        }
+    }
+}
+
+impl Api {
+    /// Makes it; the time it counts as the start is now.
+    #[must_use]
+    pub fn new(parts: ApiParts) -> Self {
+        let (started_at, started_boot) = (parts.hub.clock().wall(), parts.hub.clock().boot());
+        Self { parts, tickets: Mutex::default(), started_at, started_boot }
+    }
+
+    fn hub(&self) -> &Hub {
+        &self.parts.hub
+    }
+
+    fn identity(&self) -> &Identity {
+        &self.parts.identity
+    }
+
+    fn store(&self) -> &Store {
+        self.parts.hub.store()
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        self.parts.hub.clock()
+    }
+
+    fn entropy(&self) -> &dyn Entropy {
+        self.parts.hub.entropy()
+    }
+
+    fn tickets(&self) -> MutexGuard<'_, Tickets> {
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the scope in which a caller may look for a server. Within an owner's scope servers of
+    /// others do not exist.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn server_scope(&self, caller: &Caller, server: ServerId) -> Result<TenantScope, ApiError> {
+        match caller.role {
+            Role::Owner(tenant) => Ok(TenantScope::granted(tenant, caller.user)),
+            Role::Admin => {
+                Ok(self.hub().scope_of_server(&AdminScope::granted(caller.user), server)?)
+            }
+        }
+    }
+}

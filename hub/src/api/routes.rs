@@ -1,0 +1,165 @@
+//! From method and path to the one handler of an endpoint.
+
+use super::{Api, ApiError, Context, Handle, Served, body};
+use mamba_wire::api::{
+    Code, Endpoint, Method, Params, RequestBody as _, Row, decode_query, decode_segment, table::*,
+};
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
+
+/// What a handler's future gives: an answer in bytes.
+pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Served<Vec<u8>>, ApiError>> + Send>>;
+
+/// One endpoint with its handler.
+pub(super) struct Route {
+    pub(super) row: Row,
+    /// Reads path, query and body, and calls the handler.
+    pub(super) call: fn(Arc<Api>, Context, Input) -> Answering,
+}
+
+/// What came in, not yet read.
+pub(super) struct Input {
+    /// Values of the path's names, decoded.
+    pub(super) path: Vec<(String, String)>,
+    /// As it stands in the request.
+    pub(super) query: String,
+    /// All of it; empty when none is expected.
+    pub(super) body: Vec<u8>,
+}
+
+/// All endpoints by path and method.
+pub(super) struct Routes {
+    paths: matchit::Router<BTreeMap<Method, Route>>,
+}
+
+/// What was found for a request.
+pub(super) struct Found<'a> {
+    pub(super) route: &'a Route,
+    pub(super) path: Vec<(String, String)>,
+}
+
+impl Routes {
+    /// Builds the table from the contract: a row without a handler does not compile.
+    pub(super) fn new() -> Self {
+        let mut by_path: BTreeMap<&'static str, BTreeMap<Method, Route>> = BTreeMap::new();
+        let mut add = |route: Route| {
+            let taken = by_path.entry(route.row.path).or_default().insert(route.row.method, route);
+            assert!(taken.is_none(), "two endpoints share a method and path");
+        };
+        macro_rules! add_all {
+            ($($name:ident)+) => { $(add(route::<$name>(stringify!($name)));)+ };
+        }
+        mamba_wire::for_each_endpoint!(add_all);
+        let mut paths = matchit::Router::new();
+        for (path, methods) in by_path {
+            #[expect(clippy::expect_used, reason = "constants; every test builds this table")]
+            paths.insert(path, methods).expect("paths of the contract do not clash");
+        }
+        Self { paths }
+    }
+
+    /// Finds the endpoint of a request. HEAD is served as GET.
+    ///
+    /// # Errors
+    /// `NotFound` or `MethodNotAllowed`.
+    pub(super) fn find(&self, method: &str, path: &str) -> Result<Found<'_>, ApiError> {
+        let unknown = || ApiError::new(Code::NotFound, "there is nothing at this path");
+        let found = self.paths.at(path).map_err(|_| unknown())?;
+        let wanted = if method == "HEAD" { "GET" } else { method };
+        let route = found.value.iter().find(|(method, _)| method.name() == wanted);
+        let Some((_, route)) = route else {
+            let mut err =
+                ApiError::new(Code::MethodNotAllowed, format!("this path does not take {method}"));
+            let allowed = found.value.keys().flat_map(|method| match method {
+                Method::Get => vec!["GET", "HEAD"],
+                Method::Post | Method::Patch | Method::Delete => vec![method.name()],
+            });
+            err.allow = Some(allowed.collect::<Vec<_>>().join(", "));
+            return Err(err);
+        };
+        let decoded = found
+            .params
+            .iter()
+            .map(|(name, value)| Some((name.to_owned(), decode_segment(value)?)))
+            .collect::<Option<Vec<_>>>();
+        Ok(Found { route, path: decoded.ok_or_else(unknown)? })
+    }
+}
+
+fn route<E: Endpoint>(name: &'static str) -> Route
+where
+    Api: Handle<E>,
+{
+    Route {
+        row: Row::of::<E>(name),
+        call: |api, context, input| Box::pin(call(api, context, input)),
+    }
+}
+
+async fn call<E: Endpoint>(
+    api: Arc<Api>,
+    context: Context,
+    input: Input,
+) -> Result<Served<Vec<u8>>, ApiError>
+where
+    Api: Handle<E>,
+{
+    let (path, query, body) = read::<E>(&input)?;
+    Ok(match api.handle(context, path, query, body).await? {
+        Served::Json(out) if E::STATUS == 204 => {
+            drop(out);
+            Served::Json(Vec::new())
+        }
+        Served::Json(out) => Served::Json(to_json(&out)?),
+        Served::JsonAs(status, out) => Served::JsonAs(status, to_json(&out)?),
+        Served::Whole(response) => Served::Whole(response),
+    })
+}
+
+fn read<E: Endpoint>(input: &Input) -> Result<(E::Path, E::Query, E::Body), ApiError> {
+    let value = |pairs: &[(String, String)], name: &str| {
+        pairs.iter().find(|(its, _)| its == name).map(|(_, value)| value.clone())
+    };
+    let path = E::Path::read(&|name| value(&input.path, name)).map_err(|err| err.under("path"))?;
+    let pairs = decode_query(&input.query)?;
+    if let Some((name, _)) = pairs.iter().find(|(name, _)| !E::Query::NAMES.contains(&&**name)) {
+        let field = format!("query.{}", name.chars().take(64).collect::<String>());
+        return Err(mamba_core::error::Invalid::new(field, "is not known here").into());
+    }
+    let query = E::Query::read(&|name| value(&pairs, name)).map_err(|err| err.under("query"))?;
+    let bytes: &[u8] = if E::Body::EXPECTED { &input.body } else { b"null" };
+    Ok((path, query, body::parse(bytes)?))
+}
+
+fn to_json(out: &impl serde::Serialize) -> Result<Vec<u8>, ApiError> {
+    serde_json::to_vec(out).map_err(|err| ApiError::bug(format!("answer has no JSON form: {err}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_of_the_contract_is_routed_to_itself() {
+        let routes = Routes::new();
+        for row in ENDPOINTS {
+            let path = row.path.replace(['{', '}'], "");
+            let found = routes.find(row.method.name(), &path).ok().unwrap();
+            assert_eq!(found.route.row.name, row.name, "{path}");
+        }
+    }
+
+    #[test]
+    fn unknown_paths_and_methods_are_told_apart() {
+        let routes = Routes::new();
+        let code = |method: &str, path: &str| {
+            let err = routes.find(method, path).err().unwrap();
+            (err.code, err.allow)
+        };
+        assert_eq!(code("GET", "/"), (Code::NotFound, None));
+        assert_eq!(code("GET", "/api/v1/me/"), (Code::NotFound, None));
+        assert_eq!(code("GET", "/api/v1/servers/%ff"), (Code::NotFound, None));
+        let allow = Some("GET, HEAD, POST".to_owned());
+        assert_eq!(code("PUT", "/api/v1/servers"), (Code::MethodNotAllowed, allow));
+        assert_eq!(routes.find("HEAD", "/api/v1/me").ok().unwrap().route.row.name, "WhoAmI");
+    }
+}

@@ -1,0 +1,74 @@
+//! How many consoles are open, of whom, and the word that ends them all.
+
+use crate::config::ConsoleLimits;
+use mamba_core::ids::UserId;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::watch;
+
+/// Counts open consoles. Made once; sockets that were upgraded belong to nobody else.
+#[derive(Debug)]
+pub struct Consoles {
+    limits: ConsoleLimits,
+    open: Mutex<BTreeMap<UserId, usize>>,
+    /// How many are open; kept beside `open` so that the end can be waited for.
+    count: watch::Sender<usize>,
+    closing: watch::Sender<bool>,
+}
+
+/// One open console; dropping it makes room.
+#[derive(Debug)]
+pub(super) struct Place {
+    consoles: Arc<Consoles>,
+    user: UserId,
+}
+
+impl Consoles {
+    /// Makes an empty house.
+    #[must_use]
+    pub fn new(limits: ConsoleLimits) -> Arc<Self> {
+        let (count, closing) = (watch::Sender::new(0), watch::Sender::new(false));
+        Arc::new(Self { limits, open: Mutex::default(), count, closing })
+    }
+
+    /// Tells all consoles to end and waits until they have. Cancelled, they end all the same.
+    pub async fn close(&self) {
+        self.closing.send_replace(true);
+        // The sender lives in `self`, so waiting cannot fail.
+        self.count.subscribe().wait_for(|count| *count == 0).await.ok();
+    }
+
+    /// Takes a place for a user, `None` when there is none.
+    pub(super) fn enter(self: &Arc<Self>, user: UserId) -> Option<Place> {
+        let mut open = self.open();
+        let own = open.get(&user).copied().unwrap_or_default();
+        let all: usize = open.values().sum();
+        if own >= self.limits.user_max || all >= self.limits.all_max || *self.closing.borrow() {
+            return None;
+        }
+        open.insert(user, own + 1);
+        self.count.send_replace(all + 1);
+        Some(Place { consoles: self.clone(), user })
+    }
+
+    pub(super) fn closing(&self) -> watch::Receiver<bool> {
+        self.closing.subscribe()
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeMap<UserId, usize>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.consoles.open();
+        let own = open.remove(&self.user).unwrap_or_default();
+        if own > 1 {
+            open.insert(self.user, own - 1);
+        }
+        self.consoles.count.send_replace(open.values().sum());
+    }
+}
