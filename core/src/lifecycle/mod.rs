@@ -1,5 +1,9 @@
 //! Pure: what is seen of a server on its node, and what to do next about it.
 
+pub mod crash;
+pub mod power;
+pub mod plan;
+
 use crate::{
     clock::UnixMs,
     desired::Order,

@@ -1,0 +1,1 @@
+//! Pure decisions in tables and properties.

@@ -1,0 +1,71 @@
+//! Pure: power actions as a wish that is kept, not as orders that are carried out once.
+//!
+//! Each accepted action gets the next number. A process remembers under which number it was started,
+//! so that "restart" and "kill" are statements about older processes and can be looked at any
+//! number of times: after a restart of the daemon, after a lost event, twice.
+
+use super::{Actor, PowerAction, PowerWish};
+use crate::clock::UnixMs;
+use serde::{Deserialize, Serialize};
+
+/// What was asked of a server's process by all power actions so far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Power {
+    /// Whether it should run, who said so and when.
+    pub wish: PowerWish,
+    /// How many actions were accepted. 0 before the first.
+    pub number: u64,
+    /// A process started under a smaller number ends before the wish is followed.
+    pub restart_below: u64,
+    /// A process started under a smaller number is killed.
+    pub kill_below: u64,
+}
+
+impl Power {
+    /// The wish of a server that nobody ever asked to run.
+    #[must_use]
+    pub fn never_asked() -> Self {
+        let wish = PowerWish { running: false, by: Actor::Hub, at: UnixMs(0) };
+        Self { wish, number: 0, restart_below: 0, kill_below: 0 }
+    }
+
+    /// Returns the wish after one more action.
+    #[must_use]
+    pub fn then(&self, action: PowerAction, by: Actor, at: UnixMs) -> Self {
+        let number = self.number.saturating_add(1);
+        let running = matches!(action, PowerAction::Start | PowerAction::Restart);
+        let mut next = Self { wish: PowerWish { running, by, at }, number, ..self.clone() };
+        match action {
+            PowerAction::Start | PowerAction::Stop => {}
+            PowerAction::Restart => next.restart_below = number,
+            PowerAction::Kill => next.kill_below = number,
+        }
+        next
+    }
+}
+
+#[cfg(feature = "db")]
+crate::record!(Power, 1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kill_followed_by_a_start_still_concerns_the_old_process_only() {
+        let power = Power::never_asked()
+            .then(PowerAction::Start, Actor::Edge, UnixMs(1))
+            .then(PowerAction::Kill, Actor::Edge, UnixMs(2))
+            .then(PowerAction::Start, Actor::Hub, UnixMs(3));
+        assert_eq!(power.wish, PowerWish { running: true, by: Actor::Hub, at: UnixMs(3) });
+        assert!(1 < power.kill_below && power.kill_below <= power.number);
+        assert_eq!(power.restart_below, 0);
+    }
+
+    #[test]
+    fn a_restart_wants_it_running_and_the_old_process_gone() {
+        let power = Power::never_asked().then(PowerAction::Restart, Actor::Edge, UnixMs(1));
+        assert!(power.wish.running);
+        assert_eq!((power.number, power.restart_below, power.kill_below), (1, 1, 0));
+    }
+}
