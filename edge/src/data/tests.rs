@@ -1,0 +1,103 @@
+use super::*;
+use mamba_core::server::{ConfigParser, Replacement};
+use std::os::unix::fs::{MetadataExt, symlink};
+
+fn server() -> ServerId {
+    ServerId::from_bytes([7; 16])
+}
+
+/// Folders that belong to whoever runs the test, so that it needs no rights.
+fn dirs(root: &Path) -> DataDirs {
+    DataDirs::open(root, rustix::process::getuid().as_raw()).unwrap()
+}
+
+fn config(path: &str) -> ConfigFile {
+    let replace = vec![Replacement { key: "port".into(), value: "7".into(), if_value: None }];
+    ConfigFile { path: path.into(), parser: ConfigParser::Properties, replace }
+}
+
+#[test]
+fn config_files_and_their_folders_are_made_and_values_set() {
+    let root = tempfile::tempdir().unwrap();
+    let dirs = dirs(root.path());
+    let folder = dirs.prepare(server(), &[config("a/b/game.cfg")]).unwrap();
+    let file = folder.join("a/b/game.cfg");
+    assert_eq!(fs::read_to_string(&file).unwrap().trim(), "port=7");
+    fs::write(&file, "name=x\nport=1\n").unwrap();
+    dirs.prepare(server(), &[config("a/b/game.cfg")]).unwrap();
+    assert_eq!(fs::read_to_string(&file).unwrap(), "name=x\nport=7\n");
+}
+
+#[test]
+fn a_file_that_needs_no_change_is_not_touched() {
+    let root = tempfile::tempdir().unwrap();
+    let dirs = dirs(root.path());
+    let file = dirs.prepare(server(), &[config("game.cfg")]).unwrap().join("game.cfg");
+    let before = fs::metadata(&file).unwrap().ino();
+    dirs.prepare(server(), &[config("game.cfg")]).unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().ino(), before);
+}
+
+#[test]
+fn links_and_pipes_lead_nowhere() {
+    let root = tempfile::tempdir().unwrap();
+    let dirs = dirs(root.path());
+    let folder = dirs.prepare(server(), &[]).unwrap();
+    let outside = root.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("game.cfg"), "port=1\n").unwrap();
+    symlink(&outside, folder.join("folder")).unwrap();
+    symlink(outside.join("game.cfg"), folder.join("link.cfg")).unwrap();
+    let pipe = folder.join("pipe.cfg");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, Mode::from_raw_mode(0o600)).unwrap();
+    for path in ["folder/game.cfg", "link.cfg", "pipe.cfg"] {
+        let refused = dirs.prepare(server(), &[config(path)]);
+        assert!(matches!(refused, Err(DataError::Config { .. })), "{path}");
+    }
+    assert_eq!(fs::read_to_string(outside.join("game.cfg")).unwrap(), "port=1\n");
+}
+
+#[test]
+fn a_file_with_two_names_counts_once_and_holes_count_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("tree");
+    fs::create_dir_all(folder.join("inner")).unwrap();
+    let empty = disk_usage(&folder).unwrap();
+    fs::write(folder.join("inner/a"), vec![1; 1 << 20]).unwrap();
+    let one = disk_usage(&folder).unwrap();
+    assert!(one >= empty + (1 << 20), "{empty} {one}");
+    fs::hard_link(folder.join("inner/a"), folder.join("b")).unwrap();
+    fs::File::create(folder.join("hole")).unwrap().set_len(1 << 30).unwrap();
+    symlink("/usr", folder.join("link")).unwrap();
+    assert!(disk_usage(&folder).unwrap() < one + (1 << 19));
+}
+
+#[test]
+fn a_tree_deeper_than_the_limit_is_an_error_and_not_a_wrong_number() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("tree");
+    let mut deep = folder.clone();
+    (0..300).for_each(|_| deep.push("d"));
+    fs::create_dir_all(&deep).unwrap();
+    assert!(matches!(disk_usage(&folder), Err(TreeError::TooDeep)));
+}
+
+#[test]
+fn data_moves_to_the_trash_once_and_is_purged() {
+    let root = tempfile::tempdir().unwrap();
+    let dirs = dirs(root.path());
+    let folder = dirs.prepare(server(), &[]).unwrap();
+    fs::write(folder.join("world"), "w").unwrap();
+    for _ in 0..2 {
+        dirs.to_trash(server(), UnixMs(5)).unwrap();
+        assert!(!folder.exists());
+        assert_eq!(
+            fs::read_to_string(dirs.in_trash(server(), UnixMs(5)).join("world")).unwrap(),
+            "w"
+        );
+    }
+    for _ in 0..2 {
+        dirs.purge(server(), UnixMs(5)).unwrap();
+        assert!(!dirs.in_trash(server(), UnixMs(5)).exists());
+    }
+}
