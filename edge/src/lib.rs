@@ -6,6 +6,10 @@
 pub mod config;
 pub mod runtime;
 pub mod console;
+pub mod data;
+pub mod supervisor;
+pub mod desired;
+pub mod store;
 pub mod calendar;
 pub mod outbox;
 pub mod link;

@@ -1,0 +1,137 @@
+//! What other parts ask of the supervisor, and see of it.
+
+use super::{Card, Census, Parts, Shown, Wake};
+use crate::{calendar::Calendar, console::Consoles, desired::record_power, store::EdgeStore};
+use mamba_core::{
+    clock::{Entropy, draw},
+    error::chain,
+    ids::{EventId, ServerId},
+    lifecycle::{Actor, Observed, PowerAction},
+};
+use mamba_wire::node::{NodeError, ServerDetail, ServerLine};
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::{mpsc, watch};
+
+/// Cheap to clone; talks to the one supervisor of the node.
+#[derive(Clone)]
+pub struct SupervisorHandle {
+    store: EdgeStore,
+    consoles: Consoles,
+    calendar: Arc<dyn Calendar>,
+    entropy: Arc<dyn Entropy>,
+    wakes: mpsc::Sender<Wake>,
+    observed: watch::Receiver<Arc<BTreeMap<ServerId, Observed>>>,
+    cards: watch::Receiver<Arc<BTreeMap<ServerId, Card>>>,
+    census: watch::Receiver<Arc<Census>>,
+    engine_error: watch::Receiver<Option<String>>,
+}
+
+impl SupervisorHandle {
+    pub(super) fn new<R>(parts: &Parts<R>, shown: &Shown, wakes: mpsc::Sender<Wake>) -> Self {
+        Self {
+            store: parts.store.clone(),
+            consoles: parts.consoles.clone(),
+            calendar: Arc::clone(&parts.calendar),
+            entropy: Arc::clone(&parts.entropy),
+            wakes,
+            observed: shown.observed.subscribe(),
+            cards: shown.cards.subscribe(),
+            census: shown.census.subscribe(),
+            engine_error: shown.engine_error.subscribe(),
+        }
+    }
+
+    /// Records a power action; when this returns it is on disk and will be carried out, also after a
+    /// restart of daemon or machine. It says nothing about whether it was carried out yet.
+    ///
+    /// Cancelled, it may be recorded or not.
+    ///
+    /// # Errors
+    /// `NoSuchServer`, `NotAllowed`; `StoreUnavailable` when the node cannot write. Nothing was
+    /// recorded then, but for a disk that failed in the very moment of writing.
+    pub async fn power(
+        &self,
+        server: ServerId,
+        action: PowerAction,
+        by: Actor,
+    ) -> Result<(), NodeError> {
+        let now = self.calendar.now();
+        let event = EventId::new(now, draw(&*self.entropy));
+        let write =
+            self.store.raw().write(move |txn| record_power(txn, server, action, &by, event, now));
+        write.await.map_err(|err| NodeError::StoreUnavailable(chain(&err)))??;
+        self.power_changed(server).await;
+        Ok(())
+    }
+
+    /// Tells that a power action of this server was recorded by somebody else: an intent.
+    pub async fn power_changed(&self, server: ServerId) {
+        // Without a supervisor the next one reads it from the store.
+        self.wakes.send(Wake::PowerChanged(server)).await.ok();
+    }
+
+    /// Tells that wishes were adopted.
+    pub async fn desired_changed(&self) {
+        self.wakes.send(Wake::DesiredChanged).await.ok();
+    }
+
+    /// Lets the supervisor finish what it does and end. Containers keep running.
+    pub async fn stop(&self) {
+        self.wakes.send(Wake::Stopping).await.ok();
+    }
+
+    /// What is seen of each server.
+    #[must_use]
+    pub fn observed(&self) -> watch::Receiver<Arc<BTreeMap<ServerId, Observed>>> {
+        self.observed.clone()
+    }
+
+    /// What there is to meter.
+    #[must_use]
+    pub fn census(&self) -> watch::Receiver<Arc<Census>> {
+        self.census.clone()
+    }
+
+    /// What the container engine said last, `None` when it answers.
+    #[must_use]
+    pub fn engine_error(&self) -> watch::Receiver<Option<String>> {
+        self.engine_error.clone()
+    }
+
+    /// Returns all servers by name, then id.
+    #[must_use]
+    pub fn servers(&self) -> Vec<ServerLine> {
+        let (cards, observed) = (self.cards.borrow().clone(), self.observed.borrow().clone());
+        let mut lines: Vec<ServerLine> = observed
+            .values()
+            .filter_map(|observed| {
+                let card = cards.get(&observed.server)?;
+                let name = card.spec.as_ref().map(|spec| spec.name.clone()).unwrap_or_default();
+                Some(ServerLine { name, tenant: card.tenant, observed: observed.clone() })
+            })
+            .collect();
+        lines.sort_by(|a, b| (&a.name, a.observed.server).cmp(&(&b.name, b.observed.server)));
+        lines
+    }
+
+    /// Returns what is known of one server. The disk is left to whoever measures it.
+    ///
+    /// # Errors
+    /// `NoSuchServer`.
+    pub fn detail(&self, server: ServerId) -> Result<ServerDetail, NodeError> {
+        let card = self.cards.borrow().get(&server).cloned();
+        let observed = self.observed.borrow().get(&server).cloned();
+        let (Some(card), Some(observed)) = (card, observed) else {
+            return Err(NodeError::NoSuchServer(server));
+        };
+        Ok(ServerDetail {
+            tenant: card.tenant,
+            order: card.order,
+            spec: card.spec.as_deref().cloned(),
+            observed,
+            container: card.container,
+            last_line: self.consoles.last_number(server),
+            disk: None,
+        })
+    }
+}

@@ -1,0 +1,296 @@
+//! Carries out one action. Decides nothing: does the steps, each with a deadline, says how it went.
+
+use super::{
+    Parts,
+    start::{ENGINE_MS_MAX, Session, StartPlan, Started, arm, start},
+};
+use crate::{
+    console::catch_up,
+    runtime::{ContainerId, PullProgress, Runtime, RuntimeError},
+    store::Trash,
+};
+use mamba_core::{
+    clock::UnixMs,
+    error::chain,
+    fact::{ActivityFact, CRASH_LINE_BYTES_MAX, CRASH_LINES_MAX},
+    ids::ServerId,
+    lifecycle::{Exit, crash::Cause},
+    server::{Limits, ServerSpec, Signal, StopMethod},
+};
+use mamba_wire::node::LineSource;
+use std::{future::Future, sync::Arc, time::Duration};
+use tokio::sync::{mpsc, oneshot};
+
+/// Longest fetch of an image: the largest known ones have 2 GiB, which a line of 20 Mbit/s brings in
+/// this time.
+const FETCH_MS_MAX: u64 = 900_000;
+/// Longest move to the trash: one rename.
+const TRASH_MS_MAX: u64 = 60_000;
+/// Longest purge: millions of files.
+const PURGE_MS_MAX: u64 = 3_600_000;
+/// Longest wait for the last lines of a process that ended.
+const DRAIN_MS_MAX: u64 = 2_000;
+/// Notes of the progress of a fetch that may wait; more are skipped.
+const PROGRESS_MAX: usize = 4;
+
+/// What became of an operation.
+pub(super) enum Outcome {
+    /// It was aborted; what it did is unknown.
+    Aborted,
+    Fetched {
+        image: String,
+        result: Result<(), StepError>,
+    },
+    Started(Result<Box<Started>, StepError>),
+    Asked(Result<(), StepError>),
+    Killed(Result<(), StepError>),
+    Attached {
+        container: ContainerId,
+        result: Result<Session, StepError>,
+    },
+    Updated {
+        limits: Limits,
+        result: Result<(), StepError>,
+    },
+    Ended {
+        exit: Option<Exit>,
+        cause: Cause,
+        lines: Vec<String>,
+    },
+    Removed(Result<(), StepError>),
+    Disposed(Result<Trash, StepError>),
+}
+
+/// A step that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StepError {
+    pub(super) step: &'static str,
+    pub(super) error: String,
+    /// Whether it failed because the engine does not answer.
+    pub(super) is_unreachable: bool,
+}
+
+impl StepError {
+    pub(super) fn new(step: &'static str, error: String) -> Self {
+        Self { step, error, is_unreachable: false }
+    }
+
+    pub(super) fn engine(step: &'static str, err: &RuntimeError) -> Self {
+        let is_unreachable = matches!(err, RuntimeError::Unreachable(_));
+        Self { step, error: chain(err), is_unreachable }
+    }
+
+    fn timed_out(step: &'static str, ms: u64) -> Self {
+        Self::new(step, format!("not finished after {ms} ms"))
+    }
+}
+
+/// Runs one call of the engine with a deadline.
+pub(super) async fn runtime_step<T>(
+    step: &'static str,
+    ms: u64,
+    call: impl Future<Output = Result<T, RuntimeError>>,
+) -> Result<T, StepError> {
+    match tokio::time::timeout(Duration::from_millis(ms), call).await {
+        Ok(result) => result.map_err(|err| StepError::engine(step, &err)),
+        Err(_) => Err(StepError::timed_out(step, ms)),
+    }
+}
+
+/// Runs something that blocks, away from the runtime's threads. After the deadline, or cancelled, it
+/// goes on in the background; everything that runs here can be done twice.
+pub(super) async fn blocking<T, E>(
+    step: &'static str,
+    ms: u64,
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, StepError>
+where
+    T: Send + 'static,
+    E: std::error::Error + Send + 'static,
+{
+    let work = tokio::task::spawn_blocking(work);
+    match tokio::time::timeout(Duration::from_millis(ms), work).await {
+        Ok(Ok(result)) => result.map_err(|err| StepError::new(step, chain(&err))),
+        Ok(Err(panic)) => Err(StepError::new(step, chain(&panic))),
+        Err(_) => Err(StepError::timed_out(step, ms)),
+    }
+}
+
+/// Ends early when `cancel` is used or dropped.
+pub(super) async fn cancellable(
+    cancel: oneshot::Receiver<()>,
+    operation: impl Future<Output = Outcome>,
+) -> Outcome {
+    tokio::select! {
+        biased;
+        _ = cancel => Outcome::Aborted,
+        outcome = operation => outcome,
+    }
+}
+
+/// Makes sure that an image is here.
+pub(super) async fn fetch<R: Runtime>(parts: Parts<R>, server: ServerId, image: String) -> Outcome {
+    let (progress, mut seen) = mpsc::channel::<PullProgress>(PROGRESS_MAX);
+    let sink = parts.consoles.sink(server);
+    let told = async {
+        let mut last_tenth = 0;
+        while let Some(now) = seen.recv().await {
+            let tenth = now.done.saturating_mul(10).checked_div(now.total).unwrap_or(0);
+            if tenth > last_tenth {
+                last_tenth = tenth;
+                sink.say(&format!("image {}: {} %", image, tenth * 10));
+            }
+        }
+        // The fetch holds the other end; it decides when this is over.
+        std::future::pending::<()>().await;
+    };
+    let call = parts.runtime.ensure_image(&image, progress);
+    let result = tokio::select! {
+        biased;
+        result = runtime_step("pull image", FETCH_MS_MAX, call) => result,
+        () = told => Ok(()),
+    };
+    Outcome::Fetched { image, result }
+}
+
+/// Starts a server.
+pub(super) async fn run_start<R: Runtime>(parts: Parts<R>, plan: StartPlan) -> Outcome {
+    Outcome::Started(start(parts, plan).await)
+}
+
+/// Asks a process to stop; does not wait for its end.
+pub(super) async fn ask_to_stop<R: Runtime>(
+    parts: Parts<R>,
+    server: ServerId,
+    container: ContainerId,
+    method: StopMethod,
+) -> Outcome {
+    let runtime = &*parts.runtime;
+    let typed = match &method {
+        StopMethod::Command(line) => parts.consoles.command(server, line).await.is_ok(),
+        StopMethod::Signal(_) | StopMethod::Runtime => false,
+    };
+    let result = match method {
+        StopMethod::Command(_) if typed => Ok(()),
+        StopMethod::Signal(signal) => {
+            runtime_step("stop", ENGINE_MS_MAX, runtime.signal(&container, signal)).await
+        }
+        // Without a console the image's own signal is the next best.
+        StopMethod::Command(_) | StopMethod::Runtime => {
+            runtime_step("stop", ENGINE_MS_MAX, runtime.stop_signal(&container)).await
+        }
+    };
+    Outcome::Asked(result)
+}
+
+/// Ends a process.
+pub(super) async fn kill<R: Runtime>(parts: Parts<R>, container: ContainerId) -> Outcome {
+    let call = parts.runtime.signal(&container, Signal::Kill);
+    Outcome::Killed(runtime_step("kill", ENGINE_MS_MAX, call).await)
+}
+
+/// Attaches to a process that runs already, with what it printed meanwhile.
+pub(super) async fn attach<R: Runtime>(
+    parts: Parts<R>,
+    server: ServerId,
+    container: ContainerId,
+    unready: Option<Arc<ServerSpec>>,
+) -> Outcome {
+    let sink = parts.consoles.sink(server);
+    // First, so that it also sees the lines that were missed.
+    let ready = unready.and_then(|spec| arm(&parts, server, &spec));
+    let call = catch_up(&*parts.runtime, &container, &sink);
+    let attached = runtime_step("attach console", ENGINE_MS_MAX, call).await;
+    let result = attached.map(|attached| Session { attached, ready });
+    Outcome::Attached { container, result }
+}
+
+/// Sets the limits of a running container.
+pub(super) async fn update<R: Runtime>(
+    parts: Parts<R>,
+    container: ContainerId,
+    limits: Limits,
+) -> Outcome {
+    let call = parts.runtime.update(&container, limits);
+    let result = runtime_step("update limits", ENGINE_MS_MAX, call).await;
+    Outcome::Updated { limits, result }
+}
+
+/// Waits for the last lines of a process that ended.
+pub(super) async fn collect_end<R: Runtime>(
+    parts: Parts<R>,
+    server: ServerId,
+    drained: Option<oneshot::Receiver<()>>,
+    exit: Option<Exit>,
+    cause: Cause,
+) -> Outcome {
+    if let Some(drained) = drained {
+        // Both ends are as good: it is drained, or it takes too long.
+        tokio::time::timeout(Duration::from_millis(DRAIN_MS_MAX), drained).await.ok();
+    }
+    // Twice as many, because lines of people and of the edge are left out.
+    let lines = parts.consoles.last_lines(server, 2 * CRASH_LINES_MAX);
+    let of_game = |source| matches!(source, LineSource::Stdout | LineSource::Stderr);
+    let mut lines: Vec<String> = lines
+        .into_iter()
+        .filter(|line| of_game(line.source))
+        .map(|line| cut(line.text, CRASH_LINE_BYTES_MAX))
+        .collect();
+    lines.drain(..lines.len().saturating_sub(CRASH_LINES_MAX));
+    Outcome::Ended { exit, cause, lines }
+}
+
+/// Removes a container.
+pub(super) async fn remove<R: Runtime>(parts: Parts<R>, container: ContainerId) -> Outcome {
+    let call = parts.runtime.remove(&container);
+    Outcome::Removed(runtime_step("remove container", ENGINE_MS_MAX, call).await)
+}
+
+/// Moves a deleted server's data to the trash and records it.
+pub(super) async fn trash<R: Runtime>(
+    parts: Parts<R>,
+    server: ServerId,
+    stamp: UnixMs,
+    record: Trash,
+    fact: ActivityFact,
+) -> Outcome {
+    let data = parts.data.clone();
+    let moved = blocking("move to trash", TRASH_MS_MAX, move || data.to_trash(server, stamp)).await;
+    Outcome::Disposed(dispose(parts, server, moved, record, fact).await)
+}
+
+/// Deletes a deleted server's data and console for good and records it.
+pub(super) async fn purge<R: Runtime>(
+    parts: Parts<R>,
+    server: ServerId,
+    stamp: UnixMs,
+    record: Trash,
+    fact: ActivityFact,
+) -> Outcome {
+    let data = parts.data.clone();
+    let mut purged = blocking("purge data", PURGE_MS_MAX, move || data.purge(server, stamp)).await;
+    if purged.is_ok() {
+        let forgotten = parts.consoles.forget(server).await;
+        purged = forgotten.map_err(|err| StepError::new("purge console", chain(&err)));
+    }
+    Outcome::Disposed(dispose(parts, server, purged, record, fact).await)
+}
+
+async fn dispose<R: Runtime>(
+    parts: Parts<R>,
+    server: ServerId,
+    done: Result<(), StepError>,
+    record: Trash,
+    fact: ActivityFact,
+) -> Result<Trash, StepError> {
+    done?;
+    let saved = parts.store.save_trash(server, record, vec![fact]).await;
+    saved.map(|()| record).map_err(|err| StepError::new("record deletion", chain(&err)))
+}
+
+/// Cuts a text to so many bytes, between two characters.
+fn cut(mut text: String, bytes_max: usize) -> String {
+    let end = (0..=bytes_max.min(text.len())).rev().find(|&at| text.is_char_boundary(at));
+    text.truncate(end.unwrap_or(0));
+    text
+}

@@ -1,0 +1,1 @@
+//! The supervisor on a fake engine under virtual time.
