@@ -125,6 +125,8 @@ mod system {
     #[derive(Clone, Copy, Debug)]
     pub struct SystemClock {
         boot_id: BootId,
+        /// Added to the wall clock.
+        wall_offset_ms: i64,
     }
 
     impl SystemClock {
@@ -136,13 +138,21 @@ mod system {
             let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
             let id = uuid::Uuid::try_parse(text.trim())
                 .map_err(|err| std::io::Error::new(std::io::ErrorKind::InvalidData, err))?;
-            Ok(Self { boot_id: BootId(id.into_bytes()) })
+            Ok(Self { boot_id: BootId(id.into_bytes()), wall_offset_ms: 0 })
+        }
+
+        /// Returns a clock whose wall clock is wrong by so much: to try what a dead battery does
+        /// without setting the machine's clock. The boot clock stays right.
+        #[must_use]
+        pub fn with_wall_offset(self, wall_offset_ms: i64) -> Self {
+            Self { wall_offset_ms, ..self }
         }
     }
 
     impl Clock for SystemClock {
         fn wall(&self) -> UnixMs {
-            read(rustix::time::ClockId::Realtime).map_or(UnixMs(0), UnixMs)
+            let ms = read(rustix::time::ClockId::Realtime).unwrap_or(0);
+            UnixMs(ms.saturating_add_signed(self.wall_offset_ms))
         }
 
         fn boot(&self) -> BootMs {
