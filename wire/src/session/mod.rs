@@ -116,6 +116,9 @@ pub enum End {
     /// A stream began a new epoch; the next hello tells the hub.
     #[error("outbox stream {0:?} began a new epoch")]
     Forked(Stream),
+    /// The connection is gone.
+    #[error("connection was lost: {0}")]
+    Lost(String),
     /// Our own store cannot go on.
     #[error("store cannot go on: {0}")]
     Store(String),
@@ -130,6 +133,7 @@ impl End {
             Self::Goodbye(_) => 2,
             Self::Forked(_) => 3,
             Self::Store(_) => 4,
+            Self::Lost(_) => 5,
         }
     }
 }
