@@ -13,3 +13,6 @@ pub mod store;
 pub mod calendar;
 pub mod outbox;
 pub mod link;
+pub mod machine;
+pub mod backend;
+pub mod cli;

@@ -42,6 +42,24 @@ pub enum StoreHealth {
     Closed,
 }
 
+impl std::fmt::Display for StoreHealth {
+    /// One line for people, without what it means for whoever uses the store.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ok => f.write_str("works"),
+            Self::Full { can_write: true } => f.write_str("disk is full, going on with a reserve"),
+            Self::Full { can_write: false } => f.write_str("disk is full"),
+            Self::NoBallast { error } => write!(f, "works, but has no reserve: {error}"),
+            Self::ReadOnly => f.write_str("disk is read-only"),
+            Self::Corrupt { what } => write!(f, "is corrupt: {what}"),
+            Self::Failing { error, attempts } => {
+                write!(f, "fails ({attempts} attempts to reopen it): {error}")
+            }
+            Self::Closed => f.write_str("is closed"),
+        }
+    }
+}
+
 impl StoreHealth {
     /// Whether a write has a chance.
     #[must_use]

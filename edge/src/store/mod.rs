@@ -13,7 +13,7 @@ use crate::{
 };
 use mamba_core::{
     clock::{BootId, UnixMs},
-    db::{Snapshot, Span, Store, Table, TableDef, Txn, TxnError, WriteError},
+    db::{Snapshot, Span, Store, StoreKind, Table, TableDef, Txn, TxnError, WriteError},
     desired::{EnvelopeHash, Order, SignedEnvelope},
     fact::ActivityFact,
     ids::{IntentId, ServerId, TenantId},
@@ -70,6 +70,9 @@ pub mod meta {
     /// 16 bytes: the boot id of the machine when the daemon ran last.
     pub const BOOT_ID: &str = "boot_id";
 }
+
+/// Kind and version of the data directory that holds this.
+pub const KIND: StoreKind = StoreKind { name: "edge", version: 1 };
 
 /// What the hub wants of one server. The row of a deleted server stays, so that an older envelope
 /// cannot bring it back.

@@ -1,0 +1,169 @@
+//! The edge as its link sees it: the real store, outbox, calendar and supervisor.
+
+use crate::{
+    calendar::{Calendar, HubCalendar},
+    desired::{Adopter, accept_intent, desired_lines},
+    link::backend::{BackendError, EdgeBackend, Holdings, View},
+    outbox::{self, Outbox, OutboxError, Watermarks},
+    store::{ChangeError, EdgeStore},
+    supervisor::SupervisorHandle,
+};
+use mamba_core::{
+    clock::{Entropy, UnixMs, draw},
+    db::WriteError,
+    desired::SignedEnvelope,
+    error::chain,
+    fact::Stream,
+    ids::{EventId, ServerId},
+    seq::Seq,
+};
+use mamba_wire::{
+    link::v1::{
+        Ack, BATCH_BYTES_MAX, BATCH_FACTS_MAX, DesiredOutcome, DesiredResult, ENVELOPES_BYTES_MAX,
+        Intent, IntentOutcome, IntentResult, StreamHello,
+    },
+    session::Batch,
+};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// How wrong the hub's time may be when it arrives. Two ways of a usual link; a smaller difference
+/// than half of it is no reason to correct the calendar.
+const HUB_TIME_UNSURE_MS: u64 = 200;
+
+/// The node's parts behind the link.
+pub struct NodeBackend {
+    /// State.
+    pub store: EdgeStore,
+    /// Takes over wishes.
+    pub adopter: Adopter,
+    /// Facts.
+    pub outbox: Outbox,
+    /// The node's calendar.
+    pub calendar: Arc<HubCalendar>,
+    /// For epochs and ids of facts.
+    pub entropy: Arc<dyn Entropy>,
+    /// Told of what came.
+    pub supervisor: SupervisorHandle,
+    /// What is seen.
+    pub view: watch::Receiver<Arc<View>>,
+}
+
+impl NodeBackend {
+    async fn accept_one(&self, intent: Intent) -> Option<IntentResult> {
+        let now = self.calendar.now();
+        let event = EventId::new(now, draw(&*self.entropy));
+        let server = intent.server;
+        let write = self.store.raw().write(move |txn| accept_intent(txn, &intent, event, now));
+        match write.await {
+            Ok(result) => {
+                if result.outcome == IntentOutcome::Accepted {
+                    self.supervisor.power_changed(server).await;
+                }
+                Some(result)
+            }
+            Err(err) => {
+                let err: WriteError<ChangeError> = err;
+                tracing::warn!(%server, error = chain(&err), "intent could not be recorded");
+                None
+            }
+        }
+    }
+}
+
+impl EdgeBackend for NodeBackend {
+    async fn holdings(&self) -> Result<Holdings, BackendError> {
+        self.store
+            .raw()
+            .read(|txn| {
+                let streams: Result<Vec<StreamHello>, OutboxError> =
+                    Stream::ALL.into_iter().map(|stream| outbox::hello(txn, stream)).collect();
+                Ok::<_, OutboxError>(Holdings { streams: streams?, desired: desired_lines(txn)? })
+            })
+            .map_err(|err| failed(&err))
+    }
+
+    async fn read_facts(&self, stream: Stream, after: Seq) -> Result<Option<Batch>, BackendError> {
+        let read = self.store.raw().read(|txn| {
+            let chain_before = outbox::chain_at(txn, stream, after)?;
+            let window = outbox::window(txn, stream, after, BATCH_FACTS_MAX, BATCH_BYTES_MAX)?;
+            Ok::<_, OutboxError>((chain_before, window))
+        });
+        let (chain_before, window) = read.map_err(|err| failed(&err))?;
+        let Some(chain_before) = chain_before.filter(|_| !window.facts.is_empty()) else {
+            return Ok(None);
+        };
+        Ok(Some(Batch {
+            epoch: window.epoch,
+            first: after.next(),
+            chain_before,
+            bodies: window.facts.into_iter().map(|(_, body)| body).collect(),
+            chain: window.chain,
+        }))
+    }
+
+    async fn acked(&self, ack: Ack) -> Result<(), BackendError> {
+        let marks = Watermarks { acked: ack.watermark, backed_up: ack.backup_watermark };
+        match self.outbox.ack(ack.stream, ack.epoch, marks).await {
+            // An ack that was on its way when the stream forked.
+            Err(WriteError::Refused(OutboxError::ForeignEpoch { .. })) => Ok(()),
+            done => done.map_err(|err| failed(&err)),
+        }
+    }
+
+    async fn fork(&self, stream: Stream) -> Result<(), BackendError> {
+        let epoch = self.outbox.fork(stream, &*self.entropy).await.map_err(|err| failed(&err))?;
+        tracing::warn!(?stream, %epoch, "outbox was forked: the hub holds another history");
+        Ok(())
+    }
+
+    async fn adopt(&self, envelopes: Vec<SignedEnvelope>) -> Vec<DesiredResult> {
+        let results = self.adopter.adopt_all(envelopes, self.calendar.now()).await;
+        if results.iter().any(|result| result.outcome == DesiredOutcome::Adopted) {
+            self.supervisor.desired_changed().await;
+        }
+        results
+    }
+
+    async fn envelopes(&self, servers: Vec<ServerId>) -> Result<Vec<SignedEnvelope>, BackendError> {
+        let held = self.store.desired().map_err(|err| failed(&err))?;
+        let mut bytes = 0;
+        let newest = servers.iter().filter_map(|server| held.get(server)?.newest());
+        // What does not fit is asked for again at the next session.
+        let fitting = newest.map(|held| held.envelope.clone()).take_while(|envelope| {
+            bytes += envelope.bytes.len() + envelope.signature.len();
+            bytes <= ENVELOPES_BYTES_MAX
+        });
+        Ok(fitting.collect())
+    }
+
+    async fn accept(&self, intents: Vec<Intent>) -> Vec<IntentResult> {
+        let mut results = Vec::with_capacity(intents.len());
+        for intent in intents {
+            results.extend(self.accept_one(intent).await);
+        }
+        results
+    }
+
+    fn learn_time(&self, hub: UnixMs) {
+        if let Some(by_ms) = self.calendar.learn(hub, HUB_TIME_UNSURE_MS) {
+            tracing::warn!(by_ms, "calendar was stepped to the hub's time");
+        }
+    }
+
+    fn time_floor(&self) -> UnixMs {
+        self.calendar.verification_time()
+    }
+
+    fn facts_added(&self) -> watch::Receiver<u64> {
+        self.store.raw().subscribe()
+    }
+
+    fn view(&self) -> watch::Receiver<Arc<View>> {
+        self.view.clone()
+    }
+}
+
+fn failed(err: &dyn std::error::Error) -> BackendError {
+    BackendError(chain(err))
+}

@@ -1,0 +1,111 @@
+//! Follows a console in the terminal.
+
+use super::{
+    CliError, Outcome,
+    client::{Client, ClientError, next_answer},
+    complain,
+};
+use mamba_core::{ids::ServerId, lifecycle::Actor};
+use mamba_wire::node::{Answer, ConsoleEvent, ConsoleFrom, ConsoleInput, LineSource, NodeRequest};
+use std::io::Write as _;
+use tokio::sync::mpsc;
+
+/// Typed lines on their way to the daemon. Somebody who pastes more waits.
+const TYPED_MAX: usize = 64;
+
+/// Prints the last lines, and with `follow` what comes, until Ctrl-C.
+///
+/// # Errors
+/// When the daemon refuses or goes away, or standard output breaks.
+pub(super) async fn print(
+    client: &Client,
+    server: ServerId,
+    lines: u32,
+    follow: bool,
+    json: bool,
+) -> Result<Outcome, CliError> {
+    let from = ConsoleFrom::Last(lines);
+    let mut stream = client.open(&NodeRequest::Console { server, from, follow, by: None }).await?;
+    while let Some(answer) = next_answer(&mut stream).await? {
+        show(&answer, json)?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// Follows the console and sends typed lines, until Ctrl-C or the end of standard input.
+///
+/// # Errors
+/// When the daemon refuses or goes away, or standard output breaks.
+pub(super) async fn run(
+    client: &Client,
+    server: ServerId,
+    lines: u32,
+    by: Option<Actor>,
+    json: bool,
+) -> Result<Outcome, CliError> {
+    let may_type = by.is_some();
+    let from = ConsoleFrom::Last(lines);
+    let mut stream = client.open(&NodeRequest::Console { server, from, follow: true, by }).await?;
+    let mut typed = typed_lines();
+    loop {
+        tokio::select! {
+            answer = next_answer(&mut stream) => match answer? {
+                Some(answer) => show(&answer, json)?,
+                None => return Ok(Outcome::Done),
+            },
+            line = typed.recv(), if may_type => {
+                let Some(line) = line else { return Ok(Outcome::Done) };
+                let frame = ConsoleInput { line }
+                    .to_frame()
+                    .map_err(|err| ClientError::Broken(err.to_string()))?;
+                stream.writer.send(&frame).await.map_err(|err| {
+                    ClientError::Broken(mamba_core::error::chain(&err))
+                })?;
+            }
+        }
+    }
+}
+
+/// Reads standard input on a thread of its own, which ends with the process: a read of the terminal
+/// cannot be cancelled.
+fn typed_lines() -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel(TYPED_MAX);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines() {
+            let Ok(line) = line else { return };
+            if sender.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+fn show(answer: &Answer, json: bool) -> Result<(), CliError> {
+    let Answer::Console(event) = answer else { return Err(CliError::OtherAnswer) };
+    let mut text = String::new();
+    if json {
+        text = serde_json::to_string(event).map_err(|err| CliError::Store(err.into()))?;
+        text.push('\n');
+    } else {
+        match event {
+            ConsoleEvent::Lines { lines, .. } => {
+                for line in lines {
+                    match line.source {
+                        LineSource::Stdout | LineSource::Stderr => text.push_str(&line.text),
+                        LineSource::Input => text.push_str(&format!("> {}", line.text)),
+                        LineSource::Edge => text.push_str(&format!("[mamba] {}", line.text)),
+                    }
+                    text.push('\n');
+                }
+            }
+            ConsoleEvent::Gap { first, count } => {
+                text = format!("[mamba] {count} lines from line {first} on are not shown\n");
+            }
+            ConsoleEvent::CaughtUp => {}
+            ConsoleEvent::InputRefused(err) => complain(err),
+        }
+    }
+    let mut out = std::io::stdout();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::Output)
+}

@@ -1,0 +1,127 @@
+//! Answers from the store while the daemon is down.
+//!
+//! Nothing in the data directory is changed. What the store does not hold, such as the state of a
+//! process, is not guessed.
+
+use super::{Cli, CliError, Command, Outcome, client::ClientError, complain, find_among, table};
+use crate::{
+    outbox,
+    store::{EdgeStore, KIND, Loaded},
+};
+use mamba_core::{
+    clock::{Clock as _, SystemClock},
+    db::{DataDir, FileDisk, Store, StoreOptions},
+    desired::Wish,
+    ids::ServerId,
+};
+use mamba_wire::node::{Answer, FACTS_MAX};
+use serde::Serialize;
+
+/// One server as the store knows it.
+#[derive(Serialize)]
+struct StoredServer {
+    server: ServerId,
+    name: String,
+    is_wanted: bool,
+    crashes: u64,
+    last_exit_code: Option<i64>,
+}
+
+/// Answers a question from the store, and says on standard error that it did.
+///
+/// # Errors
+/// `NotRunning` when the store cannot be read or does not know; the reason is said too.
+pub(super) fn answer(cli: &Cli<'_>, command: &Command) -> Result<Outcome, CliError> {
+    let socket = cli.config.socket();
+    let not_running = || CliError::Client(ClientError::NotRunning { socket: socket.clone() });
+    let clock = SystemClock::new().map_err(|err| CliError::Store(err.into()))?;
+    let store = match open(cli) {
+        Ok(store) => store,
+        Err(err) => {
+            complain(&err);
+            return Err(not_running());
+        }
+    };
+    complain(&not_running());
+    let loaded = EdgeStore::new(store.clone()).load().map_err(|err| CliError::Store(err.into()))?;
+    let servers = stored_servers(&loaded);
+    let names = || servers.iter().map(|it| (it.server, it.name.as_str()));
+    let id =
+        |name: &Option<String>| name.as_ref().map(|name| find_among(names(), name)).transpose();
+    let from_store = |err: outbox::OutboxError| CliError::Store(err.into());
+    match command {
+        Command::Servers => print_servers(cli, &servers)?,
+        Command::Outbox => {
+            let lines = store.read(|txn| outbox::lines(txn)).map_err(from_store)?;
+            cli.show(clock.wall(), &Answer::Outbox(lines))?;
+        }
+        Command::Usage { server } => {
+            let server = id(server)?;
+            let facts =
+                store.read(|txn| outbox::usage(txn, server, FACTS_MAX)).map_err(from_store)?;
+            cli.show(clock.wall(), &Answer::Usage(facts))?;
+        }
+        Command::Facts { server } => {
+            let server = id(server)?;
+            let facts =
+                store.read(|txn| outbox::activity(txn, server, FACTS_MAX)).map_err(from_store)?;
+            cli.show(clock.wall(), &Answer::Facts(facts))?;
+        }
+        Command::Run
+        | Command::Enrol { .. }
+        | Command::Status
+        | Command::Server { .. }
+        | Command::Power { .. }
+        | Command::Console { .. }
+        | Command::Logs { .. }
+        | Command::Link
+        | Command::Doctor => return Err(not_running()),
+    }
+    // The answer may be old, so scripts can tell it from a live one.
+    Ok(Outcome::NotRunning)
+}
+
+fn open(cli: &Cli<'_>) -> Result<Store, CliError> {
+    let dir =
+        DataDir::peek(&cli.config.data_dir, KIND).map_err(|err| CliError::Store(err.into()))?;
+    Store::inline(FileDisk::new(dir, 0), StoreOptions::EDGE)
+        .map_err(|err| CliError::Store(err.into()))
+}
+
+fn stored_servers(loaded: &Loaded) -> Vec<StoredServer> {
+    let exists = |server: &ServerId| {
+        let held = loaded.desired.get(server)?.newest()?;
+        match held.envelope.open().ok()?.body {
+            Wish::Exist(spec) => Some(spec.name),
+            Wish::Deleted { .. } => None,
+        }
+    };
+    let row = |server: &ServerId| {
+        let life = loaded.life.get(server);
+        Some(StoredServer {
+            server: *server,
+            name: exists(server)?,
+            is_wanted: loaded.power.get(server).is_some_and(|power| power.wish.running),
+            crashes: life.map_or(0, |life| life.crashes.total),
+            last_exit_code: life.and_then(|life| life.ending.as_ref()).map(|it| it.exit.code),
+        })
+    };
+    loaded.desired.keys().filter_map(row).collect()
+}
+
+fn print_servers(cli: &Cli<'_>, servers: &[StoredServer]) -> Result<(), CliError> {
+    if cli.json {
+        return cli.print_json(&serde_json::json!({ "stored_servers": servers }));
+    }
+    let row = |it: &StoredServer| {
+        vec![
+            it.name.clone(),
+            it.server.to_string(),
+            if it.is_wanted { "to run" } else { "stopped" }.to_owned(),
+            it.crashes.to_string(),
+            it.last_exit_code.map_or("-".to_owned(), |code| code.to_string()),
+        ]
+    };
+    let rows: Vec<Vec<String>> = servers.iter().map(row).collect();
+    cli.print(&table::table(&["NAME", "ID", "WANTED", "CRASHES", "LAST EXIT CODE"], &rows))
+}
