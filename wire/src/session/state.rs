@@ -28,21 +28,26 @@ pub struct StateDelta {
 }
 
 impl StateDelta {
-    /// Returns the earliest time of the next report.
+    /// Returns when the next report is due, `None` when nothing changed since the last.
     #[must_use]
-    pub fn due(&self) -> BootMs {
-        self.node.as_ref().map_or(BootMs(0), |_| self.reported_at.plus(REPORT_MS_MIN))
+    pub fn due(&self, servers: &BTreeMap<ServerId, Observed>, node: &NodeState) -> Option<BootMs> {
+        match &self.node {
+            None => Some(BootMs(0)),
+            Some(_) if self.servers != *servers => Some(self.reported_at.plus(REPORT_MS_MIN)),
+            Some(last) if last != node => Some(self.reported_at.plus(NODE_MS_MIN)),
+            Some(_) => None,
+        }
     }
 
-    /// Returns the next report as a frame and remembers it as sent. `None` when there is nothing to
-    /// report now. The first one, and each after a server went away, is complete.
+    /// Returns the next report as a frame and remembers it as sent. `None` when none is due. The
+    /// first one, and each after a server went away, is complete.
     pub fn next(
         &mut self,
         now: BootMs,
         servers: &BTreeMap<ServerId, Observed>,
         node: &NodeState,
     ) -> Option<Frame> {
-        if now < self.due() {
+        if self.due(servers, node).is_none_or(|due| now < due) {
             return None;
         }
         let is_first = self.node.is_none();
@@ -53,11 +58,6 @@ impl StateDelta {
             .map(|(_, seen)| seen.clone())
             .take(SERVERS_MAX)
             .collect::<Vec<_>>();
-        let node_is_due = self.node.as_ref() != Some(node)
-            && (is_first || now >= self.reported_at.plus(NODE_MS_MIN));
-        if !complete && changed.is_empty() && !node_is_due {
-            return None;
-        }
         self.servers.clone_from(servers);
         self.node = Some(node.clone());
         self.reported_at = now;
