@@ -14,3 +14,6 @@ pub mod relay;
 
 pub use error::HubError;
 pub use service::{Hub, HubParts};
+
+#[cfg(test)]
+pub(crate) mod testing;

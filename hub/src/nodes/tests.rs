@@ -1,1 +1,178 @@
+use super::NewToken;
+use crate::{
+    link::backend::{EnrolError, LinkBackend, Standing},
+    testing::{World, admin, enrolment, hello, tenant},
+};
+use mamba_core::{
+    clock::UnixMs,
+    desired::{Envelope, Order, Wish},
+    ids::NodeId,
+    lifecycle::{Actor, Observed, PowerWish, ServerState},
+    scope::NodeScope,
+    seq::{Generation, Incarnation},
+};
+use mamba_wire::{
+    api::PageQuery,
+    link::v1::{DesiredLine, StateReport},
+};
 
+#[tokio::test]
+async fn a_token_makes_one_node_and_answers_the_same_key_again() {
+    let world = World::new().await;
+    let token = world.token("a").await;
+    let node = world.hub.enrol(enrolment(&token, 1)).await.unwrap();
+    assert_eq!(world.hub.enrol(enrolment(&token, 1)).await, Ok(node));
+    assert_eq!(world.hub.enrol(enrolment(&token, 2)).await, Err(EnrolError::Token));
+    assert_eq!(world.hub.nodes(&admin(), &PageQuery::FIRST).unwrap().items.len(), 1);
+    world.clock.advance(super::TOKEN_MS_DEFAULT);
+    assert_eq!(world.hub.enrol(enrolment(&token, 1)).await, Err(EnrolError::Token));
+}
+
+#[tokio::test]
+async fn a_token_that_expired_or_was_withdrawn_looks_unknown() {
+    let world = World::new().await;
+    let late = world.token("late").await;
+    world.clock.advance(super::TOKEN_MS_DEFAULT);
+    assert_eq!(world.hub.enrol(enrolment(&late, 1)).await, Err(EnrolError::Token));
+    let withdrawn = world.token("withdrawn").await;
+    let open = world.hub.join_tokens(&admin()).unwrap();
+    assert_eq!(open.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["withdrawn"]);
+    world.hub.delete_join_token(&admin(), open[0].id).await.unwrap();
+    assert_eq!(world.hub.enrol(enrolment(&withdrawn, 1)).await, Err(EnrolError::Token));
+}
+
+#[tokio::test]
+async fn one_name_is_one_node() {
+    let mut world = World::new().await;
+    world.node("a").await;
+    world.token("b").await;
+    for (name, expected) in [
+        ("a", "`name`: `a` is the name of another node"),
+        ("b", "`name`: `b` is in an open join token"),
+        ("", "`name`: must be 1 to 64 bytes long"),
+    ] {
+        let new = NewToken { name: name.to_owned(), ..NewToken::default() };
+        let err = world.hub.create_join_token(&admin(), new).await.map(|_| ()).unwrap_err();
+        assert_eq!(err.to_string(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_node_is_told_at_once_and_stays_revoked() {
+    let mut world = World::new().await;
+    let node = world.node("a").await;
+    let signal = world.hub.signal(node);
+    world.hub.revoke_node(&admin(), node).await.unwrap();
+    assert_eq!(signal.borrow().standing, Standing::Revoked);
+    assert!(world.hub.approve_replacement(&admin(), node).await.is_err());
+    let access = LinkBackend::node(&world.hub, node).await.unwrap().unwrap();
+    assert_eq!(access.standing, Standing::Revoked);
+    assert_eq!(signal.borrow().standing, Standing::Revoked);
+}
+
+#[tokio::test]
+async fn quarantine_ends_by_approval_and_raises_an_alarm() {
+    let mut world = World::new().await;
+    let node = world.node("a").await;
+    world.hub.quarantine_node(node).await.unwrap();
+    world.hub.quarantine_node(node).await.unwrap();
+    let alarms = world.hub.alarms(&admin(), &PageQuery::FIRST).unwrap().items;
+    assert_eq!(alarms.len(), 1);
+    assert_eq!(world.hub.signal(node).borrow().standing, Standing::Quarantined);
+    world.hub.approve_replacement(&admin(), node).await.unwrap();
+    assert_eq!(world.hub.signal(node).borrow().standing, Standing::Active);
+}
+
+#[tokio::test]
+async fn a_replacement_token_gives_the_node_a_new_key_and_ends_the_old_one() {
+    let mut world = World::new().await;
+    let node = world.node("a").await;
+    let server = world.server(&tenant(1), node).await;
+    let new = NewToken { replaces: Some(node), ..NewToken::default() };
+    let token = world.hub.create_join_token(&admin(), new).await.unwrap().token;
+    let token = token.parse().unwrap();
+    let used = world.hub.enrol(enrolment(&token, 1)).await;
+    assert_eq!(used, Err(EnrolError::Token), "its old key");
+    assert_eq!(world.hub.enrol(enrolment(&token, 9)).await, Ok(node));
+    assert_eq!(world.hub.signal(node).borrow().standing, Standing::Revoked, "old sessions end");
+    let access = LinkBackend::node(&world.hub, node).await.unwrap().unwrap();
+    assert_eq!((access.key.0, access.standing), ([9; 32], Standing::Active));
+    assert_eq!(world.hub.signal(node).borrow().standing, Standing::Active);
+    assert_eq!(world.hub.server(&tenant(1), server).unwrap().node, node);
+}
+
+fn observed(server: mamba_core::ids::ServerId) -> Observed {
+    Observed {
+        server,
+        applied: None,
+        refused: None,
+        state: ServerState::Running,
+        since: UnixMs(1),
+        not_running: None,
+        wish: PowerWish { running: true, by: Actor::Edge, at: UnixMs(1) },
+        started_at: None,
+        last_exit: None,
+        crashes: 0,
+        restart_pending: false,
+    }
+}
+
+/// CVE-2026-26016: a node with a good token spoke for servers of other nodes.
+#[tokio::test]
+async fn a_node_cannot_speak_for_a_server_of_another() {
+    let mut world = World::new().await;
+    let (a, b) = (world.node("a").await, world.node("b").await);
+    let server = world.server(&tenant(1), b).await;
+    let report = |server| StateReport {
+        complete: false,
+        servers: vec![observed(server)],
+        node: crate::testing::machine(),
+    };
+    world.hub.note_state(&NodeScope::granted(a), report(server)).await.unwrap();
+    assert_eq!(world.hub.server(&tenant(1), server).unwrap().observed, None);
+    assert!(world.hub.envelopes(&NodeScope::granted(a), &[server]).unwrap().is_empty());
+    world.hub.note_state(&NodeScope::granted(b), report(server)).await.unwrap();
+    assert!(world.hub.server(&tenant(1), server).unwrap().observed.is_some());
+}
+
+#[tokio::test]
+async fn wishes_that_the_hub_lost_are_taken_over_from_the_node() {
+    let mut world = World::new().await;
+    let node = world.node("a").await;
+    let scope = NodeScope::granted(node);
+    let server = world.server(&tenant(1), node).await;
+    let signed = world.hub.envelopes(&scope, &[server]).unwrap().remove(0);
+    let mut envelope: Envelope = signed.open().unwrap();
+    let Wish::Exist(spec) = &mut envelope.body else { panic!() };
+    spec.name = "renamed later".to_owned();
+    envelope.order = Order { incarnation: Incarnation(1), generation: Generation(5) };
+    let newer = world.hub.sign(&envelope).unwrap();
+    let mut forged = newer.clone();
+    forged.signature[0] ^= 1;
+    let elsewhere = Envelope { node: NodeId::from_bytes([7; 16]), ..envelope.clone() };
+    let elsewhere = world.hub.sign(&elsewhere).unwrap();
+    world.hub.adopt(&scope, vec![forged, elsewhere, signed]).await.unwrap();
+    assert_eq!(world.hub.server(&tenant(1), server).unwrap().name, "world");
+    world.hub.adopt(&scope, vec![newer.clone()]).await.unwrap();
+    let shown = world.hub.server(&tenant(1), server).unwrap();
+    assert_eq!((shown.name.as_str(), shown.desired), ("renamed later", envelope.order));
+    assert_eq!(world.hub.envelopes(&scope, &[server]).unwrap(), [newer]);
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_forgotten_when_its_node_forgot_the_tombstone() {
+    let mut world = World::new().await;
+    let node = world.node("a").await;
+    let server = world.server(&tenant(1), node).await;
+    let scope = NodeScope::granted(node);
+    let wanted = world.hub.wanted(&scope).await.unwrap().desired;
+    let line: DesiredLine = wanted[0];
+    assert_eq!(line.server, server);
+    let mut greeting = hello(node, vec![]);
+    greeting.desired = vec![line];
+    let peer = "127.0.0.1:1".parse().unwrap();
+    LinkBackend::hello(&world.hub, node, greeting, peer).await.unwrap();
+    // It is held and wanted: absence in a later hello deletes nothing.
+    LinkBackend::hello(&world.hub, node, hello(node, vec![]), peer).await.unwrap();
+    assert_eq!(world.hub.wanted(&scope).await.unwrap().desired, [line]);
+}
