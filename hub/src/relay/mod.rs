@@ -10,6 +10,6 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-pub use door::{Boxed, DoorError, NodeConsole, NodeDoor};
+pub use door::{Boxed, DoorError, NodeDoor};
 pub use places::Consoles;
 pub(crate) use run::{Visit, run};

@@ -1,9 +1,10 @@
 //! One console, from the upgrade to the close.
 
-use super::{Consoles, DoorError, NodeConsole, NodeDoor};
+use super::{Consoles, DoorError, NodeDoor};
 use crate::{Hub, identity::Identity};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use mamba_core::{
+    error::chain,
     ids::{NodeId, ServerId, SessionId, UserId},
     lifecycle::{Actor, ServerState},
     scope::TenantScope,
@@ -14,6 +15,7 @@ use mamba_wire::{
         CLOSE_ENDED, CLOSE_FAILED, CLOSE_MALFORMED, CLOSE_NO_SERVER, CLOSE_NODE_OFFLINE,
         CLOSE_SHUTDOWN, CLOSE_SIGNED_OUT, CLOSE_TOO_MANY, ConsoleMessage, ConsoleSend, Gap, Line,
     },
+    net::frames::{FrameStream, FramedError},
     node::{
         Answer, ConsoleEvent, ConsoleFrom, ConsoleInput, ConsoleLine, INPUT_BYTES_MAX, NodeError,
         NodeReply, NodeRequest,
@@ -165,7 +167,7 @@ where
                 }
                 shown = state;
             }
-            reply = node.next() => {
+            reply = next(&mut node) => {
                 if let Some(end) = pass(socket, reply).await? {
                     return Ok(end);
                 }
@@ -173,7 +175,7 @@ where
             message = socket.next() => {
                 silent_ticks = 0;
                 let Some(Ok(message)) = message else { return Err(Gone) };
-                if let Some(end) = take(socket, &mut *node, visit, &message).await? {
+                if let Some(end) = take(socket, &mut node, visit, &message).await? {
                     return Ok(end);
                 }
             }
@@ -184,6 +186,20 @@ where
 async fn closed(closing: &mut tokio::sync::watch::Receiver<bool>) {
     // An error means that nobody can say it any more, which is as good.
     drop(closing.wait_for(|closing| *closing).await);
+}
+
+/// Returns the node's next reply, `None` at the orderly end. Cancelled, nothing is lost.
+async fn next(node: &mut FrameStream) -> Result<Option<NodeReply>, DoorError> {
+    let frame = node.reader.next().await.map_err(|err| broken(&err))?;
+    let reply = frame.as_ref().map(NodeReply::from_frame).transpose();
+    reply.map_err(|err| DoorError::Failed(chain(&err)))
+}
+
+fn broken(err: &FramedError) -> DoorError {
+    match err {
+        FramedError::Io(_) => DoorError::Offline,
+        FramedError::Frame(_) | FramedError::Truncated => DoorError::Failed(chain(err)),
+    }
 }
 
 /// Passes what the node says on to the peer.
@@ -212,7 +228,7 @@ where
 /// Takes one message from the peer.
 async fn take<S>(
     socket: &mut S,
-    node: &mut dyn NodeConsole,
+    node: &mut FrameStream,
     visit: &Visit,
     message: &Message,
 ) -> Result<Option<End>, Gone>
@@ -242,10 +258,11 @@ where
         return Ok(None);
     }
     // A node that does not take input while it is full of output must not hold this socket for ever.
-    let typing = node.input(ConsoleInput { line });
+    let Ok(frame) = (ConsoleInput { line }).to_frame() else { return Ok(None) };
+    let typing = node.writer.send(&frame);
     Ok(match timeout(Duration::from_millis(SEND_MS_MAX), typing).await {
         Ok(Ok(())) => None,
-        Ok(Err(err)) => Some(err.into()),
+        Ok(Err(err)) => Some(broken(&err).into()),
         Err(_) => Some(End::new(CLOSE_FAILED, "the node does not take input")),
     })
 }
