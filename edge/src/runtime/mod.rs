@@ -119,7 +119,8 @@ pub struct Attached {
     /// Output as it comes; ends when the process ends or the engine goes away. Must be read without
     /// pause: a full pipe stops the game.
     pub output: BoxStream<'static, Result<(OutputSource, Bytes), RuntimeError>>,
-    /// Input, whole lines with their line end. Closing it does not close the game's input.
+    /// Input, whole lines with their line end; on its way only while the output is read. Closing it
+    /// does not close the game's input.
     pub input: mpsc::Sender<Bytes>,
 }
 

@@ -27,8 +27,9 @@ const HOME: &str = "/home/container";
 const TMP: (&str, &str) = ("/tmp", "rw,exec,nosuid,nodev,size=100m,mode=1777");
 /// Size of `/dev/shm`; counts as the server's memory.
 const SHM_BYTES: i64 = 64 << 20;
-/// Open files: enough for a game with a thousand players, too few to hurt the machine.
-const FILES_MAX: i64 = 65_536;
+/// Open files: enough for a game with a thousand players, too few to hurt the machine, and below
+/// the hard limit of an engine that runs without privileges to raise its own: more is refused.
+const FILES_MAX: i64 = 16_384;
 /// Length of a CPU period; the quota is the share of it.
 const CPU_PERIOD_US: i64 = 100_000;
 /// Makes games better victims than the daemon when the machine runs out of memory.
@@ -312,7 +313,7 @@ mod tests {
             "PidsLimit": 200,
             "Ulimits": [
                 { "Name": "core", "Soft": 0, "Hard": 0 },
-                { "Name": "nofile", "Soft": 65_536, "Hard": 65_536 },
+                { "Name": "nofile", "Soft": 16_384, "Hard": 16_384 },
             ],
             "OomScoreAdj": 500,
             "Init": true,

@@ -8,6 +8,7 @@ mod config;
 mod error;
 mod events;
 mod image;
+mod oom;
 mod state;
 mod time;
 
@@ -31,6 +32,7 @@ use mamba_core::{
     ids::{NodeId, TenantId},
     server::{Limits, Signal},
 };
+use oom::KernelLog;
 use std::{
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -73,6 +75,7 @@ const API_MINOR_MIN: usize = 41;
 pub struct DockerRuntime {
     socket: Arc<Path>,
     session: Arc<Mutex<Option<Session>>>,
+    kernel_log: Arc<KernelLog>,
 }
 
 /// An engine that has answered, with the version agreed on.
@@ -88,7 +91,7 @@ impl DockerRuntime {
     /// call and again after a loss.
     #[must_use]
     pub fn new(socket: &Path) -> Self {
-        Self { socket: socket.into(), session: Arc::default() }
+        Self { socket: socket.into(), session: Arc::default(), kernel_log: Arc::default() }
     }
 
     fn kept(&self) -> MutexGuard<'_, Option<Session>> {
@@ -164,10 +167,21 @@ impl DockerRuntime {
             docker.inspect_container(name, None::<InspectContainerOptions>).await
         });
         match found.await {
-            Ok(found) => Ok(state::container(node, found)),
+            Ok(found) => Ok(state::container(node, found).map(|found| self.with_oom(found))),
             Err(RuntimeError::NoSuchContainer) => Ok(None),
             Err(err) => Err(err),
         }
+    }
+
+    /// Adds what the kernel says to what the engine says about the end of a process.
+    fn with_oom(&self, mut container: Container) -> Container {
+        if let ContainerStatus::Exited { code, oom_killed, .. } = &mut container.status
+            && *code != 0
+            && !*oom_killed
+        {
+            *oom_killed = self.kernel_log.has_killed_in(&container.id.0);
+        }
+        container
     }
 
     /// Removes what an earlier start left under the server's name.

@@ -1,0 +1,203 @@
+//! What only a real engine can show: the walls around a game, seen from inside, and its signals.
+
+use crate::bench::{Heard, free_port, on_docker, random};
+use futures_util::FutureExt;
+use mamba_core::{
+    clock::SystemClock,
+    server::{Capability, Signal},
+};
+use mamba_edge::{
+    console::{Consoles, catch_up, pump},
+    runtime::{ContainerStatus, OutputSource, Runtime, RuntimeError, docker::DockerRuntime},
+};
+use mamba_wire::node::LineSource;
+use std::{path::Path, sync::Arc, time::Duration};
+
+#[tokio::test]
+async fn a_game_cannot_leave_its_container() {
+    on_docker(async |bench| {
+        let mut spec = bench.game().await;
+        spec.capabilities = vec![Capability::Chown];
+        let (_, mut heard) = bench.run(&spec).await;
+        assert_eq!(heard.ask("id -u; id -g; id -G").await, "988\n988\n988");
+        let status = heard.ask("grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status").await;
+        let field = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split_whitespace().last().unwrap().to_owned()
+        };
+        // CAP_CHOWN is bit 0; a user other than root holds none of its bounding set.
+        assert_eq!(field("CapBnd"), "0000000000000001");
+        assert_eq!(field("CapEff"), "0000000000000000");
+        assert_eq!(field("NoNewPrivs"), "1");
+        assert_eq!(field("Seccomp"), "2");
+        let write = |path: &str| format!("(echo x > {path}/probe) 2>&1 && echo written");
+        for (path, expected) in [("/home/container", true), ("/tmp", true), ("/", false), ("/etc", false)] {
+            let said = heard.ask(&write(path)).await;
+            assert_eq!(said.ends_with("written"), expected, "{path}: {said}");
+        }
+        assert!(spec.data_dir.join("probe").exists());
+        assert_eq!(heard.ask("ulimit -c; ulimit -n").await, "0\n16384");
+        assert_eq!(heard.ask("echo $GREETING; pwd; echo $HOME").await, "hello\n/home/container\n/home/container");
+        // Nothing of the machine is mounted but the engine's own three files and the data folder.
+        let mounts = heard.ask("cut -d' ' -f2 /proc/mounts | grep -vE '^/(proc|sys|dev)' | sort").await;
+        assert_eq!(mounts, "/\n/etc/hostname\n/etc/hosts\n/etc/resolv.conf\n/home/container\n/tmp\n/usr/sbin/docker-init");
+        assert_eq!(heard.ask("ls /proc | grep -cE '^[0-9]+$' | { read n; test $n -lt 12 && echo few; }").await, "few");
+    })
+    .await;
+}
+
+/// Row of the advisories: CVE-2021-32699.
+#[tokio::test]
+async fn a_fork_bomb_ends_at_its_limit() {
+    on_docker(async |bench| {
+        let (id, mut heard) = bench.run(&bench.game().await).await;
+        let bomb = "i=0; while test $i -lt 60; do sleep 60 & i=$((i+1)); done 2>/dev/null";
+        heard.type_line(bomb).await;
+        heard.type_line("echo over").await;
+        // The shell gives up at the limit or lives on below it; the machine never holds more.
+        let said = tokio::time::timeout(Duration::from_secs(5), heard.to_end()).await;
+        let status = bench.status(&id).await.unwrap();
+        if let ContainerStatus::Running { pid, .. } = status {
+            let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+            let path =
+                cgroup.lines().find_map(|line| line.split_once(":pids:").or(line.split_once("::")));
+            let path = path.unwrap().1;
+            let roots = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"];
+            let peak = roots.iter().find_map(|root| {
+                std::fs::read_to_string(format!("{root}{path}/pids.current")).ok()
+            });
+            let count: u32 = peak.unwrap().trim().parse().unwrap();
+            assert!((20..=32).contains(&count), "{count} processes");
+        } else {
+            assert!(said.is_ok(), "{status:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn signals_reach_a_game_behind_any_start_line() {
+    on_docker(async |bench| {
+        for startup in [
+            "sh ./game.sh",
+            "exec sh ./game.sh",
+            "true && if test -n \"$GREETING\"; then sh ./game.sh; fi; echo not reached",
+            "while true; do sh ./game.sh; done",
+            "(cd /tmp; sh /home/container/game.sh)",
+        ] {
+            let mut spec = bench.game().await;
+            spec.startup = startup.to_owned();
+            let (id, mut heard) = bench.run(&spec).await;
+            bench.runtime.signal(&id, Signal::Int).await.unwrap();
+            heard.to_end().await;
+            assert_eq!(heard.text[0], "ready\nsaving\n", "{startup}");
+            assert_eq!(bench.ended(&id).await, (5, false), "{startup}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn tenants_do_not_reach_each_other() {
+    on_docker(async |bench| {
+        let (mut server, stranger) = (bench.game().await, bench.game().await);
+        let friend = bench.game_of(server.tenant).await;
+        let port = free_port();
+        server.ports = vec![port.clone()];
+        let (_, mut listening) = bench.run(&server).await;
+        let listen = format!("while true; do echo hello | nc -l -p {}; done &", port.port);
+        listening.type_line(&listen).await;
+        let address = listening.ask("hostname -i").await;
+        let connect = format!("nc -w 2 {address} {} </dev/null; echo code $?", port.port);
+        let (_, mut other) = bench.run(&friend).await;
+        let mut said = other.ask(&connect).await;
+        for _ in 0..20 {
+            if said.contains("hello") {
+                break;
+            }
+            said = other.ask(&connect).await;
+        }
+        assert_eq!(said, "hello\ncode 0", "a server of the same tenant");
+        let (_, mut other) = bench.run(&stranger).await;
+        assert_eq!(other.ask(&connect).await, "code 1", "a server of another tenant");
+        // Its published port answers on the machine.
+        let address = (port.ip, port.port);
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let mut text = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut text).await.unwrap();
+        assert_eq!(text, "hello\n");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_absent_engine_is_unreachable() {
+    let runtime = DockerRuntime::new(Path::new("/nonexistent/docker.sock"));
+    let error = runtime.info().await.unwrap_err();
+    assert!(matches!(error, RuntimeError::Unreachable(_)), "{error}");
+    let mut events = runtime.events(mamba_core::ids::NodeId::from_bytes([0; 16]));
+    assert!(futures_util::StreamExt::next(&mut events).now_or_never().is_none());
+}
+
+#[tokio::test]
+async fn lines_printed_while_the_daemon_was_away_are_neither_lost_nor_doubled() {
+    on_docker(async |bench| {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Consoles::open(dir.path(), Arc::new(SystemClock::new().unwrap())).unwrap();
+        let mut spec = bench.game().await;
+        let count = 400 + random() % 100;
+        spec.startup = format!(
+            "i=0; while test $i -lt {count}; do i=$((i+1)); echo line $i; echo same; \
+             test $((i % 20)) -eq 0 && sleep 0.1; done; echo over; sleep 600"
+        );
+        let id = bench.runtime.create(&spec).await.unwrap();
+        // The first daemon goes away in the middle.
+        let consoles = open();
+        let sink = consoles.sink(spec.server);
+        let attached = bench.runtime.attach(&id).await.unwrap();
+        bench.runtime.start(&id).await.unwrap();
+        let away = Duration::from_millis(600);
+        assert!(tokio::time::timeout(away, pump(attached.output, &sink)).await.is_err());
+        drop((sink, consoles));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        // The second one comes, while the game still prints.
+        let consoles = open();
+        let sink = consoles.sink(spec.server);
+        let attached = catch_up(&bench.runtime, &id, &sink).await.unwrap();
+        let follow = async {
+            let printing = pump(attached.output, &sink);
+            tokio::pin!(printing);
+            while !consoles.last_lines(spec.server, 5).iter().any(|line| line.text == "over") {
+                let pause = Duration::from_millis(20);
+                assert!(tokio::time::timeout(pause, &mut printing).await.is_err(), "ended");
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), follow).await.expect("over");
+        let lines = consoles.last_lines(spec.server, 10_000);
+        let said: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+        let mut expected: Vec<String> =
+            (1..=count).flat_map(|at| [format!("line {at}"), "same".to_owned()]).collect();
+        expected.push("over".to_owned());
+        assert_eq!(said, expected);
+        assert!(lines.iter().all(|line| line.source == LineSource::Stdout));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_game_that_floods_is_drained() {
+    on_docker(async |bench| {
+        let mut spec = bench.game().await;
+        spec.startup =
+            "yes 0123456789012345678901234567890123456789 | head -n 200000; echo over >&2; read x"
+                .to_owned();
+        let id = bench.runtime.create(&spec).await.unwrap();
+        let mut heard = Heard::new(bench.runtime.attach(&id).await.unwrap());
+        bench.runtime.start(&id).await.unwrap();
+        heard.wait(OutputSource::Stderr, "over").await;
+        heard.type_line("go").await;
+        heard.to_end().await;
+        assert_eq!(heard.text[0].lines().count(), 200_000);
+    })
+    .await;
+}
