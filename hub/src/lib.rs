@@ -8,6 +8,7 @@ pub mod ingest;
 pub mod store;
 pub mod nodes;
 pub mod control;
+pub mod backup;
 pub mod service;
 pub mod secrets;
 pub mod api;

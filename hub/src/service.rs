@@ -6,6 +6,7 @@
 
 use crate::{
     HubError,
+    backup::{BackupStatus, StatusCell},
     nodes::live::Live,
     store::{META, Meta},
 };
@@ -44,6 +45,7 @@ struct Inner {
     entropy: Arc<dyn Entropy>,
     incarnation: Incarnation,
     live: Live,
+    backups: StatusCell,
 }
 
 impl Hub {
@@ -67,7 +69,8 @@ impl Hub {
             .await?;
         let HubParts { store, keys, clock, entropy } = parts;
         let incarnation = meta.incarnation;
-        let inner = Inner { store, keys, clock, entropy, incarnation, live: Live::default() };
+        let (live, backups) = (Live::default(), StatusCell::default());
+        let inner = Inner { store, keys, clock, entropy, incarnation, live, backups };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -111,6 +114,16 @@ impl Hub {
     #[must_use]
     pub fn live(&self) -> &Live {
         &self.inner.live
+    }
+
+    /// How the automatic backups go.
+    #[must_use]
+    pub fn backup_status(&self) -> BackupStatus {
+        self.inner.backups.read()
+    }
+
+    pub(crate) fn backup_status_cell(&self) -> &StatusCell {
+        &self.inner.backups
     }
 
     /// Makes an id from the time and chance: `hub.new_id(EventId::new)`.
