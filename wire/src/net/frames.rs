@@ -51,11 +51,6 @@ impl<R: AsyncRead + Unpin> FramedReader<R> {
             }
         }
     }
-
-    /// Returns the stream below.
-    pub fn get_ref(&self) -> &R {
-        &self.from
-    }
 }
 
 /// Writes frames.
@@ -108,9 +103,9 @@ impl<W: AsyncWrite + Unpin> FramedWriter<W> {
         self.to.shutdown().await.map_err(FramedError::Io)
     }
 
-    /// Returns the stream below.
-    pub fn get_ref(&self) -> &W {
-        &self.to
+    /// Returns the stream below. What a cancelled call has left is lost.
+    pub fn into_inner(self) -> W {
+        self.to
     }
 }
 

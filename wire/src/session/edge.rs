@@ -266,8 +266,9 @@ impl EdgeSession {
         &mut self,
         now: UnixMs,
         streams: Vec<StreamHello>,
-        desired: Vec<DesiredLine>,
+        mut desired: Vec<DesiredLine>,
     ) -> Result<(), End> {
+        desired.sort_by_key(|line| line.server);
         let hello = Hello {
             node: self.own.node,
             instance: self.own.instance,

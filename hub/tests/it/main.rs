@@ -1,0 +1,3 @@
+//! Tests of whole parts of the hub, some with a real edge.
+
+mod link;
