@@ -5,12 +5,12 @@ use crate::{
     desired::{Adopter, accept_intent, desired_lines},
     link::backend::{BackendError, EdgeBackend, Holdings, View},
     outbox::{self, Outbox, OutboxError, Watermarks},
-    store::{ChangeError, EdgeStore},
+    store::{ChangeError, EdgeStore, META, meta},
     supervisor::SupervisorHandle,
 };
 use mamba_core::{
     clock::{Entropy, UnixMs, draw},
-    db::WriteError,
+    db::{Snapshot, TxnError, WriteError},
     desired::SignedEnvelope,
     error::chain,
     fact::Stream,
@@ -24,8 +24,17 @@ use mamba_wire::{
     },
     session::Batch,
 };
-use std::sync::Arc;
-use tokio::sync::watch;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::{sync::watch, time::MissedTickBehavior};
+
+/// Time between two writes of when the hub was heard. Each costs a flush of the disk.
+const REMEMBER_EVERY: Duration = Duration::from_secs(60);
 
 /// How wrong the hub's time may be when it arrives. Two ways of a usual link; a smaller difference
 /// than half of it is no reason to correct the calendar.
@@ -47,9 +56,46 @@ pub struct NodeBackend {
     pub supervisor: SupervisorHandle,
     /// What is seen.
     pub view: watch::Receiver<Arc<View>>,
+    /// When the hub was heard last, in its time; 0 for never.
+    pub heard: AtomicU64,
+}
+
+/// Reads when the hub was heard last, 0 for never.
+///
+/// # Errors
+/// When the store fails.
+pub fn load_heard(read: &impl Snapshot) -> Result<u64, TxnError> {
+    let bytes = read.get(META, &meta::HUB_HEARD.to_owned())?;
+    Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes))
 }
 
 impl NodeBackend {
+    /// Keeps on disk, once a minute while the hub is heard, when that was and what the calendar is.
+    /// Runs until it is dropped; what is lost then is a minute of knowing.
+    pub async fn remember(&self) {
+        let mut kept = self.heard.load(Relaxed);
+        let mut due = tokio::time::interval(REMEMBER_EVERY);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            due.tick().await;
+            let heard = self.heard.load(Relaxed);
+            if heard == kept {
+                continue;
+            }
+            let calendar = self.calendar.remembered();
+            let write = self.store.raw().write(move |txn| {
+                calendar.save(txn)?;
+                let heard = heard.to_be_bytes().to_vec();
+                txn.put(META, &meta::HUB_HEARD.to_owned(), &heard)
+            });
+            match write.await {
+                Ok(()) => kept = heard,
+                // The store says so itself; the next round tries again.
+                Err(err) => tracing::debug!(error = chain(&err), "hub time is not kept"),
+            }
+        }
+    }
+
     async fn accept_one(&self, intent: Intent) -> Option<IntentResult> {
         let now = self.calendar.now();
         let event = EventId::new(now, draw(&*self.entropy));
@@ -146,13 +192,14 @@ impl EdgeBackend for NodeBackend {
     }
 
     fn learn_time(&self, hub: UnixMs) {
+        self.heard.store(hub.0, Relaxed);
         if let Some(by_ms) = self.calendar.learn(hub, HUB_TIME_UNSURE_MS) {
             tracing::warn!(by_ms, "calendar was stepped to the hub's time");
         }
     }
 
     fn time_floor(&self) -> UnixMs {
-        self.calendar.verification_time()
+        UnixMs(self.heard.load(Relaxed))
     }
 
     fn facts_added(&self) -> watch::Receiver<u64> {

@@ -2,15 +2,16 @@
 //!
 //! Every key is optional; `edge.toml.example` shows each with its unit and default.
 
+use crate::runtime::subnet::{Subnet, SubnetPool};
 use mamba_core::settings::SettingsError;
-use std::{
-    net::Ipv4Addr,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 /// Where the settings are looked for when no file is named.
 pub const CONFIG_PATH: &str = "/etc/mamba/edge.toml";
+
+/// Length of the prefix of a tenant's network: 64 addresses, 61 of them for servers.
+const TENANT_PREFIX: u8 = 26;
 
 /// The file exactly as written. Unknown keys are refused.
 #[derive(serde::Deserialize)]
@@ -48,9 +49,9 @@ pub struct Config {
     /// User and group that games run as; never 0.
     pub game_uid: u32,
     /// Addresses that tenants' networks are cut from.
-    pub network_pool: (Ipv4Addr, u8),
+    pub network_pool: SubnetPool,
     /// Servers that are started at the same time at most.
-    pub starts_at_once: u32,
+    pub starts_at_once: usize,
     /// Time between two looks at what a server uses, in milliseconds.
     pub sample_every_ms: u64,
     /// Time between two usage facts of a server, in milliseconds.
@@ -130,7 +131,7 @@ impl Config {
         let pool = &raw.network_pool;
         let network_pool = parse_pool(pool.get_ref()).ok_or_else(|| {
             let problem =
-                "`network_pool` must be an IPv4 network of /8 to /24 such as `10.213.0.0/16`";
+                "`network_pool` must be an IPv4 network of /8 to /24, its first address, such as `10.213.0.0/16`";
             refuse(pool.span().start, problem)
         })?;
         Ok(Self {
@@ -139,7 +140,7 @@ impl Config {
             docker_socket: raw.docker_socket,
             game_uid: ranged(&raw.game_uid, 1, 60_000, "game_uid", "")?,
             network_pool,
-            starts_at_once: ranged(&raw.starts_at_once, 1, 64, "starts_at_once", "")?,
+            starts_at_once: ranged(&raw.starts_at_once, 1, 64, "starts_at_once", "")? as usize,
             sample_every_ms: seconds(ranged(&raw.sample_every_s, 1, 60, "sample_every_s", " s")?),
             report_every_ms: seconds(ranged(
                 &raw.report_every_s,
@@ -187,11 +188,11 @@ fn is_address(text: &str) -> bool {
     })
 }
 
-fn parse_pool(text: &str) -> Option<(Ipv4Addr, u8)> {
-    let (address, prefix) = text.split_once('/')?;
-    let (address, prefix) = (address.parse::<Ipv4Addr>().ok()?, prefix.parse::<u8>().ok()?);
-    let host_bits = u32::MAX.checked_shr(u32::from(prefix))?;
-    ((8..=24).contains(&prefix) && address.to_bits() & host_bits == 0).then_some((address, prefix))
+/// Reads a network that at least four tenants fit into.
+fn parse_pool(text: &str) -> Option<SubnetPool> {
+    let pool: Subnet = text.parse().ok()?;
+    let is_sized = (8..=TENANT_PREFIX - 2).contains(&pool.prefix);
+    is_sized.then(|| SubnetPool::new(pool, TENANT_PREFIX)).flatten()
 }
 
 #[cfg(test)]

@@ -16,3 +16,5 @@ pub mod link;
 pub mod machine;
 pub mod backend;
 pub mod cli;
+pub mod doors;
+pub mod app;

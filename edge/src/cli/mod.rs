@@ -118,6 +118,14 @@ pub fn complain(err: &dyn std::error::Error) {
     eprintln!("mamba-edge: {}", chain(err));
 }
 
+/// Prints one line on standard output.
+///
+/// # Errors
+/// When standard output is gone.
+pub fn tell(line: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{line}")
+}
+
 pub(crate) struct Cli<'a> {
     client: Client,
     config: &'a Config,

@@ -34,6 +34,21 @@ pub struct Machine<R> {
     pub calendar: Arc<HubCalendar>,
     /// Clock that looks are spaced by.
     pub clock: Arc<dyn Clock>,
+    /// What went wrong at the start and people should know until the next.
+    pub notices: Vec<String>,
+}
+
+impl<R> Clone for Machine<R> {
+    fn clone(&self) -> Self {
+        Self {
+            runtime: Arc::clone(&self.runtime),
+            store: self.store.clone(),
+            data_dir: self.data_dir.clone(),
+            calendar: Arc::clone(&self.calendar),
+            clock: Arc::clone(&self.clock),
+            notices: self.notices.clone(),
+        }
+    }
 }
 
 /// One look.
@@ -58,6 +73,7 @@ impl<R: Runtime> Machine<R> {
         let health = self.store.health().borrow().clone();
         let error = engine.as_ref().err().map(ToString::to_string);
         let mut troubles = troubles(error.as_deref(), &health, disk, self.calendar.trouble());
+        troubles.extend(self.notices.iter().cloned());
         let lines = match read {
             Ok((lines, trouble)) => {
                 troubles.extend(trouble);

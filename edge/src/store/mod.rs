@@ -69,6 +69,8 @@ pub type Rows<T> = BTreeMap<ServerId, T>;
 pub mod meta {
     /// 16 bytes: the boot id of the machine when the daemon ran last.
     pub const BOOT_ID: &str = "boot_id";
+    /// 8 bytes big endian: when the hub was heard last, in its time.
+    pub const HUB_HEARD: &str = "hub_heard";
 }
 
 /// Kind and version of the data directory that holds this.

@@ -223,7 +223,7 @@ pub struct OutboxLine {
 }
 
 /// The link to the hub.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkStatus {
     /// The hub's address as configured, `None` before enrolment.
     pub hub: Option<String>,

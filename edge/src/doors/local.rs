@@ -1,0 +1,188 @@
+//! The local socket: who may open it may do everything.
+//!
+//! Mode 0600 inside a folder of mode 0700: only the daemon's own user and root get in.
+
+use crate::link::backend::Dispatcher;
+use mamba_core::error::chain;
+use mamba_wire::{
+    net::frames::FrameStream,
+    node::{NodeError, NodeReply, NodeRequest},
+};
+use std::{
+    io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    net::{UnixListener, UnixStream},
+    task::JoinSet,
+};
+
+/// Most requests at once; consoles that are followed count. The next one is told `Busy`.
+const REQUESTS_MAX: usize = 64;
+/// Longest wait for a request after somebody connected.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Wait after a failed accept: out of file descriptors.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// The socket cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error("local socket `{}` cannot be made", path.display())]
+pub struct SocketError {
+    /// Where.
+    path: PathBuf,
+    /// Why.
+    #[source]
+    source: io::Error,
+}
+
+/// Makes the socket. One left behind by a killed daemon is replaced: whoever holds the data
+/// directory's lock is the only daemon.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn bind(path: &Path) -> Result<UnixListener, SocketError> {
+    let failed = |source| SocketError { path: path.to_owned(), source };
+    match std::fs::remove_file(path) {
+        Ok(()) => {}
+        Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+        Err(err) => return Err(failed(err)),
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    // Until this is done the folder's own mode keeps others out.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(listener)
+}
+
+/// Serves requests until it is dropped; then those under way end too.
+pub async fn serve(listener: UnixListener, dispatcher: Arc<impl Dispatcher>) {
+    let mut requests = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) if requests.len() < REQUESTS_MAX => {
+                    requests.spawn(one(stream, Arc::clone(&dispatcher)));
+                }
+                Ok((stream, _)) => {
+                    requests.spawn(refuse(stream));
+                }
+                Err(err) => {
+                    tracing::warn!(error = chain(&err), "local socket does not accept");
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                }
+            },
+            Some(ended) = requests.join_next() => {
+                if let Err(err) = ended {
+                    tracing::error!(error = chain(&err), "local request broke off");
+                }
+            }
+        }
+    }
+}
+
+async fn one(stream: UnixStream, dispatcher: Arc<impl Dispatcher>) {
+    let (reader, writer) = stream.into_split();
+    let mut stream = FrameStream::new(reader, writer);
+    let first = tokio::time::timeout(REQUEST_TIMEOUT, stream.reader.next()).await;
+    let Ok(Ok(Some(frame))) = first else { return };
+    match NodeRequest::from_frame(&frame) {
+        Ok(request) => dispatcher.serve(request, stream).await,
+        Err(err) => {
+            tracing::debug!(error = chain(&err), "bad local request");
+            answer(stream, NodeError::Unsupported).await;
+        }
+    }
+}
+
+async fn refuse(stream: UnixStream) {
+    let (reader, writer) = stream.into_split();
+    answer(FrameStream::new(reader, writer), NodeError::Busy).await;
+}
+
+async fn answer(mut stream: FrameStream, err: NodeError) {
+    if let Ok(frame) = NodeReply::Err(err).to_frame() {
+        // Bounded, because nobody reads from a connection that was only opened.
+        let sent = tokio::time::timeout(REQUEST_TIMEOUT, stream.writer.send(&frame)).await;
+        if let Ok(Err(err)) = sent {
+            tracing::debug!(error = chain(&err), "asker is gone");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mamba_wire::{frame::Frame, net::frames::FramedError, node::Answer};
+
+    /// Accepts every request and holds consoles open.
+    struct Accepting;
+
+    impl Dispatcher for Accepting {
+        async fn serve(&self, request: NodeRequest, mut stream: FrameStream) {
+            if matches!(request, NodeRequest::Console { .. }) {
+                std::future::pending::<()>().await;
+            }
+            let frame = NodeReply::Ok(Box::new(Answer::Accepted)).to_frame().unwrap();
+            stream.writer.send(&frame).await.unwrap();
+        }
+    }
+
+    struct Door {
+        path: PathBuf,
+        _dir: tempfile::TempDir,
+        _tasks: JoinSet<()>,
+    }
+
+    fn open() -> Door {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("edge.sock");
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve(bind(&path).unwrap(), Arc::new(Accepting)));
+        Door { path, _dir: dir, _tasks: tasks }
+    }
+
+    async fn ask(door: &Door, frame: &Frame) -> Result<Option<NodeReply>, FramedError> {
+        let mut stream = connect(door).await;
+        stream.writer.send(frame).await?;
+        Ok(stream.reader.next().await?.map(|frame| NodeReply::from_frame(&frame).unwrap()))
+    }
+
+    async fn connect(door: &Door) -> FrameStream {
+        let (reader, writer) = UnixStream::connect(&door.path).await.unwrap().into_split();
+        FrameStream::new(reader, writer)
+    }
+
+    #[tokio::test]
+    async fn only_the_owner_may_open_the_socket() {
+        let door = open();
+        let mode = std::fs::metadata(&door.path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(bind(&door.path).is_ok(), "a socket left behind is replaced");
+    }
+
+    #[tokio::test]
+    async fn nonsense_is_answered_and_the_next_request_is_served() {
+        let door = open();
+        let nonsense = Frame { kind: 9, flags: 0, body: vec![1, 2, 3] };
+        assert_eq!(
+            ask(&door, &nonsense).await.unwrap(),
+            Some(NodeReply::Err(NodeError::Unsupported))
+        );
+        let status = NodeRequest::Status.to_frame().unwrap();
+        let accepted = NodeReply::Ok(Box::new(Answer::Accepted));
+        assert_eq!(ask(&door, &status).await.unwrap(), Some(accepted));
+    }
+
+    #[tokio::test]
+    async fn one_request_too_many_is_told_that_the_node_is_busy() {
+        let door = open();
+        let mut held = Vec::new();
+        for _ in 0..REQUESTS_MAX {
+            held.push(connect(&door).await);
+        }
+        let status = NodeRequest::Status.to_frame().unwrap();
+        assert_eq!(ask(&door, &status).await.unwrap(), Some(NodeReply::Err(NodeError::Busy)));
+    }
+}

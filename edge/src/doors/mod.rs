@@ -1,0 +1,237 @@
+//! The doors into the edge: one dispatcher for every request, whoever asks.
+//!
+//! The hub's link and the local socket both end here, so a feature is written once. Nothing here
+//! waits for the hub.
+
+pub mod local;
+
+use crate::{
+    calendar::{Calendar, HubCalendar},
+    config::Config,
+    console::{ConsoleReader, Consoles},
+    link::{LinkHandle, backend::Dispatcher},
+    machine::{Doctor, Machine},
+    outbox,
+    runtime::Runtime,
+    supervisor::SupervisorHandle,
+};
+use mamba_core::{
+    clock::{Clock, Entropy, UnixMs, draw},
+    error::chain,
+    fact::{Activity, ActivityFact, CRASH_LINE_BYTES_MAX},
+    ids::{EventId, InstanceId, NodeId, ServerId, TenantId},
+    lifecycle::{Actor, ServerState},
+};
+use mamba_wire::{
+    net::frames::{FrameStream, FramedError, FramedReader},
+    node::{
+        Answer, ConsoleEvent, ConsoleFrom, ConsoleInput, FACTS_MAX, LinkStatus, NodeError,
+        NodeReply, NodeRequest, Status,
+    },
+};
+use std::sync::{Arc, OnceLock};
+
+/// Everything that a request may need.
+pub struct Doors<R> {
+    /// Settings.
+    pub config: Config,
+    /// This run of the daemon.
+    pub instance: InstanceId,
+    /// When it came up, by the node's calendar.
+    pub started_at: UnixMs,
+    /// Who it is.
+    pub node: NodeId,
+    /// System clock, for the doctor.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness for ids of events.
+    pub entropy: Arc<dyn Entropy>,
+    /// The node's calendar.
+    pub calendar: Arc<HubCalendar>,
+    /// Machine.
+    pub machine: Machine<R>,
+    /// Servers.
+    pub supervisor: SupervisorHandle,
+    /// Their consoles.
+    pub consoles: Consoles,
+    /// The link, set right after it is made: it is made with these doors.
+    pub link: OnceLock<LinkHandle>,
+}
+
+impl<R: Runtime> Dispatcher for Doors<R> {
+    async fn serve(&self, request: NodeRequest, mut stream: FrameStream) {
+        let served = if let NodeRequest::Console { server, from, follow, by } = request {
+            self.console(server, from, follow, by, stream).await
+        } else {
+            let reply = match self.answer(request).await {
+                Ok(answer) => NodeReply::Ok(Box::new(answer)),
+                Err(err) => NodeReply::Err(err),
+            };
+            match send(&mut stream, &reply).await {
+                Ok(()) => stream.writer.finish().await,
+                Err(err) => Err(err),
+            }
+        };
+        if let Err(err) = served {
+            // Whoever asked went away; that is theirs to know.
+            tracing::debug!(error = chain(&err), "request ended early");
+        }
+    }
+}
+
+impl<R: Runtime> Doors<R> {
+    async fn answer(&self, request: NodeRequest) -> Result<Answer, NodeError> {
+        let store = &self.machine.store;
+        Ok(match request {
+            NodeRequest::Status => Answer::Status(self.status().await),
+            NodeRequest::Servers => Answer::Servers(self.supervisor.servers()),
+            NodeRequest::Server(server) => {
+                Answer::Server(Box::new(self.supervisor.detail(server)?))
+            }
+            NodeRequest::Power { server, action, by } => {
+                self.supervisor.power(server, action, by).await?;
+                Answer::Accepted
+            }
+            NodeRequest::Usage { server } => Answer::Usage(
+                store.read(|txn| outbox::usage(txn, server, FACTS_MAX)).map_err(unavailable)?,
+            ),
+            NodeRequest::Outbox => {
+                Answer::Outbox(store.read(|txn| outbox::lines(txn)).map_err(unavailable)?)
+            }
+            NodeRequest::Link => Answer::Link(self.link()),
+            NodeRequest::Facts { server } => Answer::Facts(
+                store.read(|txn| outbox::activity(txn, server, FACTS_MAX)).map_err(unavailable)?,
+            ),
+            NodeRequest::Doctor => {
+                let doctor = Doctor {
+                    config: &self.config,
+                    look: self.machine.look().await,
+                    store: store.health().borrow().clone(),
+                    link: self.link(),
+                    wall: self.clock.wall(),
+                    now: self.calendar.now(),
+                };
+                Answer::Doctor(doctor.check().await)
+            }
+            NodeRequest::Console { .. } => return Err(NodeError::Unsupported),
+        })
+    }
+
+    fn link(&self) -> LinkStatus {
+        self.link.get().map_or_else(LinkStatus::default, |link| link.status.borrow().clone())
+    }
+
+    async fn status(&self) -> Status {
+        let servers = self.supervisor.observed().borrow().clone();
+        let running = servers.values().filter(|it| it.state != ServerState::Offline).count();
+        Status {
+            software: env!("CARGO_PKG_VERSION").to_owned(),
+            node: Some(self.node),
+            instance: self.instance,
+            started_at: self.started_at,
+            now: self.calendar.now(),
+            state: self.machine.look().await.state,
+            link: self.link(),
+            servers: u32::try_from(servers.len()).unwrap_or(u32::MAX),
+            running: u32::try_from(running).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Serves a console until one side ends it.
+    async fn console(
+        &self,
+        server: ServerId,
+        from: ConsoleFrom,
+        follow: bool,
+        by: Option<Actor>,
+        stream: FrameStream,
+    ) -> Result<(), FramedError> {
+        let FrameStream { mut reader, mut writer } = stream;
+        let refused = match self.supervisor.detail(server) {
+            Ok(detail) => {
+                let tenant = detail.tenant;
+                let mut lines = self.consoles.reader(server, from);
+                let mut refused = None;
+                loop {
+                    let event = tokio::select! {
+                        event = next_event(&mut lines, &mut refused) => event,
+                        input = next_input(&mut reader) => match input? {
+                            None => return writer.finish().await,
+                            Some(input) => {
+                                refused = self.type_line(tenant, server, &input, by.as_ref()).await.err();
+                                continue;
+                            }
+                        },
+                    };
+                    let is_end = event == ConsoleEvent::CaughtUp && !follow;
+                    let reply = NodeReply::Ok(Box::new(Answer::Console(event)));
+                    writer.send(&to_frame(&reply)?).await?;
+                    if is_end {
+                        return writer.finish().await;
+                    }
+                }
+            }
+            Err(err) => err,
+        };
+        writer.send(&to_frame(&NodeReply::Err(refused))?).await?;
+        writer.finish().await
+    }
+
+    /// Types a line for somebody and writes down who it was.
+    async fn type_line(
+        &self,
+        tenant: TenantId,
+        server: ServerId,
+        line: &str,
+        by: Option<&Actor>,
+    ) -> Result<(), NodeError> {
+        let Some(by) = by else {
+            return Err(NodeError::NotAllowed("this console may only be read".to_owned()));
+        };
+        self.consoles.input(server, line).await?;
+        let now = self.calendar.now();
+        let mut line = line.to_owned();
+        line.truncate(line.floor_char_boundary(CRASH_LINE_BYTES_MAX));
+        let fact = ActivityFact {
+            event: EventId::new(now, draw(&*self.entropy)),
+            at: now,
+            about: Some((tenant, server)),
+            actor: by.clone(),
+            body: Activity::ConsoleCommand { line },
+        };
+        // The line is typed already: a disk that is full must not keep anybody from saying `stop`.
+        let write = self.machine.store.write(move |txn| outbox::append_activity(txn, &fact));
+        if let Err(err) = write.await {
+            tracing::warn!(%server, error = chain(&err), "console line is not in the activity log");
+        }
+        Ok(())
+    }
+}
+
+/// Returns a refused input first, then what the console says.
+async fn next_event(lines: &mut ConsoleReader, refused: &mut Option<NodeError>) -> ConsoleEvent {
+    match refused.take() {
+        Some(err) => ConsoleEvent::InputRefused(err),
+        None => lines.next().await,
+    }
+}
+
+/// Returns the next typed line, `None` when the asker has ended the stream.
+async fn next_input<S: tokio::io::AsyncRead + Unpin>(
+    reader: &mut FramedReader<S>,
+) -> Result<Option<String>, FramedError> {
+    let Some(frame) = reader.next().await? else { return Ok(None) };
+    let input = ConsoleInput::from_frame(&frame).map_err(FramedError::Frame)?;
+    Ok(Some(input.line))
+}
+
+fn to_frame(reply: &NodeReply) -> Result<mamba_wire::frame::Frame, FramedError> {
+    reply.to_frame().map_err(FramedError::Frame)
+}
+
+async fn send(stream: &mut FrameStream, reply: &NodeReply) -> Result<(), FramedError> {
+    stream.writer.send(&to_frame(reply)?).await
+}
+
+fn unavailable(err: outbox::OutboxError) -> NodeError {
+    NodeError::StoreUnavailable(chain(&err))
+}
