@@ -9,6 +9,7 @@ pub mod store;
 pub mod nodes;
 pub mod control;
 pub mod backup;
+pub mod doctor;
 pub mod service;
 pub mod secrets;
 pub mod api;
