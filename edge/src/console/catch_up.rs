@@ -55,6 +55,7 @@ pub async fn catch_up<R: Runtime>(
         .map(|line| Line { at: line.at, source: line.source, text: Bytes::from(line.text) })
         .collect();
     let since = stored.last().map_or(UnixMs(0), |last| UnixMs(last.at.0.saturating_sub(SKEW_MS)));
+    let attach_at = console.now();
     let Attached { output, input } = runtime.attach(id).await?;
     let mut live = Live {
         output,
@@ -84,7 +85,7 @@ pub async fn catch_up<R: Runtime>(
         }
     }
     let merged = match kept {
-        Ok(kept) => merge(&stored, &whole_lines(&kept), &live.lines),
+        Ok(kept) => merge(&stored, &whole_lines(&kept), &live.lines, attach_at),
         Err(err) => {
             console.say(LineSource::Edge, &format!("lines are missing here: {}", chain(&err)));
             Merged { lines: live.lines.clone(), is_gap: false }
@@ -167,31 +168,27 @@ struct Merged {
     is_gap: bool,
 }
 
-/// Pure: joins the three pieces. Each is in order and a part of what was printed.
-fn merge(stored: &[Line], kept: &[Line], live: &[Line]) -> Merged {
+/// Pure: joins the three pieces. Each is in order and a part of what was printed; nothing that was
+/// printed before `attach_at` is in `live`.
+fn merge(stored: &[Line], kept: &[Line], live: &[Line], attach_at: UnixMs) -> Merged {
     let mut lines = vec![];
-    let of = |lines: &[Line], source| -> Vec<Line> {
-        lines.iter().filter(|line| line.source == source).cloned().collect()
-    };
-    let sources = [LineSource::Stdout, LineSource::Stderr];
-    let [known, in_kept] = [(stored, kept), (kept, live)].map(|(before, after)| {
-        sources.map(|source| {
-            let (before, after) = (of(before, source), of(after, source));
-            (covered(&before, &after), before.last().map(|last| last.at))
-        })
-    });
-    for (index, source) in sources.into_iter().enumerate() {
-        let (known, last_at) = known[index];
-        let new = of(kept, source);
+    for source in [LineSource::Stdout, LineSource::Stderr] {
+        let of = |lines: &[Line]| -> Vec<Line> {
+            lines.iter().filter(|line| line.source == source).cloned().collect()
+        };
+        let (ours, theirs, new) = (of(stored), of(kept), of(live));
         // Without equal texts, for example where a prompt was shown before its line ended, the
         // time decides.
-        let known = known.unwrap_or_else(|| {
-            new.iter().take_while(|line| last_at.is_some_and(|at| line.at <= at)).count()
-        });
+        let by_time = || {
+            let last_at = ours.last().map(|last| last.at);
+            theirs.iter().take_while(|line| last_at.is_some_and(|at| line.at <= at)).count()
+        };
+        let known = covered(&ours, &theirs, theirs.len()).unwrap_or_else(by_time);
+        let both = theirs.iter().rev().take_while(|line| line.at >= attach_at).count();
+        let skip = covered(&theirs, &new, both).unwrap_or(0);
         let places = kept.iter().enumerate().filter(|(_, line)| line.source == source);
         lines.extend(places.skip(known).map(|(place, line)| (place, line.clone())));
         let places = live.iter().enumerate().filter(|(_, line)| line.source == source);
-        let skip = in_kept[index].0.unwrap_or(0);
         lines.extend(places.skip(skip).map(|(place, line)| (kept.len() + place, line.clone())));
     }
     // Back into the order in which the streams were interleaved.
@@ -203,10 +200,10 @@ fn merge(stored: &[Line], kept: &[Line], live: &[Line]) -> Merged {
     Merged { lines: lines.into_iter().map(|(_, line)| line).collect(), is_gap }
 }
 
-/// Returns how many lines of `after` are already in `before`, `None` when the two do not overlap:
-/// the end of `before` equals lines of `after`, where the first line of `after` may lack its
-/// beginning.
-fn covered(before: &[Line], after: &[Line]) -> Option<usize> {
+/// Returns how many lines of `after`, at most `max`, are already in `before`. `None` when the two
+/// do not overlap: the end of `before` equals lines of `after`, where the first line of `after` may
+/// lack its beginning.
+fn covered(before: &[Line], after: &[Line], max: usize) -> Option<usize> {
     let last = before.last()?;
     let distance = |count: usize| after[count - 1].at.0.abs_diff(last.at.0);
     let is_equal = |count: usize| {
@@ -217,7 +214,104 @@ fn covered(before: &[Line], after: &[Line]) -> Option<usize> {
             known.text == line.text || (is_first && known.text.ends_with(&line.text))
         })
     };
-    (1..=after.len())
+    (1..=after.len().min(max))
         .filter(|&count| distance(count) <= SKEW_MS && is_equal(count))
         .min_by_key(|&count| (distance(count), std::cmp::Reverse(count)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const OUT: LineSource = LineSource::Stdout;
+    const ERR: LineSource = LineSource::Stderr;
+
+    fn line(at: u64, source: LineSource, text: &str) -> Line {
+        Line::new(UnixMs(100_000 + at), source, text.as_bytes())
+    }
+
+    fn lines(spec: &[(u64, &str)]) -> Vec<Line> {
+        spec.iter().map(|(at, text)| line(*at, OUT, text)).collect()
+    }
+
+    /// The attach is shortly before the first live line.
+    fn attach_at(live: &[Line]) -> UnixMs {
+        UnixMs(live.first().map_or(u64::MAX, |line| line.at.0 - 5))
+    }
+
+    fn check(stored: &[Line], kept: &[Line], live: &[Line], expected: &[&str], is_gap: bool) {
+        let merged = merge(stored, kept, live, attach_at(live));
+        let texts: Vec<_> =
+            merged.lines.iter().map(|it| std::str::from_utf8(&it.text).unwrap()).collect();
+        assert_eq!((texts.as_slice(), merged.is_gap), (expected, is_gap));
+    }
+
+    #[test]
+    fn the_pieces_are_joined_where_they_overlap() {
+        let stored = lines(&[(0, "a"), (10, "b"), (20, "c")]);
+        check(&stored, &[], &[], &[], false);
+        check(&[], &lines(&[(0, "a")]), &[], &["a"], false);
+        check(&stored, &lines(&[(9, "b"), (19, "c"), (30, "d")]), &[], &["d"], false);
+        let kept = lines(&[(19, "c"), (30, "d"), (40, "e")]);
+        check(&stored, &kept, &lines(&[(41, "e"), (50, "f")]), &["d", "e", "f"], false);
+        // The daemon was away for long and the engine has nothing of the stored lines left.
+        let kept = lines(&[(90_000, "y"), (90_010, "z")]);
+        check(&stored, &kept, &lines(&[(90_011, "z")]), &["y", "z"], true);
+        // The attach came in the middle of a line.
+        let kept = lines(&[(19, "c"), (30, "hello")]);
+        check(&stored, &kept, &lines(&[(31, "llo"), (40, "f")]), &["hello", "f"], false);
+        // A stored prompt that is no line of the engine's: the time decides.
+        let stored = lines(&[(0, "a"), (10, "> ")]);
+        let kept = lines(&[(0, "a"), (10, "> "), (30, "d")]);
+        check(&stored, &kept, &[], &["d"], false);
+        let kept = lines(&[(0, "a"), (9, "> x"), (30, "d")]);
+        check(&stored, &kept, &[], &["d"], false);
+    }
+
+    #[test]
+    fn repeated_lines_are_told_apart_by_their_time() {
+        let stored = lines(&[(0, "tick"), (1_000, "tick"), (2_000, "tick")]);
+        let kept: Vec<_> = (1..6).map(|at| line(at * 1_000 - 2, OUT, "tick")).collect();
+        let live = lines(&[(5_001, "tick"), (6_000, "tick")]);
+        check(&stored, &kept, &live, &["tick", "tick", "tick", "tick"], false);
+    }
+
+    #[test]
+    fn streams_are_aligned_each_for_itself() {
+        let stored = [line(1, ERR, "e1"), line(1, OUT, "o1")];
+        let kept = [line(0, OUT, "o1"), line(0, ERR, "e1"), line(2, ERR, "e2"), line(3, OUT, "o2")];
+        let live = [line(3, OUT, "o2"), line(3, ERR, "e2"), line(4, ERR, "e3")];
+        check(&stored, &kept, &live, &["e2", "o2", "e3"], false);
+    }
+
+    proptest! {
+        /// However the pieces are cut out of what was printed, the join is what was printed.
+        #[test]
+        fn nothing_is_lost_or_doubled(
+            texts in proptest::collection::vec("[ab]", 1..60),
+            cuts in proptest::collection::vec(any::<proptest::sample::Index>(), 4),
+            late in 0_u64..400,
+        ) {
+            // Lines come half a second apart and reach us less than that later.
+            let print = |at: usize| line(at as u64 * 500, OUT, &texts[at]);
+            let seen = |at: usize| line(at as u64 * 500 + late.min(240), OUT, &texts[at]);
+            let count = texts.len();
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(count + 1)).collect();
+            cuts.sort_unstable();
+            // The engine kept from before the end of the stored lines; live overlaps its end.
+            let (kept_from, stored_to, live_from, kept_to) = (cuts[0], cuts[1], cuts[2], cuts[3]);
+            let stored: Vec<_> = (0..stored_to).map(seen).collect();
+            let kept: Vec<_> = (kept_from..kept_to).map(print).collect();
+            let live: Vec<_> = (live_from..count).map(seen).collect();
+            let attach_at = UnixMs(100_000 + live_from as u64 * 500);
+            let merged = merge(&stored, &kept, &live, attach_at);
+            let got = stored.iter().chain(&merged.lines).map(|it| it.text.clone());
+            let got: Vec<_> = got.collect();
+            // Without overlap between live and what was kept, what lies between is not known.
+            let whole: Vec<_> = (0..count).map(|at| print(at).text).collect();
+            prop_assume!(kept_to >= live_from && stored_to > kept_from && stored_to <= live_from);
+            prop_assert_eq!(got, whole);
+        }
+    }
 }

@@ -260,3 +260,6 @@ impl ConsoleSink {
         self.console.arm(matcher)
     }
 }
+
+#[cfg(test)]
+mod tests;
