@@ -28,3 +28,6 @@ fn fact_about(
 ) -> ActivityFact {
     ActivityFact { event, at, about: Some(about), actor, body }
 }
+
+#[cfg(test)]
+mod tests;
