@@ -220,6 +220,9 @@ pub struct News {
     pub life: Option<Life>,
     /// When its next wish came into force, when it did.
     pub promoted_at: Option<UnixMs>,
+    /// What the edge takes for its power wish, because it runs and nobody ever said. Stored unless
+    /// somebody did meanwhile.
+    pub power: Option<Power>,
     /// What the hub hears of it.
     pub facts: Vec<ActivityFact>,
 }
@@ -311,6 +314,11 @@ impl EdgeStore {
                     if desired.promote(now) {
                         txn.put(DESIRED, &server, &desired)?;
                     }
+                }
+                if let Some(power) = &news.power
+                    && !txn.contains(POWER, &server)?
+                {
+                    txn.put(POWER, &server, power)?;
                 }
                 append_all(txn, &news.facts)
             })

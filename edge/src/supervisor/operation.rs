@@ -5,7 +5,7 @@ use super::{
     start::{ENGINE_MS_MAX, Session, StartPlan, Started, arm, start},
 };
 use crate::{
-    console::catch_up,
+    console::{DoneMatcher, catch_up},
     runtime::{ContainerId, PullProgress, Runtime, RuntimeError},
     store::Trash,
 };
@@ -30,6 +30,8 @@ const TRASH_MS_MAX: u64 = 60_000;
 const PURGE_MS_MAX: u64 = 3_600_000;
 /// Longest wait for the last lines of a process that ended.
 const DRAIN_MS_MAX: u64 = 2_000;
+/// Stored lines in which the word that a game is ready is looked for: its whole start-up.
+const STORED_LINES: usize = 2_000;
 /// Notes of the progress of a fetch that may wait; more are skipped.
 const PROGRESS_MAX: usize = 4;
 
@@ -189,20 +191,46 @@ pub(super) async fn kill<R: Runtime>(parts: Parts<R>, container: ContainerId) ->
     Outcome::Killed(runtime_step("kill", ENGINE_MS_MAX, call).await)
 }
 
-/// Attaches to a process that runs already, with what it printed meanwhile.
+/// Attaches to a process that runs already, with what it printed meanwhile. `unready` is set when it
+/// has not said that it is ready: its wish, and when it was started by the machine's clock.
 pub(super) async fn attach<R: Runtime>(
     parts: Parts<R>,
     server: ServerId,
     container: ContainerId,
-    unready: Option<Arc<ServerSpec>>,
+    unready: Option<(Arc<ServerSpec>, UnixMs)>,
 ) -> Outcome {
     let sink = parts.consoles.sink(server);
     // First, so that it also sees the lines that were missed.
-    let ready = unready.and_then(|spec| arm(&parts, server, &spec));
+    let ready = unready.and_then(|(spec, started_at)| {
+        said_ready(&parts, server, &spec, started_at).or_else(|| arm(&parts, server, &spec))
+    });
     let call = catch_up(&*parts.runtime, &container, &sink);
     let attached = runtime_step("attach console", ENGINE_MS_MAX, call).await;
     let result = attached.map(|attached| Session { attached, ready });
     Outcome::Attached { container, result }
+}
+
+/// Looks for the game's word that it is ready in the lines that are stored: an earlier run of the
+/// daemon may have seen it and not have come to record it.
+fn said_ready<R>(
+    parts: &Parts<R>,
+    server: ServerId,
+    spec: &ServerSpec,
+    started_at: UnixMs,
+) -> Option<oneshot::Receiver<UnixMs>> {
+    let matcher = DoneMatcher::new(&spec.done).ok()?;
+    let lines = parts.consoles.last_lines(server, STORED_LINES);
+    let said = lines.iter().find(|line| {
+        line.at >= started_at && is_of_game(line.source) && matcher.is_match(&line.text)
+    })?;
+    let (sender, ready) = oneshot::channel();
+    // The receiver is at hand.
+    sender.send(said.at).ok();
+    Some(ready)
+}
+
+fn is_of_game(source: LineSource) -> bool {
+    matches!(source, LineSource::Stdout | LineSource::Stderr)
 }
 
 /// Sets the limits of a running container.
@@ -230,10 +258,9 @@ pub(super) async fn collect_end<R: Runtime>(
     }
     // Twice as many, because lines of people and of the edge are left out.
     let lines = parts.consoles.last_lines(server, 2 * CRASH_LINES_MAX);
-    let of_game = |source| matches!(source, LineSource::Stdout | LineSource::Stderr);
     let mut lines: Vec<String> = lines
         .into_iter()
-        .filter(|line| of_game(line.source))
+        .filter(|line| is_of_game(line.source))
         .map(|line| cut(line.text, CRASH_LINE_BYTES_MAX))
         .collect();
     lines.drain(..lines.len().saturating_sub(CRASH_LINES_MAX));

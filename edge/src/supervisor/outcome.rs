@@ -16,13 +16,14 @@ use mamba_core::{
     fact::Activity,
     ids::ServerId,
     lifecycle::{
-        Exit,
+        Actor, Exit, PowerAction,
         crash::{Cause, Verdict, delay_ms, judge},
         plan::{ConsoleLink, Ending, Fingerprint, StepFailure},
     },
     server::{Limits, RestartPolicy},
     units::{Mib, Millicores},
 };
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// Pauses between attempts at a step that fails: a registry that comes back is used within half a
@@ -149,9 +150,14 @@ impl<R: Runtime> Task<R> {
     pub(super) fn adopt(&mut self, server: ServerId) {
         let Some(entry) = self.entries.get(&server) else { return };
         let Seen::Running(container, RunningAs { started_at, .. }) = &entry.seen else { return };
-        let container = container.clone();
-        let started_at = self.on_calendar(*started_at);
+        let (container, by_engine) = (container.clone(), *started_at);
+        let (started_at, now) = (self.on_calendar(by_engine), self.parts.calendar.now());
         let Some(entry) = self.entries.get_mut(&server) else { return };
+        if entry.power.number == 0 {
+            // The store was lost and the game was not: somebody wanted it, and it goes on.
+            entry.power = entry.power.then(PowerAction::Start, Actor::Edge, now);
+            entry.unsaved.power = Some(entry.power.clone());
+        }
         if entry.life.run.is_none() {
             let Some(wish) = &entry.wish else { return };
             let order = wish.envelope.order;
@@ -175,7 +181,7 @@ impl<R: Runtime> Task<R> {
         }
         let is_new = entry.known.as_ref() != Some(&container.id);
         let is_ready = entry.life.run.as_ref().is_some_and(|run| run.is_ready);
-        let unready = entry.spec().filter(|_| !is_ready).cloned();
+        let unready = entry.spec().filter(|_| !is_ready).map(|spec| (Arc::clone(spec), by_engine));
         entry.known = Some(container.id.clone());
         if is_new {
             self.report(server, Activity::Adopted);

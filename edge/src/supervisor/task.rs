@@ -417,6 +417,7 @@ impl<R: Runtime> Task<R> {
         } else {
             entry.unsaved.life = None;
             entry.unsaved.promoted_at = None;
+            entry.unsaved.power = None;
             entry.save = Save::Clean;
         }
     }

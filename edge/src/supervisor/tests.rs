@@ -1,1 +1,0 @@
-//! The supervisor on a fake engine under virtual time.
