@@ -112,6 +112,8 @@ pub struct ServerMeter {
     sums: Sums,
     rates: Rates,
     run: Option<Run>,
+    /// The process that ended last: should it be seen again, it is not counted from its start.
+    ended: Option<RunKey>,
     disk_bytes: Option<u64>,
     /// Start of the time in which a gauge is not known, not yet told.
     unmeasured_from: Option<UnixMs>,
@@ -132,6 +134,7 @@ impl ServerMeter {
             sums: Sums::default(),
             rates,
             run: None,
+            ended: None,
             disk_bytes: Some(0),
             unmeasured_from: None,
             pending: VecDeque::new(),
@@ -145,6 +148,7 @@ impl ServerMeter {
             return;
         }
         self.stop();
+        self.cut();
         let then = self.at.unix;
         if now.unix < then {
             self.push_step(then, now.unix);
@@ -156,10 +160,10 @@ impl ServerMeter {
         self.from = now.unix;
     }
 
-    /// Accounts for the time from `at` until `to` by what is read at `to`. A time that is not after
-    /// `at` is ignored.
+    /// Accounts for the time from `at` until `to` by what is read at `to`. A time before `at` is
+    /// ignored.
     pub fn advance(&mut self, to: Stamp, reading: Reading) {
-        if to.boot <= self.at.boot {
+        if to.boot < self.at.boot {
             return;
         }
         let expected = self.at.unix.plus(to.boot.since(self.at.boot));
@@ -175,19 +179,22 @@ impl ServerMeter {
         self.unmeasured_from = self.unmeasured_from.map(|_| to.unix);
     }
 
-    /// A process runs from `at` on.
+    /// A process runs from `at` on. One that was stopped before is counted from its next reading on.
     pub fn start(&mut self, key: RunKey, since: Since) {
         self.stop();
+        self.cut();
+        let was_counted = self.ended.as_ref() == Some(&key);
         let (counter, memory_bytes) = match since {
-            Since::Start => (Counter::ZERO, Some(0)),
-            Since::Unknown => (Counter::UNKNOWN, None),
+            Since::Start if !was_counted => (Counter::ZERO, Some(0)),
+            Since::Start | Since::Unknown => (Counter::UNKNOWN, None),
         };
         self.run = Some(Run { key, cpu: counter, sent: counter, memory_bytes });
     }
 
     /// The process, if there was one, ended at `at`.
     pub fn stop(&mut self) {
-        if self.run.take().is_some() {
+        if let Some(run) = self.run.take() {
+            self.ended = Some(run.key);
             self.cut();
         }
     }
@@ -242,6 +249,12 @@ impl ServerMeter {
     #[must_use]
     pub fn at(&self) -> Stamp {
         self.at
+    }
+
+    /// The size of the data directory at `at`, `None` when it is not known.
+    #[must_use]
+    pub fn disk_bytes(&self) -> Option<u64> {
+        self.disk_bytes
     }
 
     /// The process that is metered.

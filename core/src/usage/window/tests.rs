@@ -59,7 +59,6 @@ fn a_start_and_a_stop_cut_the_window() {
     let mut meter = meter(0);
     meter.advance(stamp(1_000), reading(0, 0, 0, 0));
     meter.start(key(1), Since::Start);
-    meter.cut();
     meter.advance(stamp(3_000), reading(100, 40, 7, 10));
     meter.advance(stamp(4_000), reading(300, 50, 9, 10));
     meter.stop();
@@ -182,6 +181,20 @@ fn a_reboot_keeps_what_was_measured_and_writes_down_the_rest_by_the_hour() {
 }
 
 #[test]
+fn a_reboot_keeps_what_a_stopped_server_had() {
+    let mut meter = meter(0);
+    meter.advance(stamp(2_000), reading(0, 0, 0, 6));
+    meter.resume(BootId([2; 16]), Stamp { boot: BootMs(10), unix: HOUR.plus(3_000) });
+    assert_eq!(
+        facts(&meter),
+        [
+            (0, 2_000, measured(0, 0, 6_000, 0, 0, 2_000)),
+            (2_000, 3_000, UsageBody::Gap(GapReason::Reboot)),
+        ]
+    );
+}
+
+#[test]
 fn an_endless_gap_has_a_bound() {
     let mut meter = meter(0);
     let later = Stamp { boot: BootMs(1), unix: HOUR.plus(HOUR_MS * 24 * 400 + 1) };
@@ -243,6 +256,27 @@ fn an_adopted_process_is_counted_from_its_first_reading() {
             (0, 2_000, measured(100_000, 10, 0, 5, 2_000, 2_000)),
         ]
     );
+}
+
+#[test]
+fn a_process_taken_for_ended_is_not_counted_twice() {
+    let mut meter = meter(0);
+    meter.start(key(1), Since::Start);
+    meter.advance(stamp(1_000), reading(0, 100, 100, 0));
+    meter.stop();
+    meter.start(key(1), Since::Start);
+    meter.advance(stamp(2_000), reading(0, 150, 100, 0));
+    meter.advance(stamp(3_000), reading(0, 160, 101, 0));
+    meter.cut();
+    let cpu: Vec<u128> = meter
+        .pending()
+        .iter()
+        .filter_map(|fact| match &fact.body {
+            UsageBody::Measured(quantities) => Some(quantities.cpu_used),
+            UsageBody::Gap(_) | UsageBody::ClockStep { .. } => None,
+        })
+        .collect();
+    assert_eq!(cpu, [100, 10]);
 }
 
 /// What happens to a metered server.
