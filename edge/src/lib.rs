@@ -12,6 +12,7 @@ pub mod desired;
 pub mod store;
 pub mod calendar;
 pub mod outbox;
+pub mod meter;
 pub mod link;
 pub mod machine;
 pub mod backend;

@@ -1,0 +1,185 @@
+//! Reads what the machine says about processes and disks.
+
+use super::{cgroup, disk};
+use cgroup::{Group, Version};
+use mamba_core::usage::{integrate::Reading, window::RunKey};
+use std::{
+    collections::BTreeMap,
+    fs,
+    future::Future,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Longest of the files that are read; `memory.stat` has about 2 KB, `mountinfo` of a node with 500
+/// containers some 200 KB.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// What is seen of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// It is no longer there.
+    Gone,
+    /// It runs. Without the disk, which is read on its own.
+    Here(Reading),
+}
+
+/// A way to look at the machine.
+pub trait Probe: Send + Sync + 'static {
+    /// Looks at processes; one answer each, in their order. Cancelling it has no effect.
+    fn look(&self, runs: Vec<RunKey>) -> impl Future<Output = Vec<Seen>> + Send;
+
+    /// Counts a data directory. `None` when it cannot be read. Takes up to minutes.
+    fn disk(&self, dir: PathBuf) -> impl Future<Output = Option<u64>> + Send + 'static;
+}
+
+/// The real machine.
+#[derive(Clone, Debug, Default)]
+pub struct SystemProbe {
+    /// Groups of the processes that were looked at last: finding them costs more than reading them.
+    groups: Arc<Mutex<Vec<(RunKey, Groups)>>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Groups {
+    memory: Option<Group>,
+    cpu: Option<Group>,
+}
+
+impl Probe for SystemProbe {
+    async fn look(&self, runs: Vec<RunKey>) -> Vec<Seen> {
+        let (known, count) = (Arc::clone(&self.groups), runs.len());
+        let look = move || {
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut before = std::mem::take(&mut *known);
+            let look_at = |run: RunKey| {
+                let place = before.iter().position(|(it, _)| *it == run);
+                let groups = place.map(|place| before.swap_remove(place).1);
+                let groups = groups.unwrap_or_else(|| find(&run));
+                let seen = read(&run, &groups);
+                known.push((run, groups));
+                seen
+            };
+            runs.into_iter().map(look_at).collect()
+        };
+        // It only fails when the runtime goes down: then nothing is known.
+        let unknown = || vec![Seen::Here(Reading::default()); count];
+        tokio::task::spawn_blocking(look).await.unwrap_or_else(|_| unknown())
+    }
+
+    fn disk(&self, dir: PathBuf) -> impl Future<Output = Option<u64>> + Send + 'static {
+        async move {
+            let shown = dir.clone();
+            match tokio::task::spawn_blocking(move || disk::size(&dir)).await {
+                Ok(Ok(size)) => {
+                    if size.is_cut {
+                        tracing::warn!(dir = %shown.display(), "data is too much to count whole");
+                    }
+                    Some(size.bytes)
+                }
+                Ok(Err(err)) => {
+                    tracing::warn!(dir = %shown.display(), %err, "data could not be counted");
+                    None
+                }
+                Err(_) => None,
+            }
+        }
+    }
+}
+
+fn find(run: &RunKey) -> Groups {
+    let (Some(cgroup), Some(mounts)) =
+        (text(&proc(run, "cgroup")), text(Path::new("/proc/self/mountinfo")))
+    else {
+        return Groups::default();
+    };
+    Groups {
+        memory: cgroup::group("memory", &cgroup, &mounts),
+        cpu: cgroup::group("cpuacct", &cgroup, &mounts),
+    }
+}
+
+fn read(run: &RunKey, groups: &Groups) -> Seen {
+    let memory_bytes = groups.memory.as_ref().and_then(|group| {
+        let usage = match group.version {
+            Version::V1 => "memory.usage_in_bytes",
+            Version::V2 => "memory.current",
+        };
+        let usage = text(&group.path.join(usage))?;
+        cgroup::working_set_bytes(group.version, &usage, &text(&group.path.join("memory.stat"))?)
+    });
+    let cpu_us = groups.cpu.as_ref().and_then(|group| {
+        let file = match group.version {
+            Version::V1 => "cpuacct.usage",
+            Version::V2 => "cpu.stat",
+        };
+        cgroup::cpu_us(group.version, &text(&group.path.join(file))?)
+    });
+    let sent_bytes = text(&proc(run, "net/dev")).and_then(|text| cgroup::sent_bytes(&text));
+    // Asked last: the id was this container's before and after, so the readings are its own.
+    // Otherwise another process may have got the id, and its traffic would be billed.
+    match text(&proc(run, "cgroup")) {
+        Some(cgroup) if cgroup::is_in(&run.container, &cgroup) => {
+            Seen::Here(Reading { memory_bytes, cpu_us, sent_bytes, disk_bytes: None })
+        }
+        Some(_) | None => Seen::Gone,
+    }
+}
+
+fn proc(run: &RunKey, file: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{}/{file}", run.pid))
+}
+
+fn text(path: &Path) -> Option<String> {
+    use std::io::Read;
+    let mut text = String::new();
+    fs::File::open(path).ok()?.take(FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// A machine for tests: says what it was told.
+#[cfg(any(test, feature = "test-support"))]
+#[derive(Clone, Debug, Default)]
+pub struct FakeProbe {
+    told: Arc<Mutex<Told>>,
+}
+
+#[cfg(any(test, feature = "test-support"))]
+#[derive(Debug, Default)]
+struct Told {
+    processes: BTreeMap<u32, Reading>,
+    disks: BTreeMap<PathBuf, u64>,
+}
+
+#[cfg(any(test, feature = "test-support"))]
+impl FakeProbe {
+    /// From now on this process is there with this reading, or gone.
+    pub fn tell(&self, pid: u32, reading: Option<Reading>) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        match reading {
+            Some(reading) => told.processes.insert(pid, reading),
+            None => told.processes.remove(&pid),
+        };
+    }
+
+    /// From now on this directory takes so much.
+    pub fn tell_disk(&self, dir: impl Into<PathBuf>, bytes: u64) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).disks.insert(dir.into(), bytes);
+    }
+}
+
+#[cfg(any(test, feature = "test-support"))]
+impl Probe for FakeProbe {
+    async fn look(&self, runs: Vec<RunKey>) -> Vec<Seen> {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen =
+            |run: &RunKey| told.processes.get(&run.pid).map_or(Seen::Gone, |it| Seen::Here(*it));
+        runs.iter().map(seen).collect()
+    }
+
+    fn disk(&self, dir: PathBuf) -> impl Future<Output = Option<u64>> + Send + 'static {
+        let bytes =
+            self.told.lock().unwrap_or_else(PoisonError::into_inner).disks.get(&dir).copied();
+        async move { bytes }
+    }
+}
