@@ -1,0 +1,150 @@
+//! One hub: its settings, its daemon and its command line.
+
+use crate::{
+    api::Api,
+    command::{self, Ended},
+    daemon::{Daemon, Launch},
+    http::{self, Request},
+    report::{Played, seconds, until},
+    stage::Stage,
+};
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Address of the hub's first account.
+pub(crate) const ADMIN: &str = "admin@hub.example";
+
+/// A hub that may run or not.
+pub(crate) struct Hub {
+    program: PathBuf,
+    pub(crate) dir: PathBuf,
+    pub(crate) config: PathBuf,
+    pub(crate) log: PathBuf,
+    pub(crate) http: SocketAddr,
+    pub(crate) link_port: u16,
+    pub(crate) password: String,
+    daemon: Option<Daemon>,
+}
+
+/// Ports of a hub on the loopback.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HubPorts {
+    pub(crate) http: u16,
+    pub(crate) link: u16,
+}
+
+impl Hub {
+    /// Describes a hub below the stage's directory and writes its settings; its data may be there.
+    pub(crate) fn prepare(
+        stage: &Stage,
+        name: &str,
+        ports: HubPorts,
+        password: &str,
+    ) -> Played<Self> {
+        let dir = stage.path(name);
+        fs::create_dir_all(&dir)?;
+        let hub = Self {
+            program: stage.programs().hub.clone(),
+            config: dir.join("hub.toml"),
+            log: dir.join("hub.log"),
+            http: SocketAddr::from((Ipv4Addr::LOCALHOST, ports.http)),
+            link_port: ports.link,
+            password: password.to_owned(),
+            dir,
+            daemon: None,
+        };
+        let text = format!(
+            "data_dir = \"{}\"\nhttp_listen = \"{}\"\nlink_listen = \"127.0.0.1:{}\"\n\
+             public_link_address = \"127.0.0.1:{}\"\n",
+            hub.data().display(),
+            hub.http,
+            hub.link_port,
+            hub.link_port,
+        );
+        fs::write(&hub.config, text)?;
+        Ok(hub)
+    }
+
+    /// The data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    /// Makes keys and the first account.
+    pub(crate) async fn init(&self) -> Played {
+        let file = self.dir.join("password");
+        fs::write(&file, &self.password)?;
+        let (data, file) = (self.data(), file.to_string_lossy().into_owned());
+        let args =
+            ["init", "--data", &data.to_string_lossy(), "--admin", ADMIN, "--password-file", &file]
+                .map(str::to_owned);
+        command::output(&self.program.to_string_lossy(), &args).await.map(drop)
+    }
+
+    /// Starts the daemon and waits until it serves.
+    pub(crate) async fn start(&mut self) -> Played {
+        self.daemon = Some(Daemon::start(&self.launch())?);
+        let (http, daemon) = (self.http, &mut self.daemon);
+        until(seconds(20), async || {
+            daemon.as_mut().map_or(Ok(()), Daemon::ensure_running)?;
+            let request = Request { method: "GET", target: "/healthz", token: None, body: None };
+            match http::send(http, &request).await?.status {
+                200 => Ok(()),
+                status => Err(format!("/healthz answers {status}").into()),
+            }
+        })
+        .await
+    }
+
+    /// How the daemon is started.
+    pub(crate) fn launch(&self) -> Launch {
+        let config = self.config.to_string_lossy().into_owned();
+        Launch {
+            program: self.program.clone(),
+            args: vec!["serve".to_owned(), "--config".to_owned(), config],
+            env: Vec::new(),
+            log: self.log.clone(),
+        }
+    }
+
+    /// Ends the daemon with SIGKILL.
+    pub(crate) async fn kill(&mut self) -> Played {
+        self.daemon.take().ok_or("hub does not run")?.kill().await
+    }
+
+    /// Ends the daemon in order.
+    pub(crate) async fn stop(&mut self) -> Played {
+        let Some(daemon) = self.daemon.take() else { return Ok(()) };
+        match daemon.terminate().await? {
+            Some(0) => Ok(()),
+            code => Err(format!("hub ended with {code:?} after SIGTERM").into()),
+        }
+    }
+
+    /// Signs the administrator in.
+    pub(crate) async fn admin(&self) -> Played<Api> {
+        Api::login(self.http, ADMIN, &self.password).await
+    }
+
+    /// Starts another daemon with this settings file, which has to refuse; returns what it says.
+    pub(crate) async fn refused(&self, config: &Path) -> Played<Ended> {
+        let mut command = tokio::process::Command::new(&self.program);
+        command.arg("serve").arg("--config").arg(config);
+        refuses(command::run_prepared(command, REFUSE_MAX).await?)
+    }
+}
+
+/// Longest time in which a daemon has to notice that it cannot run.
+pub(crate) const REFUSE_MAX: Duration = Duration::from_secs(15);
+
+/// Passes on how a program ended that had to fail with words.
+pub(crate) fn refuses(ended: Ended) -> Played<Ended> {
+    if ended.code == Some(0) || ended.stderr.trim().is_empty() {
+        return Err(format!("was not refused with words: {ended:?}").into());
+    }
+    Ok(ended)
+}

@@ -1,0 +1,178 @@
+//! Where the story is played: one directory, free ports, and everything that must be gone at the end.
+
+use crate::{command::output_now, docker, report::Played};
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::Write,
+    net::{Ipv4Addr, TcpListener, UdpSocket},
+    path::{Path, PathBuf},
+};
+
+/// Ports are looked for from here: below the range that the kernel gives to clients.
+const PORT_FIRST: u16 = 21_000;
+/// Up to here.
+const PORT_LAST: u16 = 31_999;
+/// Comment on every firewall rule of the story.
+pub(crate) const RULE_COMMENT: &str = "mamba-story";
+/// Nodes whose containers are to be removed, one id a line; survives this program.
+const NODES_FILE: &str = "nodes";
+
+/// The programs that are played with.
+#[derive(Clone, Debug)]
+pub(crate) struct Programs {
+    pub(crate) hub: PathBuf,
+    pub(crate) edge: PathBuf,
+}
+
+/// The directory and what belongs to it. Dropping it removes containers and networks of its nodes,
+/// mounts and firewall rules; daemons end before, with their own guards.
+pub(crate) struct Stage {
+    dir: PathBuf,
+    programs: Programs,
+    port_next: u16,
+    /// Locked as long as it is open: two runs would remove each other's containers.
+    _lock: File,
+}
+
+impl Stage {
+    /// Takes the directory, and clears what an earlier run left that was killed.
+    pub(crate) fn open(dir: &Path, programs: Programs) -> Played<Self> {
+        fs::create_dir_all(dir)?;
+        let dir = dir.canonicalize()?;
+        for program in [&programs.hub, &programs.edge] {
+            if !program.is_file() {
+                return Err(format!("`{}` is not there; build it first", program.display()).into());
+            }
+        }
+        let path = dir.join("lock");
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(format!("another run uses `{}`", dir.display()).into());
+            }
+            Err(TryLockError::Error(err)) => return Err(err.into()),
+        }
+        let stage = Self { dir, programs, port_next: PORT_FIRST, _lock: lock };
+        stage.clear();
+        Ok(stage)
+    }
+
+    pub(crate) fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    /// Returns a path below the directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Makes an empty directory below, whatever was there.
+    pub(crate) fn fresh_dir(&self, name: &str) -> Played<PathBuf> {
+        let path = self.path(name);
+        if path.exists() {
+            fs::remove_dir_all(&path)?;
+        }
+        fs::create_dir_all(&path)?;
+        Ok(path)
+    }
+
+    /// Returns a port that nobody uses, over TCP and UDP, and that was not returned before.
+    pub(crate) fn port(&mut self) -> Played<u16> {
+        while self.port_next <= PORT_LAST {
+            let port = self.port_next;
+            self.port_next += 1;
+            if is_free(port) {
+                return Ok(port);
+            }
+        }
+        Err(format!("no free port is left from {PORT_FIRST} to {PORT_LAST}").into())
+    }
+
+    /// Notes a node, so that its containers are removed at the end or by the next run.
+    pub(crate) fn note_node(&self, node: &str) -> Played {
+        let mut file = OpenOptions::new().create(true).append(true).open(self.path(NODES_FILE))?;
+        Ok(writeln!(file, "{node}")?)
+    }
+
+    /// Removes containers and networks of all noted nodes, mounts and firewall rules.
+    fn clear(&self) {
+        let nodes = fs::read_to_string(self.path(NODES_FILE)).unwrap_or_default();
+        nodes.lines().for_each(docker::remove_all_now);
+        // Without the file nothing is left to remove.
+        fs::remove_file(self.path(NODES_FILE)).ok();
+        remove_mounts_now(&self.dir);
+        remove_rules_now();
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// Whether nobody listens on a port, on any address.
+pub(crate) fn is_free(port: u16) -> bool {
+    let any = (Ipv4Addr::UNSPECIFIED, port);
+    TcpListener::bind(any).is_ok() && UdpSocket::bind(any).is_ok()
+}
+
+/// Takes away what is mounted below a directory, newest first.
+fn remove_mounts_now(dir: &Path) {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(Path::new);
+    let mut ours: Vec<&Path> = points.filter(|point| point.starts_with(dir)).collect();
+    ours.reverse();
+    for point in ours {
+        output_now("umount", &["--lazy", &point.to_string_lossy()]);
+    }
+}
+
+/// Takes away firewall rules that carry the comment of the story.
+fn remove_rules_now() {
+    let rules = output_now("iptables", &["--wait", "--list-rules", "INPUT"]).unwrap_or_default();
+    for rule in rules.lines().filter(|rule| rule.contains(RULE_COMMENT)) {
+        let rule = rule.replace('"', "");
+        let words: Vec<&str> = rule.split_whitespace().skip(1).collect();
+        output_now("iptables", &[["--wait", "--delete"].as_slice(), &words].concat());
+    }
+}
+
+/// A cut of the way between an edge and its hub: the firewall drops everything, as a dead line does,
+/// without telling either side. Dropping it mends the line.
+pub(crate) struct Cut;
+
+impl Cut {
+    /// Drops all packets from and to the hub's UDP port.
+    pub(crate) async fn of_udp_port(port: u16) -> Played<Self> {
+        // Made first: it takes away the first rule when the second one fails.
+        let cut = Self;
+        for side in ["--dport", "--sport"] {
+            let port = port.to_string();
+            let rule = [
+                "--wait",
+                "--insert",
+                "INPUT",
+                "--protocol",
+                "udp",
+                side,
+                &port,
+                "--match",
+                "comment",
+                "--comment",
+                RULE_COMMENT,
+                "--jump",
+                "DROP",
+            ];
+            crate::command::output("iptables", &rule).await?;
+        }
+        Ok(cut)
+    }
+}
+
+impl Drop for Cut {
+    fn drop(&mut self) {
+        remove_rules_now();
+    }
+}
