@@ -14,6 +14,8 @@ pub mod service;
 pub mod secrets;
 pub mod api;
 pub mod relay;
+pub mod cli;
+pub mod app;
 
 pub use error::HubError;
 pub use service::{Hub, HubParts};

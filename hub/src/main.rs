@@ -1,2 +1,5 @@
-//! Entry point.
-fn main() {}
+//! Entry point of the hub.
+
+fn main() -> std::process::ExitCode {
+    mamba_hub::cli::main()
+}

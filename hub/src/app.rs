@@ -1,0 +1,303 @@
+//! The composition root: the one place that opens the store, binds sockets and starts tasks.
+//!
+//! Order of the start: data directory, store, keys, hub, link, API, local socket, backups. The stop
+//! is the reverse as far as it matters: no new requests; consoles and requests end; nodes are told
+//! goodbye; backups stop; the store is closed last, so that everybody could still write.
+
+use crate::{
+    Hub, HubError, HubParts,
+    api::{self, Api, ApiParts},
+    backup,
+    cli::{self, AdminContext, SocketError},
+    config::Config,
+    identity::{AccessKey, Identity, KeyError},
+    link::{HubLink, LinkConfig, LinkError, Links, RequestError},
+    relay::{Boxed, Consoles, DoorError, NodeDoor},
+    secrets::{self, SecretsError},
+    store::KIND,
+};
+use mamba_core::{
+    clock::{Clock, Entropy, SystemClock, SystemEntropy},
+    db::{DataDir, DirError, Fault, Store, StoreOptions},
+    error::chain,
+    ids::NodeId,
+};
+use mamba_wire::{
+    net::{endpoint::NetParts, frames::FrameStream},
+    node::NodeRequest,
+};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+    time::timeout,
+};
+
+/// Space kept for a full disk: enough for the store to go on while somebody makes room.
+pub const BALLAST_BYTES: u64 = 16 << 20;
+/// Longest time between the signal and the exit; service managers kill after 30 s or more.
+const STOP_MS_MAX: u64 = 20_000;
+
+/// Why the hub does not run, or not any more.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The data directory cannot be used.
+    #[error("hub cannot use its data directory")]
+    Dir(#[source] DirError),
+    /// The data directory was never initialised.
+    #[error("data directory `{}` is not a hub's: `mamba-hub init` makes it", path.display())]
+    NotInitialised {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The store cannot be opened.
+    #[error("store cannot be opened")]
+    Store(#[source] Fault),
+    /// The keys cannot be had.
+    #[error("hub has no keys")]
+    Secrets(#[source] SecretsError),
+    /// The key of access tokens cannot be had.
+    #[error("hub cannot sign access tokens")]
+    AccessKey(#[source] KeyError),
+    /// The hub's records cannot be read.
+    #[error("hub cannot take up its store")]
+    Hub(#[source] HubError),
+    /// The API's address cannot be bound.
+    #[error("`http_listen`: TCP address `{address}` could not be bound")]
+    Http {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The link cannot listen.
+    #[error("`link_listen`: nodes cannot be served")]
+    Link(#[source] LinkError),
+    /// The local socket cannot be made.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The operating system refuses something basic.
+    #[error("{step} failed")]
+    System {
+        /// What.
+        step: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A part ended although nobody asked it to.
+    #[error("{0} ended by itself")]
+    TaskEnded(&'static str),
+}
+
+/// A hub that runs.
+pub struct App {
+    /// Where the API listens.
+    pub http: SocketAddr,
+    /// Where edges connect.
+    pub link: SocketAddr,
+    /// The hub.
+    pub hub: Hub,
+    /// Accounts and sessions.
+    pub identity: Identity,
+    consoles: Arc<Consoles>,
+    /// API and local socket.
+    doors: Part,
+    links: Part,
+    backups: Part,
+}
+
+/// Tasks that are stopped together.
+struct Part {
+    tasks: JoinSet<&'static str>,
+    stop: watch::Sender<bool>,
+}
+
+impl Part {
+    fn new() -> Self {
+        Self { tasks: JoinSet::new(), stop: watch::Sender::new(false) }
+    }
+
+    fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
+    /// Starts a task. What it is called is told when it ends too early.
+    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(async move {
+            task.await;
+            name
+        });
+    }
+
+    /// Waits for a task to end, for ever when there is none.
+    async fn ended(&mut self) -> &'static str {
+        match self.tasks.join_next().await {
+            Some(Ok(name)) => name,
+            Some(Err(_)) => "a task that panicked",
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn stop(&mut self) {
+        self.stop.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+impl App {
+    /// Starts a hub on an initialised data directory.
+    ///
+    /// # Errors
+    /// See [`AppError`]; what was started is stopped again.
+    pub async fn start(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, AppError> {
+        let (dir, store) = open_store(&config)?;
+        let keys = || secrets::load(&store).map_err(AppError::Secrets);
+        let access = AccessKey::open(dir.path(), &*entropy).map_err(AppError::AccessKey)?;
+        let (store_, keys_) = (store.clone(), keys()?);
+        let parts =
+            HubParts { store: store_, keys: keys_, clock: clock.clone(), entropy: entropy.clone() };
+        let hub = Hub::open(parts).await.map_err(AppError::Hub)?;
+        let identity = Identity::new(store.clone(), clock.clone(), entropy.clone(), access);
+
+        let link_config = LinkConfig {
+            listen: config.link_listen,
+            software: format!("mamba-hub {}", env!("CARGO_PKG_VERSION")),
+            net: NetParts::default(),
+        };
+        let backend = Arc::new(hub.clone());
+        let (hub_link, links) =
+            HubLink::bind(link_config, Arc::new(keys()?), backend, clock, entropy)
+                .map_err(AppError::Link)?;
+        let step = "asking for the bound address";
+        let system = |source| AppError::System { step, source };
+        let link = hub_link.local_addr().map_err(system)?;
+        let address = config.http_listen;
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| AppError::Http { address, source })?;
+        let http = listener.local_addr().map_err(system)?;
+        let socket = cli::listen(dir.path())?;
+
+        let consoles = Consoles::new(config.consoles);
+        let api = Arc::new(Api::new(ApiParts {
+            hub: hub.clone(),
+            identity: identity.clone(),
+            links: Arc::new(links),
+            consoles: consoles.clone(),
+            public_link_address: config.public_link_address.clone(),
+            link_listen: link,
+        }));
+        let (mut doors, mut links, mut backups) = (Part::new(), Part::new(), Part::new());
+        links.spawn("the link", hub_link.run(links.stopping()));
+        let mut stopping = doors.stopping();
+        doors.spawn("the API", async move {
+            api::serve(api, listener, async move {
+                drop(stopping.wait_for(|stop| *stop).await);
+            })
+            .await;
+        });
+        let public_link_address = Some(config.public_link_address);
+        let admin = AdminContext { hub: hub.clone(), public_link_address };
+        doors.spawn("the local socket", cli::serve_socket(socket, admin, doors.stopping()));
+        let config = config.backup;
+        let keep = backup::keep_backups(
+            hub.clone(),
+            config.dir,
+            config.every,
+            config.keep,
+            backups.stopping(),
+        );
+        backups.spawn("the backups", keep);
+        Ok(Self { http, link, hub, identity, consoles, doors, links, backups })
+    }
+
+    /// Waits until a part ends by itself, which none should. Cancelled, nothing is lost.
+    pub async fn ended(&mut self) -> &'static str {
+        tokio::select! {
+            name = self.doors.ended() => name,
+            name = self.links.ended() => name,
+            name = self.backups.ended() => name,
+        }
+    }
+
+    /// Stops everything in order and closes the store, within [`STOP_MS_MAX`].
+    pub async fn stop(mut self) {
+        let store = self.hub.store().clone();
+        let ordered = async {
+            // Consoles are upgraded connections, which the API no longer knows.
+            tokio::join!(self.doors.stop(), self.consoles.close());
+            self.links.stop().await;
+            self.backups.stop().await;
+        };
+        if timeout(Duration::from_millis(STOP_MS_MAX), ordered).await.is_err() {
+            tracing::warn!("some parts did not stop within {STOP_MS_MAX} ms");
+        }
+        store.close().await;
+    }
+}
+
+/// Runs a hub until SIGTERM or SIGINT.
+///
+/// # Errors
+/// See [`AppError`].
+pub async fn run_until_signal(config: Config) -> Result<(), AppError> {
+    let system = |step| move |source| AppError::System { step, source };
+    let filter = tracing_subscriber::EnvFilter::new(&config.log);
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let clock = Arc::new(SystemClock::new().map_err(system("reading the clock"))?);
+    // Listening before starting, so that a signal during the start is not lost.
+    let mut terminate = signal(SignalKind::terminate()).map_err(system("listening for signals"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("listening for signals"))?;
+    let mut app = App::start(config, clock, Arc::new(SystemEntropy)).await?;
+    tracing::info!(http = %app.http, link = %app.link, "hub is ready");
+    let ended = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        name = app.ended() => Some(name),
+    };
+    tracing::info!("hub stops");
+    app.stop().await;
+    ended.map_or(Ok(()), |name| Err(AppError::TaskEnded(name)))
+}
+
+fn open_store(config: &Config) -> Result<(DataDir, Store), AppError> {
+    let path = &config.data_dir;
+    // Looking first: opening would make what is missing.
+    match DataDir::peek(path, KIND) {
+        Ok(dir) if dir.has_store() => {}
+        Ok(_) | Err(DirError::Missing { .. }) => {
+            return Err(AppError::NotInitialised { path: path.clone() });
+        }
+        Err(err) => return Err(AppError::Dir(err)),
+    }
+    let dir = DataDir::open(path, KIND).map_err(AppError::Dir)?;
+    let options = StoreOptions { cache_bytes: config.store_cache_bytes, ..StoreOptions::HUB };
+    let store = Store::open(&dir, BALLAST_BYTES, options).map_err(AppError::Store)?;
+    Ok((dir, store))
+}
+
+/// Consoles go to nodes over their sessions.
+impl NodeDoor for Links {
+    fn open(
+        &self,
+        node: NodeId,
+        request: NodeRequest,
+    ) -> Boxed<'_, Result<FrameStream, DoorError>> {
+        Box::pin(async move {
+            self.request(node, &request).await.map_err(|err| match err {
+                RequestError::NotConnected(_) | RequestError::Broken(_) => DoorError::Offline,
+                RequestError::Busy(_) | RequestError::Send(_) | RequestError::Encode(_) => {
+                    DoorError::Failed(chain(&err))
+                }
+            })
+        })
+    }
+}

@@ -1,0 +1,197 @@
+//! What an operator can ask of the hub, whether it runs or not.
+
+use super::CliError;
+use crate::{
+    Hub, HubError, HubParts,
+    app::BALLAST_BYTES,
+    backup::MakeBackupError,
+    nodes::{NewToken, NodeDetail},
+    secrets,
+    store::KIND,
+};
+use mamba_core::{
+    clock::{SystemClock, SystemEntropy},
+    db::{BackupError, DataDir, Store, StoreOptions},
+    error::chain,
+    ids::NodeId,
+    scope::AdminScope,
+};
+use mamba_wire::api::{
+    PageQuery,
+    node::{NewJoinToken, Node},
+    page::PAGE_ITEMS_MAX,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// One question.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum AdminRequest {
+    Token { name: String, replaces: Option<String>, address: Option<String> },
+    Nodes,
+    Node { node: String },
+    Revoke { node: String },
+    Approve { node: String },
+    Backup { file: PathBuf },
+    Ping,
+}
+
+/// One answer.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum AdminReply {
+    Token(NewJoinToken),
+    Nodes(Vec<Node>),
+    Node(Box<NodeDetail>),
+    Backup(BackupDone),
+    Pong,
+    Failure(Failure),
+}
+
+/// A finished copy.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct BackupDone {
+    pub(super) file: PathBuf,
+    pub(super) pairs: u64,
+    pub(super) bytes: u64,
+    /// BLAKE3 over the content, in hexadecimal digits.
+    pub(super) digest: String,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Failure {
+    Refused(String),
+    Failed(String),
+}
+
+impl From<HubError> for Failure {
+    fn from(err: HubError) -> Self {
+        match err {
+            HubError::Unavailable(_) | HubError::Bug(_) => Self::Failed(chain(&err)),
+            HubError::Invalid(_)
+            | HubError::NotFound { .. }
+            | HubError::Refused(_)
+            | HubError::NoNode(_)
+            | HubError::NeedsForce { .. } => Self::Refused(chain(&err)),
+        }
+    }
+}
+
+/// A hub that can be asked.
+#[derive(Clone)]
+pub struct AdminContext {
+    /// The hub.
+    pub hub: Hub,
+    /// Goes into join tokens; `None` when no config is at hand.
+    pub public_link_address: Option<String>,
+}
+
+impl AdminContext {
+    /// Answers a question of an operator, by the name of the operating system's user.
+    pub(super) async fn answer(&self, operator: String, request: AdminRequest) -> AdminReply {
+        let scope = AdminScope::operator(operator);
+        self.try_answer(&scope, request).await.unwrap_or_else(AdminReply::Failure)
+    }
+
+    async fn try_answer(
+        &self,
+        scope: &AdminScope,
+        request: AdminRequest,
+    ) -> Result<AdminReply, Failure> {
+        let hub = &self.hub;
+        Ok(match request {
+            AdminRequest::Ping => AdminReply::Pong,
+            AdminRequest::Token { name, replaces, address } => {
+                let address = address.or_else(|| self.public_link_address.clone());
+                if address.is_none() {
+                    let why = "no hub runs that knows its address: give --address HOST:PORT";
+                    return Err(Failure::Refused(why.to_owned()));
+                }
+                let replaces = replaces.map(|node| self.find(scope, &node)).transpose()?;
+                let new = NewToken { name, replaces, address, ttl_ms: None };
+                AdminReply::Token(hub.create_join_token(scope, new).await?)
+            }
+            AdminRequest::Nodes => AdminReply::Nodes(self.nodes(scope)?),
+            AdminRequest::Node { node } => {
+                AdminReply::Node(Box::new(hub.node_detail(scope, self.find(scope, &node)?)?))
+            }
+            AdminRequest::Revoke { node } => {
+                let node = self.find(scope, &node)?;
+                AdminReply::Node(Box::new(hub.revoke_node(scope, node).await?))
+            }
+            AdminRequest::Approve { node } => {
+                let node = self.find(scope, &node)?;
+                AdminReply::Node(Box::new(hub.approve_replacement(scope, node).await?))
+            }
+            AdminRequest::Backup { file } => AdminReply::Backup(self.backup(file).await?),
+        })
+    }
+
+    fn nodes(&self, scope: &AdminScope) -> Result<Vec<Node>, Failure> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let query = PageQuery { after, limit: Some(PAGE_ITEMS_MAX) };
+            let page = self.hub.nodes(scope, &query)?;
+            all.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Finds a node by id or name.
+    fn find(&self, scope: &AdminScope, node: &str) -> Result<NodeId, Failure> {
+        if let Ok(id) = node.parse() {
+            return Ok(id);
+        }
+        let named = self.nodes(scope)?.into_iter().find(|it| it.name == node);
+        let missing = || Failure::Refused(format!("no node is named `{node}`"));
+        named.map(|it| it.node).ok_or_else(missing)
+    }
+
+    async fn backup(&self, file: PathBuf) -> Result<BackupDone, Failure> {
+        let report = self.hub.back_up(file.clone()).await.map_err(|err| match err {
+            MakeBackupError::Copy(BackupError::Exists { .. }) => Failure::Refused(chain(&err)),
+            other => Failure::Failed(chain(&other)),
+        })?;
+        let digest = report.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(BackupDone { file, pairs: report.pairs_count, bytes: report.pairs_bytes, digest })
+    }
+}
+
+/// Opens the store of a hub that does not run, and answers from it.
+pub(super) async fn alone(data: &Path, request: AdminRequest) -> Result<AdminReply, CliError> {
+    let failed = |err: &dyn std::error::Error| CliError::failed(err);
+    // Looking first: opening would make what is missing.
+    drop(DataDir::peek(data, KIND).map_err(|err| failed(&err))?);
+    let dir = DataDir::open(data, KIND).map_err(|err| failed(&err))?;
+    let options = StoreOptions { cache_bytes: 16 << 20, ..StoreOptions::HUB };
+    let store = Store::open(&dir, BALLAST_BYTES, options).map_err(|err| failed(&err))?;
+    let keys = secrets::load(&store).map_err(|err| failed(&err))?;
+    let clock = Arc::new(SystemClock::new().map_err(|err| failed(&err))?);
+    let entropy = Arc::new(SystemEntropy);
+    let parts = HubParts { store: store.clone(), keys, clock, entropy };
+    let hub = Hub::open(parts).await.map_err(|err| failed(&err))?;
+    let context = AdminContext { hub, public_link_address: None };
+    let reply = context.answer(operator(rustix::process::geteuid().as_raw()), request).await;
+    store.close().await;
+    Ok(reply)
+}
+
+/// Returns the name of an operating system's user, for the records.
+pub(super) fn operator(uid: u32) -> String {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = users.lines().find_map(|line| {
+        let mut parts = line.split(':');
+        let (name, id) = (parts.next()?, parts.nth(1)?);
+        (id.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    named.unwrap_or_else(|| format!("uid {uid}"))
+}

@@ -1,0 +1,99 @@
+//! What can be typed.
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+/// The centre of Mamba Host Panel.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mamba-hub",
+    version,
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong command line or config, 3 refused."
+)]
+pub(super) struct Args {
+    /// Print JSON instead of tables.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// Data directory of the hub.
+    #[arg(long, global = true, value_name = "DIR", default_value = "/var/lib/mamba-hub")]
+    pub(super) data: PathBuf,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make the data directory, the keys and the first administrator.
+    Init {
+        /// E-mail address of the administrator.
+        #[arg(long, value_name = "EMAIL", default_value = "admin@localhost")]
+        admin: String,
+        /// Take the password from the first line of this file; otherwise one is made and printed.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Run the hub.
+    Serve {
+        /// Config file; see hub.toml.example. It names the data directory.
+        #[arg(long, value_name = "FILE", default_value = "/etc/mamba/hub.toml")]
+        config: PathBuf,
+    },
+    /// Look after nodes.
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// Write a verified copy of the store, keys included, to a new file.
+    Backup {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Make a data directory from a copy.
+    Restore {
+        /// The copy.
+        file: PathBuf,
+    },
+    /// Look for what is wrong.
+    Doctor,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum NodeCommand {
+    /// Make a token with which one machine can join within an hour.
+    Token {
+        /// Name of the node.
+        name: Option<String>,
+        /// The node whose place the machine takes, by name or id.
+        #[arg(long, value_name = "NODE", conflicts_with = "name")]
+        replaces: Option<String>,
+        /// Host and port at which edges find the hub; the running hub knows it.
+        #[arg(long, value_name = "HOST:PORT")]
+        address: Option<String>,
+    },
+    /// List all nodes.
+    List,
+    /// Show a node.
+    Show {
+        /// Name or id.
+        node: String,
+    },
+    /// End a node's right to connect, for ever.
+    Revoke {
+        /// Name or id.
+        node: String,
+    },
+    /// Let a node out of quarantine: the daemon that connects next is the node.
+    ApproveReplacement {
+        /// Name or id.
+        node: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+}

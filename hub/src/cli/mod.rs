@@ -1,0 +1,154 @@
+//! The admin's command line. While `serve` runs, commands go to it through a local socket; otherwise
+//! they open the store themselves.
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | failed: the disk, the store, the network |
+//! | 2 | the command line or the config file is wrong |
+//! | 3 | refused: there is no such thing, or its state does not allow it |
+
+mod args;
+mod admin;
+mod socket;
+mod init;
+mod backup;
+mod doctor;
+mod show;
+
+pub use admin::AdminContext;
+pub use socket::{SOCKET_FILE, SocketError, listen, serve as serve_socket};
+
+use crate::{
+    app::{self, AppError},
+    config::{Config, ConfigError},
+};
+use admin::{AdminRequest, Failure};
+use args::{Args, Command, NodeCommand};
+use clap::Parser as _;
+use mamba_core::error::chain;
+use std::{io::Write as _, path::Path, process::ExitCode};
+
+/// Why a command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    /// The input is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// The config file is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The hub said no.
+    #[error("{0}")]
+    Refused(String),
+    /// Something broke.
+    #[error("{0}")]
+    Failed(String),
+    /// `serve` ended.
+    #[error(transparent)]
+    App(#[from] AppError),
+}
+
+impl CliError {
+    /// One line out of an error and its causes.
+    fn failed(err: &dyn std::error::Error) -> Self {
+        Self::Failed(chain(err))
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Failed(_) | Self::App(_) => 1,
+            Self::Usage(_) | Self::Config(_) => 2,
+            Self::Refused(_) => 3,
+        }
+    }
+}
+
+impl From<Failure> for CliError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(text) => Self::Refused(text),
+            Failure::Failed(text) => Self::Failed(text),
+        }
+    }
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let json = args.json;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(err) => return report(&CliError::failed(&err)),
+    };
+    match runtime.block_on(run(args)) {
+        Ok(output) => {
+            let text = if json { output.json } else { output.text };
+            let mut out = std::io::stdout().lock();
+            // A reader that went away, as `head` does, is no failure.
+            let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+            if written.is_err() || output.is_good { ExitCode::SUCCESS } else { ExitCode::from(1) }
+        }
+        Err(err) => report(&err),
+    }
+}
+
+fn report(err: &CliError) -> ExitCode {
+    // Nobody is left to tell when this fails.
+    writeln!(std::io::stderr(), "mamba-hub: {}", chain(err)).ok();
+    ExitCode::from(err.exit_code())
+}
+
+/// What a command prints.
+struct Output {
+    text: String,
+    json: String,
+    /// Whether what was looked at is good.
+    is_good: bool,
+}
+
+async fn run(args: Args) -> Result<Output, CliError> {
+    let data = args.data;
+    match args.command {
+        Command::Serve { config } => {
+            let config = Config::load(&config)?;
+            app::run_until_signal(config).await?;
+            Ok(Output { text: String::new(), json: String::new(), is_good: true })
+        }
+        Command::Init { admin, password_file } => {
+            init::run(&data, admin, password_file.as_deref()).await
+        }
+        Command::Restore { file } => backup::restore(&data, &file).await,
+        Command::Backup { file } => {
+            let file = std::path::absolute(&file).map_err(|err| CliError::failed(&err))?;
+            ask(&data, AdminRequest::Backup { file }).await
+        }
+        Command::Doctor => doctor::run(&data).await,
+        Command::Node(command) => ask(&data, request(command)?).await,
+    }
+}
+
+fn request(command: NodeCommand) -> Result<AdminRequest, CliError> {
+    Ok(match command {
+        NodeCommand::Token { name, replaces, address } => {
+            if name.is_none() && replaces.is_none() {
+                return Err(CliError::Usage("give a name, or --replaces NODE".to_owned()));
+            }
+            AdminRequest::Token { name: name.unwrap_or_default(), replaces, address }
+        }
+        NodeCommand::List => AdminRequest::Nodes,
+        NodeCommand::Show { node } => AdminRequest::Node { node },
+        NodeCommand::Revoke { node } => AdminRequest::Revoke { node },
+        NodeCommand::ApproveReplacement { node } => AdminRequest::Approve { node },
+    })
+}
+
+/// Asks the running hub, or the store when none runs.
+async fn ask(data: &Path, request: AdminRequest) -> Result<Output, CliError> {
+    let reply = match socket::ask(data, &request).await? {
+        Some(reply) => reply,
+        None => admin::alone(data, request).await?,
+    };
+    show::reply(&reply)
+}
