@@ -39,26 +39,24 @@ impl Hub {
         let now = self.now();
         let alarms: Vec<EventId> =
             hello.streams.iter().map(|_| self.new_id(EventId::new)).collect();
-        let instance = hello.instance;
-        let welcomes = self
-            .write(move |txn| {
-                let ahead = i128::from(hello.now.0) - i128::from(now.0);
-                let seen = NodeSeen {
-                    last_heard: now,
-                    connected_at: now,
-                    instance: hello.instance,
-                    software: hello.software.chars().take(64).collect(),
-                    remote: peer.to_string(),
-                    calendar_ahead_ms: i64::try_from(ahead).unwrap_or(i64::MAX),
-                };
-                txn.put(NODES_SEEN, &node, &seen)?;
-                note_held(txn, node, &hello.desired)?;
-                let streams = hello.streams.iter().zip(&alarms);
-                streams.map(|(stream, alarm)| greet(txn, node, stream, now, *alarm)).collect()
-            })
-            .await?;
-        self.live().begin(node, instance, now);
-        Ok(welcomes)
+        // Before the store is asked: the end of the session is noted also when the store fails.
+        self.live().begin(node, hello.instance, now);
+        self.write(move |txn| {
+            let ahead = i128::from(hello.now.0) - i128::from(now.0);
+            let seen = NodeSeen {
+                last_heard: now,
+                connected_at: now,
+                instance: hello.instance,
+                software: hello.software.chars().take(64).collect(),
+                remote: peer.to_string(),
+                calendar_ahead_ms: i64::try_from(ahead).unwrap_or(i64::MAX),
+            };
+            txn.put(NODES_SEEN, &node, &seen)?;
+            note_held(txn, node, &hello.desired)?;
+            let streams = hello.streams.iter().zip(&alarms);
+            streams.map(|(stream, alarm)| greet(txn, node, stream, now, *alarm)).collect()
+        })
+        .await
     }
 }
 

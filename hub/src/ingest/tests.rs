@@ -414,7 +414,7 @@ mod model {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(48))]
+        #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn every_minute_is_billed_once_whatever_is_repeated_forked_or_reverted(steps in steps()) {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -192,6 +192,10 @@ pub trait LinkBackend: Send + Sync + 'static {
         at: UnixMs,
     ) -> impl Future<Output = Result<(), BackendError>> + Send;
 
+    /// Notes a sign of life of a connected node: any frame, often only the answer to a ping. Must be
+    /// quick.
+    fn heard(&self, node: NodeId);
+
     /// Returns the signal of a node. Must show a change within 5 s of its commit.
     fn signal(&self, node: NodeId) -> watch::Receiver<NodeSignal>;
 }

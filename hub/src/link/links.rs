@@ -84,7 +84,7 @@ pub enum RequestError {
 /// A place in the list of live sessions, given up when dropped.
 pub(super) struct Registered {
     links: Links,
-    node: NodeId,
+    pub(super) node: NodeId,
     session: u64,
     /// Becomes the reason for which this session has to end.
     pub(super) kick: watch::Receiver<Option<Goodbye>>,

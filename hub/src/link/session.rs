@@ -173,7 +173,10 @@ impl<B: LinkBackend> Shell<'_, B> {
 
     fn on_control(&mut self, frame: Result<Option<Frame>, FramedError>) -> Result<(), End> {
         match frame {
-            Ok(Some(frame)) => self.session.on_frame(now(self.context), Lane::Control, &frame),
+            Ok(Some(frame)) => {
+                self.heard();
+                self.session.on_frame(now(self.context), Lane::Control, &frame)
+            }
             Ok(None) => Err(End::Lost("edge closed the control stream".to_owned())),
             Err(err) => Err(unframed(err)),
         }
@@ -182,9 +185,18 @@ impl<B: LinkBackend> Shell<'_, B> {
     fn on_lane(&mut self, event: LaneEvent) -> Result<(), End> {
         match event {
             Ok((lane, None)) => self.session.on_lane(lane),
-            Ok((lane, Some(frame))) => self.session.on_frame(now(self.context), lane, &frame),
+            Ok((lane, Some(frame))) => {
+                self.heard();
+                self.session.on_frame(now(self.context), lane, &frame)
+            }
             Err(LaneError::Framed(err)) => Err(unframed(err)),
             Err(LaneError::Protocol(err)) => Err(err.into()),
+        }
+    }
+
+    fn heard(&self) {
+        if let Some(registered) = &self.registered {
+            self.context.backend.heard(registered.node);
         }
     }
 

@@ -119,6 +119,10 @@ impl LinkBackend for Hub {
         told(self.note_gone(&proven(node), instance, at).await)
     }
 
+    fn heard(&self, node: NodeId) {
+        self.live().heard(node, self.now());
+    }
+
     fn signal(&self, node: NodeId) -> watch::Receiver<NodeSignal> {
         self.live().signal(node)
     }

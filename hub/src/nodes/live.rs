@@ -24,16 +24,13 @@ pub struct Live {
 #[derive(Debug, Default)]
 struct LiveNode {
     signal: watch::Sender<NodeSignal>,
-    session: Option<Session>,
+    /// Open sessions by run of the daemon. For a moment there are two: one that broke and does not
+    /// know it yet, and the next.
+    sessions: BTreeMap<InstanceId, u32>,
+    last_heard: UnixMs,
     /// The node was given a new key: sessions of the old one end, and the signal stays so until
     /// the next connection is checked.
     is_replaced: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Session {
-    instance: InstanceId,
-    last_heard: UnixMs,
 }
 
 impl LiveNode {
@@ -46,25 +43,30 @@ impl LiveNode {
 }
 
 impl Live {
-    /// Notes that a session of this run of the daemon began; an older one counts no more.
+    /// Notes that a session begins. Each beginning has its end.
     pub fn begin(&self, node: NodeId, instance: InstanceId, now: UnixMs) {
-        let session = Session { instance, last_heard: now };
-        self.nodes().entry(node).or_default().session = Some(session);
+        let mut nodes = self.nodes();
+        let entry = nodes.entry(node).or_default();
+        *entry.sessions.entry(instance).or_default() += 1;
+        entry.last_heard = entry.last_heard.max(now);
     }
 
     /// Notes a sign of life.
     pub fn heard(&self, node: NodeId, now: UnixMs) {
-        if let Some(session) = self.nodes().get_mut(&node).and_then(|it| it.session.as_mut()) {
-            session.last_heard = session.last_heard.max(now);
+        if let Some(entry) = self.nodes().get_mut(&node) {
+            entry.last_heard = entry.last_heard.max(now);
         }
     }
 
-    /// Notes that the session of this run of the daemon ended.
+    /// Notes that a session ended.
     pub fn end(&self, node: NodeId, instance: InstanceId) {
-        if let Some(entry) = self.nodes().get_mut(&node)
-            && entry.session.is_some_and(|session| session.instance == instance)
-        {
-            entry.session = None;
+        let mut nodes = self.nodes();
+        let Some(entry) = nodes.get_mut(&node) else { return };
+        if let Some(count) = entry.sessions.get_mut(&instance) {
+            *count -= 1;
+            if *count == 0 {
+                entry.sessions.remove(&instance);
+            }
         }
     }
 
@@ -110,13 +112,14 @@ impl Live {
     #[must_use]
     pub fn connected(&self) -> BTreeSet<NodeId> {
         let nodes = self.nodes();
-        nodes.iter().filter(|(_, it)| it.session.is_some()).map(|(node, _)| *node).collect()
+        nodes.iter().filter(|(_, it)| !it.sessions.is_empty()).map(|(node, _)| *node).collect()
     }
 
     /// Returns the last sign of life of a connected node.
     #[must_use]
     pub fn last_heard(&self, node: NodeId) -> Option<UnixMs> {
-        self.nodes().get(&node)?.session.map(|session| session.last_heard)
+        let nodes = self.nodes();
+        nodes.get(&node).filter(|it| !it.sessions.is_empty()).map(|it| it.last_heard)
     }
 
     /// Returns the state of a node's link.
@@ -152,6 +155,9 @@ mod tests {
         assert!(live.connected().contains(&node()));
         assert_eq!(live.link_state(node(), UnixMs(3)), LinkState::Live);
         assert_eq!(live.link_state(node(), UnixMs(3 + SILENCE_MS)), LinkState::Delayed);
+        live.begin(node(), new, UnixMs(3));
+        live.end(node(), new);
+        assert!(live.connected().contains(&node()), "of two sessions of one run one is left");
         live.end(node(), new);
         assert_eq!(live.link_state(node(), UnixMs(3)), LinkState::Unreachable);
     }

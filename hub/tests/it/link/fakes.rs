@@ -224,6 +224,8 @@ impl LinkBackend for FakeHub {
         Ok(())
     }
 
+    fn heard(&self, _node: NodeId) {}
+
     fn signal(&self, node: NodeId) -> watch::Receiver<NodeSignal> {
         self.with(|state| {
             let standing = state.nodes.get(&node).map_or(Standing::Active, |node| node.standing);
