@@ -10,7 +10,7 @@ use crate::{
 };
 use mamba_core::{
     clock::{Clock as _, SystemClock},
-    db::{DataDir, FileDisk, Store, StoreOptions},
+    db::{DataDir, DirError, FileDisk, Store, StoreOptions},
     desired::Wish,
     ids::ServerId,
 };
@@ -36,7 +36,8 @@ pub(super) fn answer(cli: &Cli<'_>, command: &Command) -> Result<Outcome, CliErr
     let not_running = || CliError::Client(ClientError::NotRunning { socket: socket.clone() });
     let clock = SystemClock::new().map_err(|err| CliError::Store(err.into()))?;
     let store = match open(cli) {
-        Ok(store) => store,
+        Ok(Some(store)) => store,
+        Ok(None) => return Err(not_running()),
         Err(err) => {
             complain(&err);
             return Err(not_running());
