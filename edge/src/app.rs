@@ -13,6 +13,7 @@ use crate::{
         EdgeLink, EnrolConfig, Identity, IdentityError, IdentityFiles, LinkConfig, backend::View,
     },
     machine::{self, Machine},
+    meter::{Meter, MeterConfig, MeterHandle, MeterParts, SupervisorRoll, SystemProbe},
     outbox::{self, Outbox},
     runtime::docker::DockerRuntime,
     store::{EdgeStore, KIND},
@@ -189,6 +190,8 @@ pub async fn enrol(
 struct Edge {
     supervisor: Supervisor<DockerRuntime>,
     handle: SupervisorHandle,
+    meter: Meter<SystemProbe, SupervisorRoll>,
+    meter_handle: MeterHandle,
     consoles: Consoles,
     backend: Arc<NodeBackend>,
     doors: Arc<Doors<DockerRuntime>>,
@@ -230,6 +233,14 @@ impl Edge {
             version: SOFTWARE.to_owned(),
         };
         let (supervisor, handle) = supervisor::supervisor(parts, settings);
+        let (meter, meter_handle) = Meter::load(MeterParts {
+            store: store.clone(),
+            clock: Arc::clone(clock),
+            calendar: Arc::clone(&calendar),
+            probe: SystemProbe::default(),
+            roll: SupervisorRoll::new(handle.census(), handle.observed()),
+            config: MeterConfig { sample: config.sample_every, ..MeterConfig::default() },
+        })?;
         let (view, seen) = watch::channel(Arc::new(machine::unseen()));
         let verifier = EnvelopeVerifier::new(identity.envelope_key);
         let backend = Arc::new(NodeBackend {
@@ -252,6 +263,7 @@ impl Edge {
             store,
             data_dir: config.data_dir.clone(),
             calendar: Arc::clone(&calendar),
+            meter: meter_handle.clone(),
             clock: Arc::clone(clock),
             notices,
         };
@@ -284,7 +296,19 @@ impl Edge {
         );
         doors.link.get_or_init(|| link_handle);
         let socket = local::bind(&config.socket())?;
-        Ok(Self { supervisor, handle, consoles, backend, doors, link, machine, view, socket })
+        Ok(Self {
+            supervisor,
+            handle,
+            meter,
+            meter_handle,
+            consoles,
+            backend,
+            doors,
+            link,
+            machine,
+            view,
+            socket,
+        })
     }
 
     /// Runs every part until `stop` ends, then ends them in order.
@@ -294,6 +318,7 @@ impl Edge {
         let observed = self.handle.observed();
         // The servers first: nothing of them waits for what comes after.
         let supervisor = tasks.spawn(named("supervisor", self.supervisor.run()));
+        let meter = tasks.spawn(named("meter", self.meter.run()));
         let machine = tasks.spawn(named("machine", self.machine.watch(observed, self.view)));
         let link = tasks.spawn(named("link", self.link.run(stopped)));
         let door = tasks.spawn(named("local socket", local::serve(self.socket, self.doors)));
@@ -313,6 +338,10 @@ impl Edge {
             join(&mut tasks, &link).await;
             self.handle.stop().await;
             join(&mut tasks, &supervisor).await;
+            if !self.meter_handle.flush().await {
+                tracing::warn!("the last usage is not stored; it is bridged at the next start");
+            }
+            meter.abort();
             machine.abort();
             remember.abort();
             if let Err(err) = self.consoles.flush().await {

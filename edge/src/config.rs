@@ -4,7 +4,10 @@
 
 use crate::runtime::subnet::{Subnet, SubnetPool};
 use mamba_core::settings::SettingsError;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use toml::Spanned;
 
 /// Where the settings are looked for when no file is named.
@@ -31,8 +34,6 @@ struct Raw {
     starts_at_once: Spanned<u32>,
     #[serde(default = "default_sample_every_s")]
     sample_every_s: Spanned<u32>,
-    #[serde(default = "default_report_every_s")]
-    report_every_s: Spanned<u32>,
     #[serde(default = "default_log")]
     log: String,
 }
@@ -52,10 +53,8 @@ pub struct Config {
     pub network_pool: SubnetPool,
     /// Servers that are started at the same time at most.
     pub starts_at_once: usize,
-    /// Time between two looks at what a server uses, in milliseconds.
-    pub sample_every_ms: u64,
-    /// Time between two usage facts of a server, in milliseconds.
-    pub report_every_ms: u64,
+    /// Time between two looks at what a server uses.
+    pub sample_every: Duration,
     /// What is logged, in the words of `tracing_subscriber`'s `EnvFilter`.
     pub log: String,
 }
@@ -77,9 +76,6 @@ fn default_starts_at_once() -> Spanned<u32> {
 }
 fn default_sample_every_s() -> Spanned<u32> {
     Spanned::new(0..0, 10)
-}
-fn default_report_every_s() -> Spanned<u32> {
-    Spanned::new(0..0, 300)
 }
 fn default_log() -> String {
     "info".to_owned()
@@ -141,14 +137,9 @@ impl Config {
             game_uid: ranged(&raw.game_uid, 1, 60_000, "game_uid", "")?,
             network_pool,
             starts_at_once: ranged(&raw.starts_at_once, 1, 64, "starts_at_once", "")? as usize,
-            sample_every_ms: seconds(ranged(&raw.sample_every_s, 1, 60, "sample_every_s", " s")?),
-            report_every_ms: seconds(ranged(
-                &raw.report_every_s,
-                5,
-                3_600,
-                "report_every_s",
-                " s",
-            )?),
+            sample_every: Duration::from_secs(
+                ranged(&raw.sample_every_s, 1, 60, "sample_every_s", " s")?.into(),
+            ),
             log: raw.log,
         })
     }
@@ -175,10 +166,6 @@ pub enum ConfigError {
     /// The file breaks a rule.
     #[error(transparent)]
     Bad(#[from] SettingsError),
-}
-
-fn seconds(s: u32) -> u64 {
-    u64::from(s) * 1_000
 }
 
 /// Whether the text is a host and a port.

@@ -82,10 +82,15 @@ pub(super) fn answer(cli: &Cli<'_>, command: &Command) -> Result<Outcome, CliErr
     Ok(Outcome::NotRunning)
 }
 
-fn open(cli: &Cli<'_>) -> Result<Store, CliError> {
-    let dir =
-        DataDir::peek(&cli.config.data_dir, KIND).map_err(|err| CliError::Store(err.into()))?;
+/// Opens the store for reading; `None` when no daemon has ever run here.
+fn open(cli: &Cli<'_>) -> Result<Option<Store>, CliError> {
+    let dir = match DataDir::peek(&cli.config.data_dir, KIND) {
+        Ok(dir) if dir.has_store() => dir,
+        Ok(_) | Err(DirError::Missing { .. }) => return Ok(None),
+        Err(err) => return Err(CliError::Store(err.into())),
+    };
     Store::inline(FileDisk::new(dir, 0), StoreOptions::EDGE)
+        .map(Some)
         .map_err(|err| CliError::Store(err.into()))
 }
 

@@ -85,7 +85,9 @@ impl<R: Runtime> Doors<R> {
             NodeRequest::Status => Answer::Status(self.status().await),
             NodeRequest::Servers => Answer::Servers(self.supervisor.servers()),
             NodeRequest::Server(server) => {
-                Answer::Server(Box::new(self.supervisor.detail(server)?))
+                let mut detail = self.supervisor.detail(server)?;
+                detail.disk = self.machine.meter.current(server).and_then(|live| live.disk);
+                Answer::Server(Box::new(detail))
             }
             NodeRequest::Power { server, action, by } => {
                 self.supervisor.power(server, action, by).await?;

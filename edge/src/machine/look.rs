@@ -4,6 +4,7 @@ use super::troubles;
 use crate::{
     calendar::{Calendar, HubCalendar},
     link::backend::View,
+    meter::MeterHandle,
     outbox,
     runtime::{EngineInfo, Runtime, RuntimeError},
 };
@@ -32,6 +33,8 @@ pub struct Machine<R> {
     pub data_dir: PathBuf,
     /// Calendar, for its troubles.
     pub calendar: Arc<HubCalendar>,
+    /// Meter, for its troubles.
+    pub meter: MeterHandle,
     /// Clock that looks are spaced by.
     pub clock: Arc<dyn Clock>,
     /// What went wrong at the start and people should know until the next.
@@ -45,6 +48,7 @@ impl<R> Clone for Machine<R> {
             store: self.store.clone(),
             data_dir: self.data_dir.clone(),
             calendar: Arc::clone(&self.calendar),
+            meter: self.meter.clone(),
             clock: Arc::clone(&self.clock),
             notices: self.notices.clone(),
         }
@@ -73,6 +77,7 @@ impl<R: Runtime> Machine<R> {
         let health = self.store.health().borrow().clone();
         let error = engine.as_ref().err().map(ToString::to_string);
         let mut troubles = troubles(error.as_deref(), &health, disk, self.calendar.trouble());
+        troubles.extend(self.meter.trouble());
         troubles.extend(self.notices.iter().cloned());
         let lines = match read {
             Ok((lines, trouble)) => {
