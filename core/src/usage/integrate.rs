@@ -61,10 +61,12 @@ impl From<Limits> for Rates {
 #[must_use]
 pub fn gauge_doubled(before: Option<u64>, after: Option<u64>, ms: u64) -> Option<u128> {
     let (before, after) = (before?, after?);
-    let ends = match ms {
-        0..=SMOOTH_MS_MAX => u128::from(before) + u128::from(after),
-        ..=BRIDGE_MS_MAX => u128::from(before.min(after)) * 2,
-        _ => return None,
+    let ends = if ms <= SMOOTH_MS_MAX {
+        u128::from(before) + u128::from(after)
+    } else if ms <= BRIDGE_MS_MAX {
+        u128::from(before.min(after)) * 2
+    } else {
+        return None;
     };
     Some(ends * u128::from(ms))
 }
