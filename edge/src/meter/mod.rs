@@ -30,6 +30,8 @@ mod commit;
 mod task;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_docker;
 
 #[cfg(any(test, feature = "test-support"))]
 pub use probe::FakeProbe;
