@@ -9,7 +9,7 @@ use crate::{
     api::{self, Api, ApiParts},
     backup,
     cli::{self, AdminContext, SocketError},
-    config::Config,
+    config::{BackupConfig, Config},
     identity::{AccessKey, Identity, KeyError},
     link::{HubLink, LinkConfig, LinkError, Links, RequestError},
     relay::{Boxed, Consoles, DoorError, NodeDoor},
@@ -26,7 +26,7 @@ use mamba_wire::{
     net::{endpoint::NetParts, frames::FrameStream},
     node::NodeRequest,
 };
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -159,13 +159,26 @@ impl App {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, AppError> {
         let (dir, store) = open_store(&config)?;
-        let keys = || secrets::load(&store).map_err(AppError::Secrets);
+        let started = Self::start_on(config, &dir, store.clone(), clock, entropy).await;
+        if started.is_err() {
+            store.close().await;
+        }
+        started
+    }
+
+    async fn start_on(
+        config: Config,
+        dir: &DataDir,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, AppError> {
         let access = AccessKey::open(dir.path(), &*entropy).map_err(AppError::AccessKey)?;
-        let (store_, keys_) = (store.clone(), keys()?);
-        let parts =
-            HubParts { store: store_, keys: keys_, clock: clock.clone(), entropy: entropy.clone() };
-        let hub = Hub::open(parts).await.map_err(AppError::Hub)?;
+        let keys = secrets::load(&store).map_err(AppError::Secrets)?;
+        let link_keys = Arc::new(secrets::load(&store).map_err(AppError::Secrets)?);
         let identity = Identity::new(store.clone(), clock.clone(), entropy.clone(), access);
+        let parts = HubParts { store, keys, clock: clock.clone(), entropy: entropy.clone() };
+        let hub = Hub::open(parts).await.map_err(AppError::Hub)?;
 
         let link_config = LinkConfig {
             listen: config.link_listen,
@@ -173,49 +186,35 @@ impl App {
             net: NetParts::default(),
         };
         let backend = Arc::new(hub.clone());
-        let (hub_link, links) =
-            HubLink::bind(link_config, Arc::new(keys()?), backend, clock, entropy)
-                .map_err(AppError::Link)?;
-        let step = "asking for the bound address";
-        let system = |source| AppError::System { step, source };
-        let link = hub_link.local_addr().map_err(system)?;
+        let (hub_link, ways) = HubLink::bind(link_config, link_keys, backend, clock, entropy)
+            .map_err(AppError::Link)?;
+        let bound = |source| AppError::System { step: "asking for the bound address", source };
+        let link = hub_link.local_addr().map_err(bound)?;
         let address = config.http_listen;
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| AppError::Http { address, source })?;
-        let http = listener.local_addr().map_err(system)?;
+        let http = listener.local_addr().map_err(bound)?;
         let socket = cli::listen(dir.path())?;
 
         let consoles = Consoles::new(config.consoles);
         let api = Arc::new(Api::new(ApiParts {
             hub: hub.clone(),
             identity: identity.clone(),
-            links: Arc::new(links),
+            links: Arc::new(ways),
             consoles: consoles.clone(),
             public_link_address: config.public_link_address.clone(),
             link_listen: link,
         }));
         let (mut doors, mut links, mut backups) = (Part::new(), Part::new(), Part::new());
         links.spawn("the link", hub_link.run(links.stopping()));
-        let mut stopping = doors.stopping();
-        doors.spawn("the API", async move {
-            api::serve(api, listener, async move {
-                drop(stopping.wait_for(|stop| *stop).await);
-            })
-            .await;
-        });
+        doors.spawn("the API", api::serve(api, listener, stopped(doors.stopping())));
         let public_link_address = Some(config.public_link_address);
         let admin = AdminContext { hub: hub.clone(), public_link_address };
         doors.spawn("the local socket", cli::serve_socket(socket, admin, doors.stopping()));
-        let config = config.backup;
-        let keep = backup::keep_backups(
-            hub.clone(),
-            config.dir,
-            config.every,
-            config.keep,
-            backups.stopping(),
-        );
-        backups.spawn("the backups", keep);
+        let BackupConfig { dir, every, keep } = config.backup;
+        let keeping = backup::keep_backups(hub.clone(), dir, every, keep, backups.stopping());
+        backups.spawn("the backups", keeping);
         Ok(Self { http, link, hub, identity, consoles, doors, links, backups })
     }
 
@@ -251,7 +250,11 @@ impl App {
 pub async fn run_until_signal(config: Config) -> Result<(), AppError> {
     let system = |step| move |source| AppError::System { step, source };
     let filter = tracing_subscriber::EnvFilter::new(&config.log);
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     let clock = Arc::new(SystemClock::new().map_err(system("reading the clock"))?);
     // Listening before starting, so that a signal during the start is not lost.
     let mut terminate = signal(SignalKind::terminate()).map_err(system("listening for signals"))?;
@@ -266,6 +269,10 @@ pub async fn run_until_signal(config: Config) -> Result<(), AppError> {
     tracing::info!("hub stops");
     app.stop().await;
     ended.map_or(Ok(()), |name| Err(AppError::TaskEnded(name)))
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
 }
 
 fn open_store(config: &Config) -> Result<(DataDir, Store), AppError> {

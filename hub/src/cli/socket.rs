@@ -83,6 +83,10 @@ pub async fn serve(listener: UnixListener, context: AdminContext, mut stop: watc
     }
     // An operator who waits for a backup sees the connection end.
     open.shutdown().await;
+    // One that stays is taken for a dead hub's, as it is.
+    if let Some(path) = listener.local_addr().ok().as_ref().and_then(|it| it.as_pathname()) {
+        std::fs::remove_file(path).ok();
+    }
 }
 
 async fn answer(socket: UnixStream, context: AdminContext) {

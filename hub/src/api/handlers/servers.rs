@@ -5,7 +5,8 @@ use crate::{
     control::{Deleting, NewServer, ServerChange},
 };
 use mamba_core::{
-    access::Role, error::Invalid, ids::ServerId, scope::TenantScope, server::AutoStart,
+    access::Role, blueprint::Blueprint, error::Invalid, ids::ServerId, scope::TenantScope,
+    server::AutoStart,
 };
 use mamba_wire::api::{
     Code, Page, PageQuery,
@@ -15,11 +16,34 @@ use mamba_wire::api::{
     table,
     usage::{Usage, UsageQuery},
 };
+use std::collections::BTreeMap;
 
 impl Api {
     /// Returns the caller's scope for the server of a request.
     fn scope(&self, context: &Context, server: ServerId) -> Result<TenantScope, ApiError> {
         self.server_scope(context.caller()?, server)
+    }
+
+    /// Refuses variables that only administrators may change.
+    fn check_editable(
+        &self,
+        context: &Context,
+        server: ServerId,
+        variables: &BTreeMap<String, String>,
+    ) -> Result<(), ApiError> {
+        if context.caller()?.role == Role::Admin {
+            return Ok(());
+        }
+        let server = self.hub().server(&self.scope(context, server)?, server)?;
+        let blueprint = Blueprint::built_in().into_iter().find(|it| it.key == server.blueprint);
+        let fixed = blueprint.into_iter().flat_map(|it| it.variables);
+        let touched = fixed.filter(|it| !it.user_editable).find(|it| {
+            variables.get(&it.env).is_some_and(|to| server.variables.get(&it.env) != Some(to))
+        });
+        touched.map_or(Ok(()), |it| {
+            let rule = "may only be changed by an administrator";
+            Err(Invalid::new(format!("variables.{}", it.env), rule).into())
+        })
     }
 
     async fn change(
@@ -99,6 +123,9 @@ impl Handle<table::UpdateServer> for Api {
         (): (),
         body: UpdateServer,
     ) -> Result<Served<Server>, ApiError> {
+        if let Some(variables) = &body.variables {
+            self.check_editable(&context, path.server, variables)?;
+        }
         let UpdateServer { name, variables, auto_start, restart } = body;
         let change =
             ServerChange { name, variables, auto_start, restart, ..ServerChange::default() };

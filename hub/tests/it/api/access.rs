@@ -1,0 +1,131 @@
+//! Who may do what: generated from the contract table.
+
+use super::world::{NO_PAGE, World, ids, path_of_nothing};
+use mamba_core::ids::ServerId;
+use mamba_hub::identity::{ACCESS_TTL_MS, REFRESH_TTL_MS};
+use mamba_wire::api::{Code, ENDPOINTS, Permission, Row, auth, params::ServerPath, table};
+
+/// A body that an endpoint would take, as far as it looks at it before it looks for the object.
+fn body(row: &Row) -> Option<&'static str> {
+    row.has_body.then_some(match row.name {
+        "UpdateServer" => "{}",
+        "Power" => r#"{"action":"stop"}"#,
+        "CreateConsoleTicket" => r#"{"write":true}"#,
+        _ => "{\"unread\":true}",
+    })
+}
+
+fn needs_token(row: &Row) -> bool {
+    match row.permission {
+        Permission::Public | Permission::Ticket => false,
+        Permission::SignedIn | Permission::Admin | Permission::Tenant(_) => true,
+    }
+}
+
+#[tokio::test]
+async fn every_endpoint_refuses_who_is_not_signed_in() {
+    let world = World::new().await;
+    let (_, ended) = world.tenant("ended").await;
+    world.call::<table::Logout>(Some(&ended), &(), &(), &()).await.unwrap();
+    let expired = world.admin.clone();
+    world.clock.advance(ACCESS_TTL_MS);
+    let mut seen = 0;
+    for row in ENDPOINTS.iter().filter(|row| needs_token(row)) {
+        let path = path_of_nothing(row.path);
+        for value in [
+            None,
+            Some(String::new()),
+            Some("Bearer".to_owned()),
+            Some("Bearer garbage".to_owned()),
+            Some(format!("Basic {expired}")),
+            Some(format!("Bearer {expired}")),
+            Some(format!("Bearer {ended}")),
+        ] {
+            let headers: Vec<_> =
+                value.as_deref().map(|value| ("authorization", value)).into_iter().collect();
+            let reply = world.send(row.method.name(), &path, &headers, body(row)).await;
+            assert_eq!(reply.status, 401, "{} {value:?}: {reply:?}", row.name);
+            assert_eq!(reply.problem().code, Code::NotSignedIn);
+            assert_eq!(reply.headers["www-authenticate"], "Bearer");
+            seen += 1;
+        }
+    }
+    assert!(seen > 150, "{seen}");
+}
+
+#[tokio::test]
+async fn endpoints_of_administrators_refuse_owners() {
+    let world = World::new().await;
+    let (_, owner) = world.tenant("acme").await;
+    let bearer = format!("Bearer {owner}");
+    for row in ENDPOINTS.iter().filter(|row| row.permission == Permission::Admin) {
+        let path = path_of_nothing(row.path);
+        let headers = [("authorization", bearer.as_str())];
+        let reply = world.send(row.method.name(), &path, &headers, body(row)).await;
+        assert_eq!(reply.problem().code, Code::Forbidden, "{}", row.name);
+    }
+}
+
+#[tokio::test]
+async fn what_belongs_to_another_tenant_answers_like_what_does_not_exist() {
+    let world = World::new().await;
+    let node = world.node("n1", 1).await;
+    let (acme, _) = world.tenant("acme").await;
+    let (_, stranger) = world.tenant("stranger").await;
+    let server = world.server(node, acme, 30_001).await.to_string();
+    let nothing = ServerId::from_bytes([9; 16]).to_string();
+    let bearer = format!("Bearer {stranger}");
+    let headers = [("authorization", bearer.as_str()), ("x-request-id", "same")];
+    let mut seen = 0;
+    for row in ENDPOINTS {
+        if !matches!(row.permission, Permission::Tenant(_)) || !row.path.contains("{server}") {
+            continue;
+        }
+        let mut replies = vec![];
+        for id in [&server, &nothing] {
+            let path = row.path.replace("{server}", id);
+            replies.push(world.send(row.method.name(), &path, &headers, body(row)).await);
+        }
+        assert_eq!(replies[0].problem().code, Code::NotFound, "{}: {:?}", row.name, replies[0]);
+        assert_eq!(replies[0].body, replies[1].body, "{}", row.name);
+        assert_eq!(replies[0].status, replies[1].status);
+        seen += 1;
+    }
+    assert!(seen >= 8, "{seen}");
+    // Nothing of it happened.
+    let path = ServerPath { server: server.parse().unwrap() };
+    let shown = world.admin::<table::ShowServer>(&path, &(), &()).await;
+    assert_eq!((shown.name.as_str(), shown.deleted_at), ("arena", None));
+    assert_eq!(world.admin::<table::ListIntents>(&path, &NO_PAGE, &()).await.items, []);
+}
+
+#[tokio::test]
+async fn lists_hold_what_the_caller_may_see() {
+    let world = World::new().await;
+    let node = world.node("n1", 1).await;
+    let (acme, owner) = world.tenant("acme").await;
+    let (other, _) = world.tenant("other").await;
+    let own = world.server(node, acme, 30_001).await;
+    let foreign = world.server(node, other, 30_002).await;
+    let seen = world.call::<table::ListServers>(Some(&owner), &(), &NO_PAGE, &()).await.unwrap();
+    assert_eq!(ids(&seen, |it| it.server), [own]);
+    let all = world.admin::<table::ListServers>(&(), &NO_PAGE, &()).await;
+    assert_eq!(ids(&all, |it| it.server), [own, foreign]);
+}
+
+#[tokio::test]
+async fn a_client_stays_signed_in_by_refreshing() {
+    let world = World::new().await;
+    let mut tokens = world.login("admin@example.org").await;
+    for _ in 0..3 {
+        world.clock.advance(REFRESH_TTL_MS - 1);
+        let body = auth::Refresh { refresh_token: tokens.refresh_token.clone() };
+        tokens = world.call::<table::Refresh>(None, &(), &(), &body).await.unwrap();
+    }
+    let me = world.call::<table::WhoAmI>(Some(&tokens.access_token), &(), &(), &()).await.unwrap();
+    assert_eq!(me, tokens.me);
+    world.clock.advance(REFRESH_TTL_MS);
+    let body = auth::Refresh { refresh_token: tokens.refresh_token };
+    let err = world.call::<table::Refresh>(None, &(), &(), &body).await.err().unwrap();
+    assert_eq!(err.code, Code::NotSignedIn);
+}

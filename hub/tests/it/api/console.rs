@@ -1,0 +1,212 @@
+//! Consoles over real WebSockets, with a node that is played by the test.
+
+use super::world::World;
+use futures_util::{SinkExt, StreamExt};
+use mamba_core::{clock::UnixMs, ids::ServerId, seq::LineNumber};
+use mamba_wire::{
+    api::{
+        Code,
+        console::{
+            CLOSE_MALFORMED, CLOSE_NO_SERVER, CLOSE_NODE_OFFLINE, CLOSE_SHUTDOWN, CLOSE_SIGNED_OUT,
+            CLOSE_TOO_MANY, ConsoleMessage, CreateTicket, TICKET_TTL_MS, Ticket,
+        },
+        params::ServerPath,
+        table,
+    },
+    node::{
+        Answer, ConsoleEvent, ConsoleInput, ConsoleLine, LineSource, NodeError, NodeReply,
+        NodeRequest,
+    },
+};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Error, Message, client::IntoClientRequest, http::HeaderValue},
+};
+
+type Socket = WebSocketStream<TcpStream>;
+
+struct Open {
+    world: World,
+    owner: String,
+    server: ServerId,
+}
+
+async fn open_world() -> Open {
+    let world = World::new().await;
+    let node = world.node("n1", 1).await;
+    let (acme, owner) = world.tenant("acme").await;
+    let server = world.server(node, acme, 30_001).await;
+    Open { world, owner, server }
+}
+
+impl Open {
+    async fn ticket(&self, write: bool) -> Ticket {
+        let path = ServerPath { server: self.server };
+        let body = CreateTicket { write };
+        self.world
+            .call::<table::CreateConsoleTicket>(Some(&self.owner), &path, &(), &body)
+            .await
+            .unwrap()
+    }
+
+    async fn connect(&self, target: &str, origin: Option<&'static str>) -> Result<Socket, u16> {
+        let mut request = format!("ws://hub{target}").into_client_request().unwrap();
+        if let Some(origin) = origin {
+            request.headers_mut().insert("origin", HeaderValue::from_static(origin));
+        }
+        let tcp = TcpStream::connect(self.world.address).await.unwrap();
+        match client_async(request, tcp).await {
+            Ok((socket, _)) => Ok(socket),
+            Err(Error::Http(reply)) => Err(reply.status().as_u16()),
+            Err(err) => panic!("{err}"),
+        }
+    }
+}
+
+async fn next(socket: &mut Socket) -> Result<ConsoleMessage, u16> {
+    loop {
+        match socket.next().await.expect("a message").expect("a whole message") {
+            Message::Text(text) => return Ok(serde_json::from_str(&text).unwrap()),
+            Message::Close(frame) => return Err(frame.expect("a close code").code.into()),
+            Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_) => {}
+        }
+    }
+}
+
+fn event(event: ConsoleEvent) -> mamba_wire::frame::Frame {
+    NodeReply::Ok(Box::new(Answer::Console(event))).to_frame().unwrap()
+}
+
+fn lines(first: u64, texts: &[&str]) -> ConsoleEvent {
+    let line = |text: &&str| ConsoleLine {
+        at: UnixMs(7),
+        source: LineSource::Stdout,
+        text: (*text).to_owned(),
+    };
+    ConsoleEvent::Lines { first: LineNumber(first), lines: texts.iter().map(line).collect() }
+}
+
+#[tokio::test]
+async fn lines_go_out_and_input_goes_in() {
+    let open = open_world().await;
+    let mut node = open.world.door.expect(64 * 1024);
+    let ticket = open.ticket(true).await;
+    let mut socket = open.connect(&ticket.target, Some("http://hub")).await.unwrap();
+    node.writer.send(&event(lines(41, &["hello", "world"]))).await.unwrap();
+    node.writer.send(&event(ConsoleEvent::CaughtUp)).await.unwrap();
+    let gap = ConsoleEvent::Gap { first: LineNumber(43), count: 5 };
+    node.writer.send(&event(gap)).await.unwrap();
+    match next(&mut socket).await.unwrap() {
+        ConsoleMessage::Lines(lines) => {
+            let seen: Vec<_> = lines.iter().map(|line| (line.n.0, line.text.as_str())).collect();
+            assert_eq!(seen, [(41, "hello"), (42, "world")]);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(next(&mut socket).await.unwrap(), ConsoleMessage::CaughtUp(true));
+    assert!(matches!(next(&mut socket).await.unwrap(), ConsoleMessage::Gap(gap) if gap.count == 5));
+    socket.send(Message::text(r#"{"input":"list"}"#)).await.unwrap();
+    let frame = node.reader.next().await.unwrap().unwrap();
+    assert_eq!(ConsoleInput::from_frame(&frame).unwrap().line, "list");
+    let asked = open.world.door.asked.lock().unwrap().clone();
+    assert!(matches!(&asked[0], NodeRequest::Console { follow: true, by: Some(_), .. }));
+    socket.send(Message::text(r#"{"shout":"list"}"#)).await.unwrap();
+    assert!(matches!(next(&mut socket).await.unwrap(), ConsoleMessage::Error(_)));
+    assert_eq!(next(&mut socket).await.unwrap_err(), CLOSE_MALFORMED);
+    // The node learns that nobody looks any more.
+    assert!(matches!(node.reader.next().await, Ok(None)));
+}
+
+#[tokio::test]
+async fn a_ticket_is_for_one_console_once() {
+    let open = open_world().await;
+    let path = format!("/api/v1/servers/{}/console", open.server);
+    assert_eq!(open.connect(&path, None).await.err(), Some(401));
+    let guess = format!("{path}?ticket={}", "0".repeat(64));
+    assert_eq!(open.connect(&guess, None).await.err(), Some(401));
+    let ticket = open.ticket(true).await;
+    assert_eq!(open.connect(&ticket.target, Some("https://evil.example")).await.err(), Some(403));
+    let plain = open.world.send("GET", &ticket.target, &[], None).await;
+    assert_eq!(plain.problem().code, Code::Malformed);
+    let _node = open.world.door.expect(1024);
+    let _socket = open.connect(&ticket.target, None).await.unwrap();
+    assert_eq!(open.connect(&ticket.target, None).await.err(), Some(401));
+    let late = open.ticket(true).await;
+    open.world.clock.advance(TICKET_TTL_MS);
+    assert_eq!(open.connect(&late.target, None).await.err(), Some(401));
+}
+
+#[tokio::test]
+async fn every_end_has_its_code() {
+    let open = open_world().await;
+    let mut socket = open.connect(&open.ticket(false).await.target, None).await.unwrap();
+    let told = next(&mut socket).await.unwrap();
+    assert_eq!(told, ConsoleMessage::Error("the node is not connected".to_owned()));
+    assert_eq!(next(&mut socket).await.unwrap_err(), CLOSE_NODE_OFFLINE);
+
+    let mut node = open.world.door.expect(1024);
+    let mut socket = open.connect(&open.ticket(false).await.target, None).await.unwrap();
+    let err = NodeReply::Err(NodeError::NoSuchServer(open.server)).to_frame().unwrap();
+    node.writer.send(&err).await.unwrap();
+    assert!(matches!(next(&mut socket).await.unwrap(), ConsoleMessage::Error(_)));
+    assert_eq!(next(&mut socket).await.unwrap_err(), CLOSE_NO_SERVER);
+
+    let _nodes = [open.world.door.expect(1024), open.world.door.expect(1024)];
+    let mut first = open.connect(&open.ticket(false).await.target, None).await.unwrap();
+    first.send(Message::text(r#"{"input":"x"}"#)).await.unwrap();
+    let told = next(&mut first).await.unwrap();
+    assert_eq!(told, ConsoleMessage::Error("this console is read-only".to_owned()));
+    let mut second = open.connect(&open.ticket(false).await.target, None).await.unwrap();
+    let mut third = open.connect(&open.ticket(false).await.target, None).await.unwrap();
+    assert!(matches!(next(&mut third).await.unwrap(), ConsoleMessage::Error(_)));
+    assert_eq!(next(&mut third).await.unwrap_err(), CLOSE_TOO_MANY);
+
+    open.world.call::<table::Logout>(Some(&open.owner), &(), &(), &()).await.unwrap();
+    for socket in [&mut first, &mut second] {
+        assert!(matches!(next(socket).await.unwrap(), ConsoleMessage::Error(_)));
+        assert_eq!(next(socket).await.unwrap_err(), CLOSE_SIGNED_OUT);
+    }
+}
+
+#[tokio::test]
+async fn a_stopping_hub_says_so_and_waits_for_its_consoles() {
+    let open = open_world().await;
+    let _node = open.world.door.expect(1024);
+    let mut socket = open.connect(&open.ticket(false).await.target, None).await.unwrap();
+    let (code, ()) = tokio::join!(next(&mut socket), open.world.consoles.close());
+    assert_eq!(code.unwrap_err(), CLOSE_SHUTDOWN);
+}
+
+#[tokio::test]
+async fn a_slow_reader_stops_the_relay_and_not_the_node() {
+    let open = open_world().await;
+    // The node's pipe is small, so that its end is felt soon.
+    let mut node = open.world.door.expect(64 * 1024);
+    let mut socket = open.connect(&open.ticket(false).await.target, None).await.unwrap();
+    let text = "x".repeat(4_000);
+    let texts = vec![text.as_str(); 16];
+    // Nobody reads the socket: sooner or later the node cannot send, and would count a gap.
+    let mut sent = 0;
+    let stalled = loop {
+        let frame = event(lines(1 + sent * 16, &texts));
+        let sending = node.writer.send(&frame);
+        let wait = std::time::Duration::from_millis(500);
+        if tokio::time::timeout(wait, sending).await.is_err() {
+            break true;
+        }
+        sent += 1;
+        if sent > 2_000 {
+            break false;
+        }
+    };
+    assert!(stalled, "the relay held {sent} batches");
+    // A reader that comes back gets everything in order.
+    let mut expected = 1;
+    while expected <= sent * 16 {
+        if let ConsoleMessage::Lines(lines) = next(&mut socket).await.unwrap() {
+            assert_eq!(lines[0].n.0, expected);
+            expected += lines.len() as u64;
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The API over real TCP, with the real hub on a directory of its own and a node that is a fake.
+
+mod access;
+mod app;
+mod console;
+mod input;
+mod servers;
+mod world;

@@ -1,0 +1,156 @@
+//! The life of a server over HTTP, without a node that answers.
+
+use super::world::{NO_PAGE, World, limits, new_server};
+use mamba_core::{ids::AllocationId, lifecycle::PowerAction};
+use mamba_wire::api::{
+    Code, LinkState, PageQuery,
+    allocation::AllocationQuery,
+    node,
+    params::{AllocationPath, NodePath, ServerPath, TokenPath},
+    server::{DeleteQuery, IntentState, Power, SuspendQuery, UpdateLimits, UpdateServer},
+    table,
+    usage::UsageQuery,
+};
+use std::collections::BTreeMap;
+
+#[tokio::test]
+async fn a_server_is_made_changed_suspended_and_deleted() {
+    let world = World::new().await;
+    let node = world.node("n1", 1).await;
+    let (acme, owner) = world.tenant("acme").await;
+    let owner = Some(owner.as_str());
+    let server = world.server(node, acme, 30_001).await;
+    let path = ServerPath { server };
+    let shown = world.call::<table::ShowServer>(owner, &path, &(), &()).await.unwrap();
+    assert_eq!((shown.tenant, shown.node, shown.ports[0].port), (acme, node, 30_001));
+    assert_eq!((shown.observed, shown.freshness.link), (None, LinkState::Unreachable));
+    let first = shown.desired;
+
+    let name = "lobby".to_owned();
+    let variables = BTreeMap::from([("SERVER_NAME".to_owned(), "Ours".to_owned())]);
+    let update =
+        UpdateServer { name: Some(name), variables: Some(variables), ..UpdateServer::default() };
+    let shown = world.call::<table::UpdateServer>(owner, &path, &(), &update).await.unwrap();
+    assert_eq!((shown.name.as_str(), &*shown.variables["SERVER_NAME"]), ("lobby", "Ours"));
+    assert!(shown.desired > first);
+    let bad = BTreeMap::from([("SERVER_NAME".to_owned(), "\"".to_owned())]);
+    let update = UpdateServer { variables: Some(bad), ..UpdateServer::default() };
+    let err = world.call::<table::UpdateServer>(owner, &path, &(), &update).await.unwrap_err();
+    assert_eq!(err.errors[0].field, "variables.SERVER_NAME");
+
+    let body = UpdateLimits { limits: limits(256) };
+    let shown = world.admin::<table::UpdateLimits>(&path, &(), &body).await;
+    assert_eq!(shown.limits, limits(256));
+    let body = UpdateLimits { limits: limits(1) };
+    let err = world.call::<table::UpdateLimits>(Some(&world.admin), &path, &(), &body).await;
+    assert_eq!(err.unwrap_err().errors[0].field, "limits.memory_mib");
+
+    let shown =
+        world.admin::<table::SuspendServer>(&path, &SuspendQuery { force: None }, &()).await;
+    assert!(shown.suspended);
+    let start = Power { action: PowerAction::Start, expires_in_ms: None };
+    let err = world.call::<table::Power>(owner, &path, &(), &start).await.unwrap_err();
+    assert_eq!(err.code, Code::Conflict);
+    assert!(!world.admin::<table::UnsuspendServer>(&path, &(), &()).await.suspended);
+
+    let forced = DeleteQuery { after_ms: Some(0), retain_ms: None, force: Some(true) };
+    let err = world.call::<table::DeleteServer>(owner, &path, &forced, &()).await.unwrap_err();
+    assert_eq!(err.code, Code::Forbidden);
+    let query = DeleteQuery { after_ms: Some(0), retain_ms: None, force: None };
+    let shown = world.call::<table::DeleteServer>(owner, &path, &query, &()).await.unwrap();
+    assert!(shown.deleted_at.is_some());
+    let activity = world.call::<table::ListActivity>(owner, &path, &NO_PAGE, &()).await.unwrap();
+    assert!(activity.items.len() >= 5, "{activity:?}");
+    let usage = UsageQuery { from: None, to: None };
+    let usage = world.call::<table::ShowUsage>(owner, &path, &usage, &()).await.unwrap();
+    assert_eq!(usage.hours, []);
+}
+
+#[tokio::test]
+async fn a_power_action_waits_for_its_node_and_expires() {
+    let world = World::new().await;
+    let node = world.node("n1", 1).await;
+    let (acme, owner) = world.tenant("acme").await;
+    let path = ServerPath { server: world.server(node, acme, 30_001).await };
+    let start = Power { action: PowerAction::Start, expires_in_ms: Some(10_000) };
+    let given = world.call::<table::Power>(Some(&owner), &path, &(), &start).await.unwrap();
+    assert_eq!(given.state, IntentState::Pending);
+    let list = async || world.admin::<table::ListIntents>(&path, &NO_PAGE, &()).await.items;
+    assert_eq!(list().await, [given.clone()]);
+    world.clock.advance(10_000);
+    assert_eq!(list().await[0].state, IntentState::Expired);
+    let never = Power { action: PowerAction::Start, expires_in_ms: Some(0) };
+    let err = world.call::<table::Power>(Some(&owner), &path, &(), &never).await.unwrap_err();
+    assert_eq!(err.errors[0].field, "expires_in_ms");
+}
+
+#[tokio::test]
+async fn ports_belong_to_one_server() {
+    let world = World::new().await;
+    let node = world.node("n1", 1).await;
+    let (acme, _) = world.tenant("acme").await;
+    let allocation = world.allocate(node, 30_001).await.remove(0);
+    let mut body = new_server(node, acme);
+    body.allocations = vec![allocation.allocation];
+    let made = world.admin::<table::CreateServer>(&(), &(), &body).await;
+    let admin = Some(world.admin.as_str());
+    let err = world.call::<table::CreateServer>(admin, &(), &(), &body).await.unwrap_err();
+    assert_eq!(err.code, Code::Invalid);
+    let query = AllocationQuery { node: Some(node), after: None, limit: None };
+    let listed = world.admin::<table::ListAllocations>(&(), &query, &()).await.items;
+    assert_eq!(listed[0].server, Some(made.server));
+    let path = AllocationPath { allocation: allocation.allocation };
+    let err = world.call::<table::DeleteAllocation>(admin, &path, &(), &()).await.unwrap_err();
+    assert_eq!(err.code, Code::Conflict);
+    let path = AllocationPath { allocation: AllocationId::from_bytes([1; 16]) };
+    let err = world.call::<table::DeleteAllocation>(admin, &path, &(), &()).await.unwrap_err();
+    assert_eq!(err.code, Code::NotFound);
+    let all = world.admin::<table::ListServers>(&(), &NO_PAGE, &()).await;
+    assert_eq!(all.items.len(), 1, "nothing is left of what was refused");
+}
+
+#[tokio::test]
+async fn pages_follow_each_other() {
+    let world = World::new().await;
+    let node = world.node("n1", 1).await;
+    let (acme, _) = world.tenant("acme").await;
+    let mut made = vec![];
+    for port in 30_001..30_004 {
+        made.push(world.server(node, acme, port).await);
+    }
+    let (mut seen, mut after) = (vec![], None);
+    loop {
+        let query = PageQuery { after, limit: Some(2) };
+        let page = world.admin::<table::ListServers>(&(), &query, &()).await;
+        assert!(page.items.len() <= 2);
+        seen.extend(page.items.iter().map(|it| it.server));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, made);
+}
+
+#[tokio::test]
+async fn nodes_and_their_tokens_are_looked_after() {
+    let world = World::new().await;
+    let node = world.node("n1", 1).await;
+    let path = NodePath { node };
+    let admin = Some(world.admin.as_str());
+    let body = node::CreateJoinToken { name: "n2".to_owned(), replaces: None };
+    let token = world.admin::<table::CreateJoinToken>(&(), &(), &body).await;
+    assert!(token.token.ends_with("@hub.example.org:7443"), "{}", token.token);
+    let open = world.admin::<table::ListJoinTokens>(&(), &NO_PAGE, &()).await.items;
+    assert_eq!((open.len(), open[0].id), (1, token.id));
+    let token_path = TokenPath { token: token.id };
+    world.admin::<table::DeleteJoinToken>(&token_path, &(), &()).await;
+    let err = world.call::<table::DeleteJoinToken>(admin, &token_path, &(), &()).await;
+    assert_eq!(err.unwrap_err().code, Code::NotFound);
+    assert_eq!(world.admin::<table::ListNodes>(&(), &NO_PAGE, &()).await.items.len(), 1);
+    assert_eq!(world.admin::<table::ShowNode>(&path, &(), &()).await.name, "n1");
+    let revoked = world.admin::<table::RevokeNode>(&path, &(), &()).await;
+    assert_eq!(revoked.standing, node::Standing::Revoked);
+    let known = world.admin::<table::ListBlueprints>(&(), &NO_PAGE, &()).await;
+    assert!(known.items.iter().any(|it| it.blueprint == "teeworlds"));
+}

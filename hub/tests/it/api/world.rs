@@ -1,0 +1,371 @@
+//! A served hub, a client, and a node's end of consoles.
+
+use mamba_core::{
+    clock::{BootId, BootMs, Clock, SystemEntropy, UnixMs},
+    db::{DataDir, Store, StoreOptions},
+    ids::{NodeId, ServerId, TenantId},
+    scope::AdminScope,
+    server::{Limits, PortProtocol},
+    units::{Mib, Millicores},
+};
+use mamba_hub::{
+    Hub, HubParts,
+    api::{Api, ApiParts, serve},
+    config::ConsoleLimits,
+    identity::{AccessKey, Identity, NewAccount, create_admin},
+    link::backend::Enrolment,
+    nodes::NewToken,
+    relay::{Boxed, Consoles, DoorError, NodeDoor},
+    secrets,
+    store::KIND,
+};
+use mamba_wire::{
+    api::{Endpoint, Page, Problem, RequestBody, allocation, auth, server, table, target, tenant},
+    link::{
+        enrol::{Machine, PublicKey},
+        token::JoinToken,
+    },
+    net::frames::FrameStream,
+    node::NodeRequest,
+};
+use serde::de::DeserializeOwned;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+};
+
+pub(super) const PASSWORD: &str = "correct horse battery";
+
+/// A clock that is set by hand.
+pub(super) struct TestClock(AtomicU64);
+
+impl Default for TestClock {
+    fn default() -> Self {
+        Self(AtomicU64::new(0))
+    }
+}
+
+impl Clock for TestClock {
+    fn wall(&self) -> UnixMs {
+        UnixMs(1_800_000_000_000 + self.0.load(Ordering::Relaxed))
+    }
+    fn boot(&self) -> BootMs {
+        BootMs(1_000_000 + self.0.load(Ordering::Relaxed))
+    }
+    fn boot_id(&self) -> BootId {
+        BootId([0; 16])
+    }
+}
+
+impl TestClock {
+    pub(super) fn advance(&self, ms: u64) {
+        self.0.fetch_add(ms, Ordering::Relaxed);
+    }
+}
+
+/// Gives the far ends of consoles to the test; without one prepared the node is offline.
+#[derive(Default)]
+pub(super) struct FakeDoor {
+    ready: Mutex<VecDeque<DuplexStream>>,
+    pub(super) asked: Mutex<Vec<NodeRequest>>,
+}
+
+impl FakeDoor {
+    /// Prepares one console; returns the node's end.
+    pub(super) fn expect(&self, pipe_bytes: usize) -> FrameStream {
+        let (near, far) = tokio::io::duplex(pipe_bytes);
+        self.ready.lock().unwrap().push_back(near);
+        let (read, write) = tokio::io::split(far);
+        FrameStream::new(read, write)
+    }
+}
+
+impl NodeDoor for FakeDoor {
+    fn open(
+        &self,
+        _node: NodeId,
+        request: NodeRequest,
+    ) -> Boxed<'_, Result<FrameStream, DoorError>> {
+        self.asked.lock().unwrap().push(request);
+        let near = self.ready.lock().unwrap().pop_front().ok_or(DoorError::Offline);
+        Box::pin(async move {
+            let (read, write) = tokio::io::split(near?);
+            Ok(FrameStream::new(read, write))
+        })
+    }
+}
+
+/// Makes an initialised store.
+pub(super) async fn new_store(data: &DataDir, now: UnixMs) -> Store {
+    let store = Store::open(data, 0, StoreOptions::EDGE).unwrap();
+    secrets::create(&store, now, &SystemEntropy).await.unwrap();
+    let admin =
+        NewAccount { email: "admin@example.org".to_owned(), password: PASSWORD.to_owned().into() };
+    create_admin(&store, now, &SystemEntropy, admin).await.unwrap();
+    store
+}
+
+/// A hub that is served.
+pub(super) struct World {
+    pub(super) clock: Arc<TestClock>,
+    pub(super) hub: Hub,
+    pub(super) door: Arc<FakeDoor>,
+    pub(super) consoles: Arc<Consoles>,
+    pub(super) address: SocketAddr,
+    pub(super) admin: String,
+    _stop: watch::Sender<bool>,
+    _tasks: JoinSet<()>,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    pub(super) async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(&dir.path().join("hub"), KIND).unwrap();
+        let clock = Arc::new(TestClock::default());
+        let store = new_store(&data, clock.wall()).await;
+        let keys = secrets::load(&store).unwrap();
+        let key = AccessKey::open(data.path(), &SystemEntropy).unwrap();
+        let entropy = Arc::new(SystemEntropy);
+        let identity = Identity::new(store.clone(), clock.clone(), entropy.clone(), key);
+        let parts = HubParts { store, keys, clock: clock.clone(), entropy };
+        let hub = Hub::open(parts).await.unwrap();
+        let door = Arc::new(FakeDoor::default());
+        let consoles = Consoles::new(ConsoleLimits { all_max: 4, user_max: 2 });
+        let api = Arc::new(Api::new(ApiParts {
+            hub: hub.clone(),
+            identity,
+            links: door.clone(),
+            consoles: consoles.clone(),
+            public_link_address: "hub.example.org:7443".to_owned(),
+            link_listen: "127.0.0.1:7443".parse().unwrap(),
+        }));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, mut stopping) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve(api, listener, async move {
+            drop(stopping.wait_for(|stop| *stop).await);
+        }));
+        let admin = String::new();
+        let mut world = Self {
+            clock,
+            hub,
+            door,
+            consoles,
+            address,
+            admin,
+            _stop: stop,
+            _tasks: tasks,
+            _dir: dir,
+        };
+        world.admin = world.login("admin@example.org").await.access_token;
+        world
+    }
+
+    pub(super) async fn login(&self, email: &str) -> auth::Tokens {
+        let body = auth::Login { email: email.to_owned(), password: PASSWORD.to_owned() };
+        self.call::<table::Login>(None, &(), &(), &body).await.unwrap()
+    }
+
+    /// Makes a tenant and returns it with its owner's token.
+    pub(super) async fn tenant(&self, name: &str) -> (TenantId, String) {
+        let email = format!("{name}@example.org");
+        let owner = tenant::NewOwner { email: email.clone(), password: PASSWORD.to_owned() };
+        let body = tenant::CreateTenant { name: name.to_owned(), owner };
+        let made = self.admin::<table::CreateTenant>(&(), &(), &body).await;
+        (made.tenant, self.login(&email).await.access_token)
+    }
+
+    /// Makes a node as an edge would.
+    pub(super) async fn node(&self, name: &str, key: u8) -> NodeId {
+        let admin = AdminScope::operator("test".to_owned());
+        let new = NewToken { name: name.to_owned(), ..NewToken::default() };
+        let token = self.hub.create_join_token(&admin, new).await.unwrap();
+        let machine = Machine {
+            software: "test".to_owned(),
+            system: "test".to_owned(),
+            cpus: 4,
+            memory_bytes: 8 << 30,
+        };
+        let enrolment = Enrolment {
+            secret: token.token.parse::<JoinToken>().unwrap().secret.hash(),
+            key: PublicKey([key; 32]),
+            name_hint: name.to_owned(),
+            machine,
+            peer: self.address,
+        };
+        self.hub.enrol(enrolment).await.unwrap()
+    }
+
+    pub(super) async fn allocate(&self, node: NodeId, port: u16) -> Vec<allocation::Allocation> {
+        let body = allocation::CreateAllocations {
+            node,
+            ip: "0.0.0.0".parse().unwrap(),
+            port,
+            port_last: None,
+            protocol: PortProtocol::Udp,
+        };
+        self.admin::<table::CreateAllocations>(&(), &(), &body).await.items
+    }
+
+    /// Makes a server with a port of its own.
+    pub(super) async fn server(&self, node: NodeId, tenant: TenantId, port: u16) -> ServerId {
+        self.allocate(node, port).await;
+        // Ids made in one millisecond have no order.
+        self.clock.advance(1);
+        let body = new_server(node, tenant);
+        self.admin::<table::CreateServer>(&(), &(), &body).await.server
+    }
+
+    /// Calls an endpoint as the administrator; it must work.
+    pub(super) async fn admin<E: Endpoint>(
+        &self,
+        path: &E::Path,
+        query: &E::Query,
+        body: &E::Body,
+    ) -> E::Out {
+        self.call::<E>(Some(&self.admin), path, query, body).await.unwrap()
+    }
+
+    /// Calls an endpoint.
+    pub(super) async fn call<E: Endpoint>(
+        &self,
+        token: Option<&str>,
+        path: &E::Path,
+        query: &E::Query,
+        body: &E::Body,
+    ) -> Result<E::Out, Problem> {
+        let body = E::Body::EXPECTED.then(|| serde_json::to_string(body).unwrap());
+        let mut headers = vec![];
+        let bearer = token.map(|token| format!("Bearer {token}"));
+        headers.extend(bearer.as_deref().map(|bearer| ("authorization", bearer)));
+        let target = target::<E>(path, query);
+        let reply = self.send(E::METHOD.name(), &target, &headers, body.as_deref()).await;
+        if reply.status == E::STATUS {
+            let empty = E::STATUS == 204;
+            assert_eq!(reply.body.is_empty(), empty, "{}", reply.body);
+            return Ok(if empty { from("null") } else { from(&reply.body) });
+        }
+        Err(reply.problem())
+    }
+
+    /// Sends one request on a connection of its own.
+    pub(super) async fn send(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: Option<&str>,
+    ) -> Reply {
+        let mut request =
+            format!("{method} {target} HTTP/1.1\r\nhost: hub\r\nconnection: close\r\n");
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if let Some(body) = body {
+            if !headers.iter().any(|(name, _)| *name == "content-type") {
+                request.push_str("content-type: application/json\r\n");
+            }
+            request.push_str(&format!("content-length: {}\r\n", body.len()));
+        }
+        request.push_str("\r\n");
+        request.push_str(body.unwrap_or_default());
+        let mut socket = TcpStream::connect(self.address).await.unwrap();
+        // The hub may answer and close before it has read all of a body that is too large.
+        socket.write_all(request.as_bytes()).await.ok();
+        let mut bytes = Vec::new();
+        socket.read_to_end(&mut bytes).await.ok();
+        Reply::parse(&String::from_utf8(bytes).unwrap())
+    }
+}
+
+pub(super) fn new_server(node: NodeId, tenant: TenantId) -> server::CreateServer {
+    server::CreateServer {
+        name: "arena".to_owned(),
+        tenant,
+        node: Some(node),
+        blueprint: "teeworlds".to_owned(),
+        limits: limits(128),
+        image: None,
+        variables: BTreeMap::new(),
+        allocations: vec![],
+        auto_start: None,
+        restart: None,
+    }
+}
+
+pub(super) fn limits(memory_mib: u32) -> Limits {
+    Limits {
+        memory_mib: Mib(memory_mib),
+        swap_mib: Mib(0),
+        cpu_millicores: Millicores(500),
+        disk_mib: Mib(256),
+        pids: 64,
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) headers: BTreeMap<String, String>,
+    pub(super) body: String,
+}
+
+impl Reply {
+    fn parse(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {text}"));
+        let mut lines = head.lines();
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers = lines.map(|line| {
+            let (name, value) = line.split_once(':').unwrap();
+            (name.to_ascii_lowercase(), value.trim().to_owned())
+        });
+        Self { status, headers: headers.collect(), body: body.to_owned() }
+    }
+
+    #[track_caller]
+    pub(super) fn problem(&self) -> Problem {
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{self:?}");
+        let problem: Problem = from(&self.body);
+        assert_eq!(problem.status, self.status);
+        assert_eq!(problem.request_id, self.headers["x-request-id"]);
+        problem
+    }
+}
+
+#[track_caller]
+pub(super) fn from<T: DeserializeOwned>(text: &str) -> T {
+    serde_json::from_str(text).unwrap_or_else(|err| panic!("{err}: {text}"))
+}
+
+/// The ids of a page.
+pub(super) fn ids<T, K>(page: &Page<T>, id: impl Fn(&T) -> K) -> Vec<K> {
+    page.items.iter().map(id).collect()
+}
+
+/// Names in a path, filled with ids of nothing.
+pub(super) fn path_of_nothing(path: &str) -> String {
+    path.split('/')
+        .map(
+            |part| {
+                if part.starts_with('{') { "01890a5d-ac96-774b-bcce-b302099a8057" } else { part }
+            },
+        )
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+/// The first page.
+pub(super) const NO_PAGE: mamba_wire::api::PageQuery = mamba_wire::api::PageQuery::FIRST;
