@@ -277,6 +277,12 @@ impl Entry {
         }
     }
 
+    /// Whether it was deleted and its data purged.
+    pub(super) fn is_purged(&self) -> bool {
+        let is_deleted = self.wish.as_ref().is_some_and(|wish| wish.spec.is_none());
+        is_deleted && self.disposal() == Disposal::Purged
+    }
+
     fn disposal(&self) -> Disposal {
         let order = self.wish.as_ref().map(|wish| wish.envelope.order);
         match self.trash.filter(|trash| Some(trash.order) == order) {

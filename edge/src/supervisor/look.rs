@@ -113,6 +113,14 @@ impl<R: Runtime> Task<R> {
         }
     }
 
+    /// Nobody knows which look it was: everything is looked at again.
+    pub(super) fn look_lost(&mut self) {
+        tracing::error!("a look at the containers panicked");
+        self.engine.is_listing = false;
+        self.entries.values_mut().for_each(|entry| entry.is_looking = false);
+        self.engine.scan_at = self.parts.clock.boot().plus(u64::from(RETRY_MS_MAX));
+    }
+
     /// Takes over what a list of all containers shows.
     fn listed(&mut self, versions: &BTreeMap<ServerId, u64>, containers: Vec<Container>) {
         if self.engine.error.take().is_some() {

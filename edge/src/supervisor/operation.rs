@@ -32,6 +32,8 @@ const PURGE_MS_MAX: u64 = 3_600_000;
 const DRAIN_MS_MAX: u64 = 2_000;
 /// Stored lines in which the word that a game is ready is looked for: its whole start-up.
 const STORED_LINES: usize = 2_000;
+/// Lines of the engine's log in which it is looked for.
+const LOG_LINES_MAX: u32 = 20_000;
 /// Notes of the progress of a fetch that may wait; more are skipped.
 const PROGRESS_MAX: usize = 4;
 
@@ -199,34 +201,50 @@ pub(super) async fn attach<R: Runtime>(
     container: ContainerId,
     unready: Option<(Arc<ServerSpec>, UnixMs)>,
 ) -> Outcome {
-    let sink = parts.consoles.sink(server);
-    // First, so that it also sees the lines that were missed.
-    let ready = unready.and_then(|(spec, started_at)| {
-        said_ready(&parts, server, &spec, started_at).or_else(|| arm(&parts, server, &spec))
-    });
-    let call = catch_up(&*parts.runtime, &container, &sink);
-    let attached = runtime_step("attach console", ENGINE_MS_MAX, call).await;
-    let result = attached.map(|attached| Session { attached, ready });
+    let result = async {
+        let ready = match unready {
+            Some((spec, started_at)) => {
+                watch_ready(&parts, server, &container, &spec, started_at).await?
+            }
+            None => None,
+        };
+        let sink = parts.consoles.sink(server);
+        let call = catch_up(&*parts.runtime, &container, &sink);
+        let attached = runtime_step("attach console", ENGINE_MS_MAX, call).await?;
+        Ok(Session { attached, ready })
+    };
+    let result = result.await;
     Outcome::Attached { container, result }
 }
 
-/// Looks for the game's word that it is ready in the lines that are stored: an earlier run of the
-/// daemon may have seen it and not have come to record it.
-fn said_ready<R>(
+/// Watches for the word that a game is ready, which it may have said before: an earlier run of the
+/// daemon may have stored it and not have come to record it, or nobody was there to hear it.
+async fn watch_ready<R: Runtime>(
     parts: &Parts<R>,
     server: ServerId,
+    container: &ContainerId,
     spec: &ServerSpec,
     started_at: UnixMs,
-) -> Option<oneshot::Receiver<UnixMs>> {
-    let matcher = DoneMatcher::new(&spec.done).ok()?;
-    let lines = parts.consoles.last_lines(server, STORED_LINES);
-    let said = lines.iter().find(|line| {
+) -> Result<Option<oneshot::Receiver<UnixMs>>, StepError> {
+    // First, so that nothing is missed between the log and the console.
+    let Some(armed) = arm(parts, server, spec) else { return Ok(None) };
+    let Ok(matcher) = DoneMatcher::new(&spec.done) else { return Ok(Some(armed)) };
+    let stored = parts.consoles.last_lines(server, STORED_LINES);
+    let mut said = stored.iter().any(|line| {
         line.at >= started_at && is_of_game(line.source) && matcher.is_match(&line.text)
-    })?;
+    });
+    if !said {
+        let call = parts.runtime.logs_since(container, started_at, LOG_LINES_MAX);
+        let kept = runtime_step("read log", ENGINE_MS_MAX, call).await?;
+        said = kept.iter().any(|line| matcher.is_match(&String::from_utf8_lossy(&line.text)));
+    }
+    if !said {
+        return Ok(Some(armed));
+    }
     let (sender, ready) = oneshot::channel();
     // The receiver is at hand.
-    sender.send(said.at).ok();
-    Some(ready)
+    sender.send(parts.clock.wall()).ok();
+    Ok(Some(ready))
 }
 
 fn is_of_game(source: LineSource) -> bool {

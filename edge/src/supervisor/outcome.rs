@@ -60,6 +60,9 @@ impl<R: Runtime> Task<R> {
                 // The grace period, and the next kill, are the second attempts.
                 if let Err(err) = result {
                     tracing::warn!(%server, step = err.step, error = err.error, "step failed");
+                    if err.is_unreachable {
+                        self.engine_lost(err.error);
+                    }
                 }
             }
             Outcome::Attached { container, result } => self.attached(server, &container, result),

@@ -97,9 +97,11 @@ pub(super) enum Stored {
 enum Event {
     Wake(Wake),
     Done(Result<Done, tokio::task::JoinError>),
-    Looked(Looked),
+    /// `None`: it panicked.
+    Looked(Option<Looked>),
     Session(SessionNews),
-    Saved(Saved),
+    /// `None`: it panicked.
+    Saved(Option<Saved>),
     Runtime(Option<RuntimeEvent>),
     Time,
 }
@@ -202,9 +204,9 @@ impl<R: Runtime> Task<R> {
             biased;
             Some(wake) = self.wakes.recv() => Event::Wake(wake),
             Some(done) = self.operations.join_next() => Event::Done(done),
-            Some(Ok(looked)) = self.looks.join_next() => Event::Looked(looked),
+            Some(looked) = self.looks.join_next() => Event::Looked(looked.ok()),
             Some(Ok(news)) = self.sessions.join_next() => Event::Session(news),
-            Some(Ok(saved)) = self.saves.join_next() => Event::Saved(saved),
+            Some(saved) = self.saves.join_next() => Event::Saved(saved.ok()),
             event = next_runtime_event(&mut self.engine.events) => Event::Runtime(event),
             () = tokio::time::sleep(Duration::from_millis(wait_ms)) => Event::Time,
         }
@@ -227,9 +229,11 @@ impl<R: Runtime> Task<R> {
                     self.operation_done(server, Outcome::Aborted);
                 }
             }
-            Event::Looked(looked) => self.looked(looked),
+            Event::Looked(Some(looked)) => self.looked(looked),
+            Event::Looked(None) => self.look_lost(),
             Event::Session(news) => self.session_news(news),
-            Event::Saved(saved) => self.saved(saved),
+            Event::Saved(Some(saved)) => self.saved(saved),
+            Event::Saved(None) => self.save_lost(),
             Event::Runtime(event) => self.runtime_event(event),
         }
     }
@@ -265,6 +269,7 @@ impl<R: Runtime> Task<R> {
     fn perform(&mut self, server: ServerId, action: Action, now: Now) {
         let parts = self.parts.clone();
         let Some(entry) = self.entries.get_mut(&server) else { return };
+        tracing::info!(%server, ?action, "acting");
         let spec = entry.spec().cloned();
         let container = entry.seen.container().map(|container| container.id.clone());
         match (action, container, spec) {
@@ -422,12 +427,28 @@ impl<R: Runtime> Task<R> {
         }
     }
 
+    /// Nobody knows which write it was: all that were under way are done again, which is harmless.
+    fn save_lost(&mut self) {
+        tracing::error!("storing what happened panicked");
+        let retry_at = self.parts.clock.boot().plus(SAVE_RETRY_MS);
+        for entry in self.entries.values_mut() {
+            if matches!(entry.save, Save::Running { .. }) {
+                entry.save = Save::Due(retry_at);
+            }
+        }
+        self.boot_saved(Stored::Later, retry_at);
+    }
+
     /// Shows what is seen.
     fn show(&mut self) {
         let now = self.now();
         let (mut observed, mut cards) = (BTreeMap::new(), BTreeMap::new());
         let mut census = Census::default();
         for (&server, entry) in &mut self.entries {
+            // Nothing is left of it but the tombstone, which the hub knows by the hello.
+            if entry.is_purged() {
+                continue;
+            }
             let standing = standing(&entry.view(), now, self.engine.error.as_deref());
             observed.insert(server, entry.observe(standing, now.calendar));
             cards.extend(entry.card().map(|card| (server, card)));

@@ -1,5 +1,6 @@
 //! The supervisor on a fake engine and a simulated disk, under virtual time.
 
+mod chaos;
 mod life;
 mod outage;
 
