@@ -55,6 +55,8 @@ pub(super) struct Entry {
     pub(super) is_looking: bool,
     /// Resolves when everything that the process printed is in its console.
     pub(super) drained: Option<oneshot::Receiver<()>>,
+    /// What is metered of its process.
+    metered: Option<RunningServer>,
     pub(super) unsaved: News,
     /// Whether `unsaved` differs from what is being stored.
     pub(super) save: Save,
@@ -143,6 +145,7 @@ impl Entry {
             look_due: false,
             is_looking: false,
             drained: None,
+            metered: None,
             unsaved: News::default(),
             save: Save::Clean,
             state: ServerState::Offline,
@@ -329,20 +332,23 @@ impl Entry {
     }
 
     /// What is metered of its process. Only of one whose limits are known: the operation that adopts
-    /// it comes first.
-    pub(super) fn running(&self, data: &DataDirs) -> Option<RunningServer> {
-        let (Seen::Running(container, process), Some(run)) = (&self.seen, &self.life.run) else {
-            return None;
+    /// it comes first. A process that has ended is shown until its end is recorded: whoever meters it
+    /// has to know when that was.
+    pub(super) fn running(&mut self, data: &DataDirs) -> Option<RunningServer> {
+        self.metered = match (&self.seen, &self.life.run) {
+            (Seen::Running(container, process), Some(run)) => Some(RunningServer {
+                server: self.server,
+                tenant: container.tenant,
+                container: container.id.clone(),
+                started_at: process.started_at,
+                pid: process.pid,
+                limits: run.limits,
+                data_dir: data.of(self.server),
+            }),
+            (_, Some(run)) => self.metered.take().filter(|it| it.container == run.container),
+            (_, None) => None,
         };
-        Some(RunningServer {
-            server: self.server,
-            tenant: container.tenant,
-            container: container.id.clone(),
-            started_at: process.started_at,
-            pid: process.pid,
-            limits: run.limits,
-            data_dir: data.of(self.server),
-        })
+        self.metered.clone()
     }
 
     /// What is metered whether it runs or not. A deleted server exists until its data is in the trash.
