@@ -434,3 +434,6 @@ impl Watch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
