@@ -98,8 +98,12 @@ pub async fn catch_up<R: Runtime>(
     }
     let lines: Vec<_> = merged.lines.into_iter().map(|it| (it.at, it.source, it.text)).collect();
     console.resume(&lines, live.split);
-    let ended = futures_util::stream::iter(live.has_ended.flatten().map(Err));
-    Ok(Attached { output: ended.chain(live.output).boxed(), input })
+    let output = match live.has_ended {
+        None => live.output,
+        // A stream that has ended must not be asked again: some panic then.
+        Some(end) => futures_util::stream::iter(end.map(Err)).boxed(),
+    };
+    Ok(Attached { output, input })
 }
 
 /// One line of one stream.
