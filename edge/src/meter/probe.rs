@@ -68,22 +68,25 @@ impl Probe for SystemProbe {
     }
 
     fn disk(&self, dir: PathBuf) -> impl Future<Output = Option<u64>> + Send + 'static {
-        async move {
-            let shown = dir.clone();
-            match tokio::task::spawn_blocking(move || disk::size(&dir)).await {
-                Ok(Ok(size)) => {
-                    if size.is_cut {
-                        tracing::warn!(dir = %shown.display(), "data is too much to count whole");
-                    }
-                    Some(size.bytes)
-                }
-                Ok(Err(err)) => {
-                    tracing::warn!(dir = %shown.display(), %err, "data could not be counted");
-                    None
-                }
-                Err(_) => None,
+        count(dir)
+    }
+}
+
+async fn count(dir: PathBuf) -> Option<u64> {
+    let shown = dir.clone();
+    match tokio::task::spawn_blocking(move || disk::size(&dir)).await {
+        Ok(Ok(size)) => {
+            if size.is_cut {
+                tracing::warn!(dir = %shown.display(), "data is too much to count whole");
             }
+            Some(size.bytes)
         }
+        Ok(Err(err)) => {
+            tracing::warn!(dir = %shown.display(), %err, "data could not be counted");
+            None
+        }
+        // The runtime goes down.
+        Err(_) => None,
     }
 }
 

@@ -60,7 +60,7 @@ const CHUNK_FACTS_MAX: usize = 96;
 /// Bytes copied in one transaction.
 const CHUNK_BYTES_MAX: usize = 256 << 10;
 
-const _: () = assert!(CHUNK_FACTS_MAX + 1 <= mamba_core::db::TXN_OPS_AIM);
+const _: () = assert!(CHUNK_FACTS_MAX < mamba_core::db::TXN_OPS_AIM);
 const _: () = assert!(CHUNK_BYTES_MAX + FACT_BYTES_MAX < mamba_core::db::TXN_BYTES_AIM);
 
 const META: Table<u8, Meta> = Table::new(20, "outbox_meta");
