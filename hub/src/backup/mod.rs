@@ -57,7 +57,7 @@ impl Hub {
     /// See [`MakeBackupError`].
     pub async fn back_up(&self, target: PathBuf) -> Result<BackupReport, MakeBackupError> {
         let store = self.store().clone();
-        let copy = move || db::backup(&store, KIND, &target, |txn| reached(txn));
+        let copy = move || db::backup(&store, KIND, &target, reached);
         let copied = tokio::task::spawn_blocking(copy).await;
         let copied = copied.map_err(|_| MakeBackupError::Interrupted)?;
         let (report, reached) = copied.map_err(MakeBackupError::Copy)?;

@@ -10,7 +10,7 @@ use mamba_core::{
     db::{Order, Snapshot, Span},
     ids::{NodeId, ServerId, TenantId},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 /// Newest leases of a server that are looked at; a server moves rarely.
 const LEASES_MAX: usize = 64;
@@ -65,12 +65,15 @@ impl Leases {
         txn: &impl Snapshot,
         server: (TenantId, ServerId),
     ) -> Result<&[(UnixMs, Lease)], HubError> {
-        if !self.known.contains_key(&server) {
-            let found = txn.scan(LEASES, Span::prefix(&server), Order::Descending, LEASES_MAX)?;
-            let found = found.into_iter().map(|((_, _, from), lease)| (from, lease)).collect();
-            self.known.insert(server, found);
+        match self.known.entry(server) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(place) => {
+                let span = Span::prefix(&server);
+                let found = txn.scan(LEASES, span, Order::Descending, LEASES_MAX)?;
+                let leases = found.into_iter().map(|((_, _, from), lease)| (from, lease));
+                Ok(place.insert(leases.collect()))
+            }
         }
-        Ok(self.known.get(&server).map_or(&[], Vec::as_slice))
     }
 }
 
