@@ -16,10 +16,13 @@ use mamba_core::{
     ids::NodeId,
     scope::AdminScope,
 };
-use mamba_wire::api::{
-    PageQuery,
-    node::{NewJoinToken, Node},
-    page::PAGE_ITEMS_MAX,
+use mamba_wire::{
+    api::{
+        PageQuery,
+        node::{NewJoinToken, Node},
+        page::PAGE_ITEMS_MAX,
+    },
+    node::Check,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -37,7 +40,7 @@ pub(super) enum AdminRequest {
     Revoke { node: String },
     Approve { node: String },
     Backup { file: PathBuf },
-    Ping,
+    Doctor,
 }
 
 /// One answer.
@@ -48,7 +51,7 @@ pub(super) enum AdminReply {
     Nodes(Vec<Node>),
     Node(Box<NodeDetail>),
     Backup(BackupDone),
-    Pong,
+    Checks(Vec<Check>),
     Failure(Failure),
 }
 
@@ -106,7 +109,7 @@ impl AdminContext {
     ) -> Result<AdminReply, Failure> {
         let hub = &self.hub;
         Ok(match request {
-            AdminRequest::Ping => AdminReply::Pong,
+            AdminRequest::Doctor => AdminReply::Checks(hub.check()?),
             AdminRequest::Token { name, replaces, address } => {
                 let address = address.or_else(|| self.public_link_address.clone());
                 if address.is_none() {

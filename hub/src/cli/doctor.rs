@@ -2,7 +2,7 @@
 
 use super::{
     CliError, Output,
-    admin::{AdminReply, AdminRequest},
+    admin::{AdminReply, AdminRequest, Failure},
     show, socket,
 };
 use crate::{app::BALLAST_BYTES, identity, secrets, store::KIND};
@@ -25,9 +25,13 @@ const DISK_FREE_FAIL: u64 = 256 << 20;
 /// Runs all checks; the command fails when one does.
 pub(super) async fn run(data: &Path) -> Result<Output, CliError> {
     let mut checks = vec![clock(), directory(data), disk(data)];
-    match socket::ask(data, &AdminRequest::Ping).await {
-        Ok(Some(AdminReply::Pong)) => {
+    match socket::ask(data, &AdminRequest::Doctor).await {
+        Ok(Some(AdminReply::Checks(found))) => {
             checks.push(check("hub", CheckLevel::Ok, "runs and answers on its local socket"));
+            checks.extend(found);
+        }
+        Ok(Some(AdminReply::Failure(Failure::Refused(text) | Failure::Failed(text)))) => {
+            checks.push(check("hub", CheckLevel::Fail, text));
         }
         Ok(Some(_)) => checks.push(check("hub", CheckLevel::Fail, "answers something else")),
         Ok(None) => {

@@ -16,7 +16,7 @@ use serde::Serialize;
 pub(super) fn reply(reply: &AdminReply) -> Result<Output, CliError> {
     match reply {
         AdminReply::Failure(failure) => Err(failure.clone().into()),
-        AdminReply::Pong => output("the hub runs\n".to_owned(), &"pong", true),
+        AdminReply::Checks(found) => checks(found),
         AdminReply::Token(token) => {
             let text = format!("{}\n(works once, until {})\n", token.token, token.expires_at);
             output(text, token, true)
