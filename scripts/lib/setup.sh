@@ -198,15 +198,21 @@ need_rust() {
   local root=$1 channel wanted version
   channel=$(sed -n 's/^channel *= *"\(.*\)"/\1/p' "$root/rust-toolchain.toml")
   wanted=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' "$root/Cargo.toml")
+  local rustup="curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal \
+    --default-toolchain $channel -c rustfmt -c clippy"
   local advice="get it with:
-  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --default-toolchain $channel -c rustfmt -c clippy
+  $rustup
   . \"\$HOME/.cargo/env\""
 
   if ! command -v cargo >/dev/null && [[ -x $HOME/.cargo/bin/cargo ]]; then
     PATH=$HOME/.cargo/bin:$PATH
   fi
-  command -v cargo >/dev/null ||
-    die "Rust $wanted or newer is needed and Debian's own is older; $advice"
+  if ! command -v cargo >/dev/null; then
+    need_debian_packages "Rust's own installer is fetched with it" curl ca-certificates
+    step "installing Rust ($channel) for this user with its own installer, as Debian's is older"
+    bash -o pipefail -c "$rustup" >&2 || die "Rust could not be installed; $advice"
+    PATH=$HOME/.cargo/bin:$PATH
+  fi
   version=$(cd "$root" && cargo --version 2>&1) ||
     die "cargo does not run: $version"$'\n'"$advice"
   version=${version#cargo }
