@@ -104,6 +104,7 @@ fn walk(
             stat => stat?,
         };
         let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        #[allow(clippy::useless_conversion, reason = "`st_nlink` has 32 bits on other machines")]
         let seen = Seen {
             file: (stat.st_dev, stat.st_ino),
             // Folders have a link per folder inside, and yet one name.
