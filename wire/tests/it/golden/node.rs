@@ -1,0 +1,106 @@
+//! Requests to a node and their replies.
+
+use super::{
+    Sample,
+    samples::{AT, POWER, all_seen, framed, invalid, server, user},
+};
+use mamba_core::{lifecycle::Actor, seq::LineNumber};
+use mamba_wire::node::{
+    Answer, Check, CheckLevel, ConsoleEvent, ConsoleFrom, ConsoleInput, ConsoleLine, LineSource,
+    LinkStatus, NodeError, NodeReply, NodeRequest, ServerLine,
+};
+
+pub(super) fn samples() -> Vec<Sample> {
+    let requests = requests().into_iter().map(|(name, message)| {
+        framed(&name, message, NodeRequest::to_frame, |frame| NodeRequest::from_frame(frame).ok())
+    });
+    let answers = answers().into_iter().map(|(name, answer)| {
+        let reply = NodeReply::Ok(Box::new(answer));
+        framed(name, reply, NodeReply::to_frame, |frame| NodeReply::from_frame(frame).ok())
+    });
+    let errors = errors().into_iter().map(|(name, err)| {
+        let reply = NodeReply::Err(err);
+        framed(name, reply, NodeReply::to_frame, |frame| NodeReply::from_frame(frame).ok())
+    });
+    let input = ConsoleInput { line: "say hello".to_owned() };
+    let input = framed("node.input", input, ConsoleInput::to_frame, |frame| {
+        ConsoleInput::from_frame(frame).ok()
+    });
+    requests.chain(answers).chain(errors).chain([input]).collect()
+}
+
+fn requests() -> Vec<(String, NodeRequest)> {
+    let console = |from, by| NodeRequest::Console { server: server(), from, follow: true, by };
+    let mut all = vec![
+        ("node.status".to_owned(), NodeRequest::Status),
+        ("node.servers".to_owned(), NodeRequest::Servers),
+        ("node.server".to_owned(), NodeRequest::Server(server())),
+        (
+            "node.console.line".to_owned(),
+            console(ConsoleFrom::Line(LineNumber(300)), Some(Actor::Hub)),
+        ),
+        ("node.console.last".to_owned(), console(ConsoleFrom::Last(100), None)),
+        ("node.usage".to_owned(), NodeRequest::Usage { server: Some(server()) }),
+        ("node.outbox".to_owned(), NodeRequest::Outbox),
+        ("node.link".to_owned(), NodeRequest::Link),
+        ("node.facts".to_owned(), NodeRequest::Facts { server: None }),
+        ("node.doctor".to_owned(), NodeRequest::Doctor),
+    ];
+    let actors = [Actor::Edge, Actor::Operator("root".to_owned()), Actor::User(user()), Actor::Hub];
+    let power = POWER.into_iter().zip(actors).zip(0..).map(|((action, by), at)| {
+        (format!("node.power.{at}"), NodeRequest::Power { server: server(), action, by })
+    });
+    all.extend(power);
+    all
+}
+
+fn answers() -> Vec<(&'static str, Answer)> {
+    let sources = [LineSource::Stdout, LineSource::Stderr, LineSource::Input, LineSource::Edge];
+    let line = |source| ConsoleLine { at: AT, source, text: "ready".to_owned() };
+    let lines = ConsoleEvent::Lines { first: LineNumber(300), lines: sources.map(line).to_vec() };
+    let gap = ConsoleEvent::Gap { first: LineNumber(300), count: 5 };
+    let observed = all_seen().remove(0);
+    let server =
+        ServerLine { name: "world".to_owned(), tenant: super::samples::tenant(), observed };
+    let link = LinkStatus {
+        hub: Some("hub:7443".to_owned()),
+        up: true,
+        since: Some(AT),
+        last_heard: Some(AT),
+        last_error: Some("no route".to_owned()),
+        failures: 2,
+        next_dial: None,
+        certificate_until: Some(AT),
+        rtt_us: Some(1_500),
+    };
+    let checks = [CheckLevel::Ok, CheckLevel::Warn, CheckLevel::Fail].map(|level| Check {
+        name: "clock".to_owned(),
+        level,
+        text: "right".to_owned(),
+    });
+    vec![
+        ("node.reply.accepted", Answer::Accepted),
+        ("node.reply.servers", Answer::Servers(vec![server])),
+        ("node.reply.lines", Answer::Console(lines)),
+        ("node.reply.gap", Answer::Console(gap)),
+        ("node.reply.caught_up", Answer::Console(ConsoleEvent::CaughtUp)),
+        (
+            "node.reply.input_refused",
+            Answer::Console(ConsoleEvent::InputRefused(NodeError::NotRunning)),
+        ),
+        ("node.reply.link", Answer::Link(link)),
+        ("node.reply.doctor", Answer::Doctor(checks.to_vec())),
+    ]
+}
+
+fn errors() -> Vec<(&'static str, NodeError)> {
+    vec![
+        ("node.err.no_such_server", NodeError::NoSuchServer(server())),
+        ("node.err.invalid", NodeError::Invalid(invalid())),
+        ("node.err.not_allowed", NodeError::NotAllowed("suspended".to_owned())),
+        ("node.err.not_running", NodeError::NotRunning),
+        ("node.err.store", NodeError::StoreUnavailable("full".to_owned())),
+        ("node.err.busy", NodeError::Busy),
+        ("node.err.unsupported", NodeError::Unsupported),
+    ]
+}

@@ -1,0 +1,157 @@
+//! Values that messages are made of.
+
+use super::Sample;
+use mamba_core::{
+    clock::UnixMs,
+    desired::Order,
+    error::Invalid,
+    ids::{NodeId, ServerId, TenantId, UserId},
+    lifecycle::{Actor, Exit, NotRunning, Observed, PowerAction, PowerWish, Refused, ServerState},
+    seq::{Generation, Incarnation},
+    server::{
+        AutoStart, Capability, ConfigFile, ConfigParser, DoneMatch, Limits, PortBinding,
+        PortProtocol, Replacement, RestartPolicy, ServerSpec, Signal, StopMethod,
+    },
+    units::{Mib, Millicores},
+};
+use mamba_wire::frame::{Decoder, Frame, FrameError};
+use mamba_wire::link::v1::{NodeState, OutboxState};
+
+pub(super) const AT: UnixMs = UnixMs(1_795_366_800_000);
+
+pub(super) fn node() -> NodeId {
+    NodeId::from_bytes([0x11; 16])
+}
+
+pub(super) fn server() -> ServerId {
+    ServerId::from_bytes([0x22; 16])
+}
+
+pub(super) fn tenant() -> TenantId {
+    TenantId::from_bytes([0x33; 16])
+}
+
+pub(super) fn user() -> UserId {
+    UserId::from_bytes([0x44; 16])
+}
+
+pub(super) fn order() -> Order {
+    Order { incarnation: Incarnation(1), generation: Generation(300) }
+}
+
+pub(super) fn invalid() -> Invalid {
+    Invalid::new("limits.memory_mib", "must be at least 32")
+}
+
+/// Makes a sample of a message that travels as a frame.
+pub(super) fn framed<T: PartialEq + 'static>(
+    name: &str,
+    message: T,
+    to: impl Fn(&T) -> Result<Frame, FrameError>,
+    from: impl Fn(&Frame) -> Option<T> + 'static,
+) -> Sample {
+    let mut bytes = Vec::new();
+    to(&message).unwrap().write(&mut bytes);
+    let reads_back = Box::new(move |bytes: &[u8]| {
+        let mut decoder = Decoder::default();
+        decoder.push(bytes);
+        let frame = decoder.next_frame().unwrap().unwrap();
+        !decoder.is_inside_frame() && from(&frame).as_ref() == Some(&message)
+    });
+    Sample { name: name.to_owned(), bytes, reads_back }
+}
+
+pub(super) fn exit() -> Exit {
+    Exit { code: 137, oom_killed: true, at: AT }
+}
+
+pub(super) fn seen(state: ServerState, not_running: Option<NotRunning>) -> Observed {
+    Observed {
+        server: server(),
+        applied: Some(order()),
+        refused: Some(Refused { order: order(), error: invalid() }),
+        state,
+        since: AT,
+        not_running,
+        wish: PowerWish { running: true, by: Actor::User(user()), at: AT },
+        started_at: Some(AT),
+        last_exit: Some(exit()),
+        crashes: 3,
+        restart_pending: true,
+    }
+}
+
+/// One server in each state and with each reason for not running.
+pub(super) fn all_seen() -> Vec<Observed> {
+    use ServerState::{Offline, Preparing, Running, Starting, Stopping};
+    let text = |text: &str| text.to_owned();
+    let reasons = [
+        NotRunning::NotWanted,
+        NotRunning::Stopped { by: Actor::Operator(text("root")), at: AT },
+        NotRunning::Ended { at: AT },
+        NotRunning::RestartDue { at: AT, crashes: 2 },
+        NotRunning::GaveUp { crashes: 5 },
+        NotRunning::CrashedNoRestart,
+        NotRunning::Suspended,
+        NotRunning::EntitlementEnded { at: AT },
+        NotRunning::NotBefore { at: AT },
+        NotRunning::Queued,
+        NotRunning::StepFailed { step: text("pull image"), error: text("no"), retry_at: AT },
+        NotRunning::EngineUnreachable { error: text("no socket") },
+    ];
+    let down = reasons.into_iter().map(|reason| seen(Offline, Some(reason)));
+    let up = [Preparing, Starting, Running, Stopping].map(|state| seen(state, None));
+    down.chain(up).collect()
+}
+
+pub(super) fn node_state() -> NodeState {
+    let stream = mamba_core::fact::Stream::Activity;
+    NodeState {
+        cpus: 2,
+        memory_bytes: 8 << 30,
+        disk_bytes: 100 << 30,
+        disk_free_bytes: 50 << 30,
+        engine: Some("docker 20.10.24".to_owned()),
+        troubles: vec!["disk is nearly full".to_owned()],
+        outbox: vec![OutboxState { stream, unacked: 7, oldest_age_ms: 5_000 }],
+    }
+}
+
+/// A spec that uses every field and every choice that has room in one.
+pub(super) fn spec() -> ServerSpec {
+    let text = |text: &str| text.to_owned();
+    ServerSpec {
+        name: text("world"),
+        image: text("mamba/minetest:1"),
+        startup: text("exec minetestserver"),
+        environment: [(text("PORT"), text("30000"))].into(),
+        done: vec![DoneMatch::Contains(text("ready")), DoneMatch::Regex(text("^up"))],
+        stop: StopMethod::Signal(Signal::Int),
+        stop_grace_ms: 30_000,
+        limits: Limits {
+            memory_mib: Mib(512),
+            swap_mib: Mib(0),
+            cpu_millicores: Millicores(1_000),
+            disk_mib: Mib(2_048),
+            pids: 256,
+        },
+        ports: vec![PortBinding {
+            ip: [10, 0, 0, 1].into(),
+            port: 30_000,
+            protocol: PortProtocol::Udp,
+        }],
+        capabilities: vec![Capability::NetBindService],
+        auto_start: AutoStart::LastState,
+        restart: RestartPolicy::default(),
+        config_files: vec![ConfigFile {
+            path: text("minetest.conf"),
+            parser: ConfigParser::Properties,
+            replace: vec![Replacement { key: text("port"), value: text("1"), if_value: None }],
+        }],
+        suspended: false,
+        run_until: Some(AT),
+    }
+}
+
+pub(super) const POWER: [PowerAction; 4] =
+    [PowerAction::Start, PowerAction::Stop, PowerAction::Restart, PowerAction::Kill];

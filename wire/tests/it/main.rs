@@ -1,0 +1,3 @@
+//! Tests of what other programs rely on.
+
+mod golden;
