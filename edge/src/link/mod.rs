@@ -230,6 +230,7 @@ impl<B: EdgeBackend, D: Dispatcher> EdgeLink<B, D> {
             status: &self.status,
             endpoint,
             rebind: &self.rebind,
+            may_rebind: self.config.net.socket.is_none(),
             hub,
         };
         let own = Own {

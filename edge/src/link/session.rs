@@ -53,6 +53,8 @@ pub(super) struct Parts<'a, B, D> {
     pub(super) status: &'a Status,
     pub(super) endpoint: &'a Endpoint,
     pub(super) rebind: &'a Notify,
+    /// Whether the socket is a real one, which can be replaced by another.
+    pub(super) may_rebind: bool,
     pub(super) hub: String,
 }
 
@@ -179,6 +181,9 @@ impl<B: EdgeBackend, D: Dispatcher> Shell<'_, B, D> {
 
     fn rebind(&mut self) {
         self.is_rebound = true;
+        if !self.parts.may_rebind {
+            return;
+        }
         if let Err(err) = rebind(self.parts.endpoint) {
             tracing::warn!("link could not move to a new socket: {}", chain(&err));
         }

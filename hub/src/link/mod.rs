@@ -1,7 +1,7 @@
 //! The hub's end of the link: one UDP port, on which edges enrol and hold their sessions.
 //!
 //! ALPN tells the two apart. TLS accepts a client without certificate, because enrolment has none;
-//! [`session`] refuses such a client. Each connection has a task of its own, and a peer that breaks
+//! the session refuses such a client. Each connection has a task of its own, and a peer that breaks
 //! the protocol ends its own connection and nothing else.
 //!
 //! Bounds: [`CONNECTIONS_MAX`] connections, [`HANDSHAKES_MAX`] handshakes at a time, and a budget of

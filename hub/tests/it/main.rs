@@ -1,4 +1,6 @@
 //! Tests of whole parts of the hub, some with a real edge.
 
+#[cfg(test)]
 mod api;
+#[cfg(test)]
 mod link;

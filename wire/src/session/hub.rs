@@ -65,6 +65,8 @@ pub enum HubAsk {
 pub struct HubSession {
     node: NodeId,
     software: String,
+    /// The minor version agreed on.
+    minor: u16,
     phase: Phase,
     /// When the phase must be over, or the edge must have been heard.
     deadline: BootMs,
@@ -123,6 +125,7 @@ impl HubSession {
         let mut session = Self {
             node,
             software,
+            minor: MINOR_MAX,
             phase: Phase::Challenged,
             deadline: now.boot.plus(GREETING_MS),
             ping_due: now.boot.plus(PING_MS),
@@ -222,8 +225,10 @@ impl HubSession {
         if hello.node != self.node {
             return Err(unexpected("node is not the one of the certificate").into());
         }
-        if hello.minors.0 > MINOR_MAX || hello.minors.1 < MINOR_MIN {
-            return Err(self.goodbye(Goodbye::Version { minors: (MINOR_MIN, MINOR_MAX) }));
+        let ours = (MINOR_MIN, MINOR_MAX);
+        match newest_common(ours, hello.minors) {
+            Some(minor) => self.minor = minor,
+            None => return Err(self.goodbye(Goodbye::Version { minors: ours })),
         }
         if !hello.streams.iter().map(|stream| stream.stream).eq(Stream::ALL) {
             return Err(unexpected("streams must be usage and activity").into());
@@ -266,7 +271,7 @@ impl HubSession {
         self.phase = Phase::Up;
         self.deadline = now.boot.plus(SILENCE_MS);
         let software = self.software.clone();
-        let welcome = Welcome { minor: MINOR_MAX, software, now: now.wall, streams };
+        let welcome = Welcome { minor: self.minor, software, now: now.wall, streams };
         self.send(&HubFrame::Welcome(welcome))?;
         self.on_changed();
         Ok(())
@@ -491,6 +496,12 @@ impl HubSession {
     }
 }
 
+/// Returns the newest version in both ranges, each from its least to its most.
+fn newest_common(ours: (u16, u16), theirs: (u16, u16)) -> Option<u16> {
+    let newest = ours.1.min(theirs.1);
+    (newest >= ours.0.max(theirs.0)).then_some(newest)
+}
+
 fn name(frame: &EdgeFrame) -> &'static str {
     match frame {
         EdgeFrame::Hello(_) => "Hello",
@@ -501,5 +512,24 @@ fn name(frame: &EdgeFrame) -> &'static str {
         EdgeFrame::IntentResults(_) => "IntentResults",
         EdgeFrame::Pong(_) => "Pong",
         EdgeFrame::Envelopes(_) => "Envelopes",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_common_minor_is_spoken() {
+        for (ours, theirs, expected) in [
+            ((0, 0), (0, 0), Some(0)),
+            ((2, 5), (0, 3), Some(3)),
+            ((2, 5), (4, 9), Some(5)),
+            ((2, 5), (0, 1), None),
+            ((2, 5), (6, 9), None),
+            ((2, 5), (4, 3), None),
+        ] {
+            assert_eq!(newest_common(ours, theirs), expected, "{ours:?} {theirs:?}");
+        }
     }
 }

@@ -339,7 +339,7 @@ impl World {
                 None => Err(End::Store("facts do not follow".to_owned())),
             },
             HubAsk::IntentResults(results) => {
-                results.iter().for_each(|result| drop(self.hub.intents.remove(&result.intent)));
+                self.hub.intents.retain(|id, _| results.iter().all(|it| it.intent != *id));
                 Ok(())
             }
             HubAsk::State(_) | HubAsk::DesiredResults(_) => Ok(()),

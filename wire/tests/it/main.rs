@@ -1,3 +1,4 @@
 //! Tests of what other programs rely on.
 
+#[cfg(test)]
 mod golden;

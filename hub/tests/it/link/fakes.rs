@@ -210,7 +210,7 @@ impl LinkBackend for FakeHub {
         _node: NodeId,
         results: Vec<IntentResult>,
     ) -> Result<(), BackendError> {
-        self.with(|state| results.iter().for_each(|it| drop(state.intents.remove(&it.intent))));
+        self.with(|state| state.intents.retain(|id, _| results.iter().all(|it| it.intent != *id)));
         Ok(())
     }
 

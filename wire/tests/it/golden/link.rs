@@ -3,12 +3,13 @@
 use super::{
     Sample,
     samples::{
-        AT, POWER, all_seen, framed, invalid, node, node_state, order, server, spec, tenant, user,
+        AT, POWER, all_activity, all_seen, framed, invalid, node, node_state, order, server, spec,
+        tenant, usage_fact, user,
     },
 };
 use mamba_core::{
     desired::{Envelope, EnvelopeHash, SignedEnvelope, Wish},
-    fact::{Chain, Quantities, Stream, UsageBody, UsageFact},
+    fact::{ActivityFact, Chain, Stream, UsageFact},
     ids::{InstanceId, IntentId},
     seq::{Epoch, Seq},
 };
@@ -170,7 +171,12 @@ fn stored() -> Vec<Sample> {
         bytes: fact.encode().unwrap(),
         reads_back: Box::new(move |bytes| UsageFact::decode(bytes).as_ref() == Ok(&fact)),
     };
-    envelopes.into_iter().chain([usage]).collect()
+    let activity = all_activity().into_iter().zip(0..).map(|(fact, at)| Sample {
+        name: format!("fact.activity.{at}"),
+        bytes: fact.encode().unwrap(),
+        reads_back: Box::new(move |bytes| ActivityFact::decode(bytes).as_ref() == Ok(&fact)),
+    });
+    envelopes.into_iter().chain([usage]).chain(activity).collect()
 }
 
 fn hello() -> Hello {
@@ -230,16 +236,5 @@ fn envelope(body: Wish) -> Envelope {
         not_before: AT,
         force: true,
         body,
-    }
-}
-
-fn usage_fact() -> UsageFact {
-    let quantities = Quantities { memory_used: u128::MAX, cpu_used: 300, ..Quantities::default() };
-    UsageFact {
-        tenant: tenant(),
-        server: server(),
-        from: AT,
-        to: AT.plus(1),
-        body: UsageBody::Measured(quantities),
     }
 }

@@ -12,11 +12,14 @@ use std::collections::BTreeMap;
 
 const RECORDED: &str = include_str!("v1.0.txt");
 
+/// Tells whether bytes are read as a certain message.
+type Reads = dyn Fn(&[u8]) -> bool;
+
 /// One sample: its name, its bytes, and whether reading the bytes gives the message back.
 struct Sample {
     name: String,
     bytes: Vec<u8>,
-    reads_back: Box<dyn Fn(&[u8]) -> bool>,
+    reads_back: Box<Reads>,
 }
 
 fn hex(bytes: &[u8]) -> String {

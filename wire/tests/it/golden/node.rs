@@ -2,12 +2,20 @@
 
 use super::{
     Sample,
-    samples::{AT, POWER, all_seen, framed, invalid, server, user},
+    samples::{
+        AT, POWER, all_activity, all_seen, framed, invalid, node, node_state, order, server, spec,
+        tenant, usage_fact, user,
+    },
 };
-use mamba_core::{lifecycle::Actor, seq::LineNumber};
+use mamba_core::{
+    fact::{Chain, Stream},
+    ids::InstanceId,
+    lifecycle::Actor,
+    seq::{Epoch, LineNumber, Seq},
+};
 use mamba_wire::node::{
     Answer, Check, CheckLevel, ConsoleEvent, ConsoleFrom, ConsoleInput, ConsoleLine, LineSource,
-    LinkStatus, NodeError, NodeReply, NodeRequest, ServerLine,
+    LinkStatus, NodeError, NodeReply, NodeRequest, OutboxLine, ServerDetail, ServerLine, Status,
 };
 
 pub(super) fn samples() -> Vec<Sample> {
@@ -60,8 +68,7 @@ fn answers() -> Vec<(&'static str, Answer)> {
     let lines = ConsoleEvent::Lines { first: LineNumber(300), lines: sources.map(line).to_vec() };
     let gap = ConsoleEvent::Gap { first: LineNumber(300), count: 5 };
     let observed = all_seen().remove(0);
-    let server =
-        ServerLine { name: "world".to_owned(), tenant: super::samples::tenant(), observed };
+    let server = ServerLine { name: "world".to_owned(), tenant: tenant(), observed };
     let link = LinkStatus {
         hub: Some("hub:7443".to_owned()),
         up: true,
@@ -78,7 +85,23 @@ fn answers() -> Vec<(&'static str, Answer)> {
         level,
         text: "right".to_owned(),
     });
+    let outbox = OutboxLine {
+        stream: Stream::Usage,
+        epoch: Epoch(7),
+        first_retained: Seq(5),
+        next: Seq(300),
+        acked: Seq(200),
+        backed_up: Seq(100),
+        bytes: 4_096,
+        oldest_unacked_at: Some(AT),
+        chain_head: Chain([1; 32]),
+    };
     vec![
+        ("node.reply.status", Answer::Status(status(link.clone()))),
+        ("node.reply.server", Answer::Server(Box::new(detail()))),
+        ("node.reply.outbox", Answer::Outbox(vec![outbox])),
+        ("node.reply.usage", Answer::Usage(vec![usage_fact()])),
+        ("node.reply.facts", Answer::Facts(all_activity())),
         ("node.reply.accepted", Answer::Accepted),
         ("node.reply.servers", Answer::Servers(vec![server])),
         ("node.reply.lines", Answer::Console(lines)),
@@ -91,6 +114,32 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("node.reply.link", Answer::Link(link)),
         ("node.reply.doctor", Answer::Doctor(checks.to_vec())),
     ]
+}
+
+fn status(link: LinkStatus) -> Status {
+    Status {
+        software: "0.1.0".to_owned(),
+        node: Some(node()),
+        instance: InstanceId::from_bytes([4; 16]),
+        started_at: AT,
+        now: AT,
+        state: node_state(),
+        link,
+        servers: 3,
+        running: 2,
+    }
+}
+
+fn detail() -> ServerDetail {
+    ServerDetail {
+        tenant: tenant(),
+        order: order(),
+        spec: Some(spec()),
+        observed: all_seen().remove(0),
+        container: Some("abc".to_owned()),
+        last_line: LineNumber(300),
+        disk: Some((4_096, AT)),
+    }
 }
 
 fn errors() -> Vec<(&'static str, NodeError)> {

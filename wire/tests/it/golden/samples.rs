@@ -5,7 +5,8 @@ use mamba_core::{
     clock::UnixMs,
     desired::Order,
     error::Invalid,
-    ids::{NodeId, ServerId, TenantId, UserId},
+    fact::{Activity, ActivityFact, Quantities, UsageBody, UsageFact},
+    ids::{EventId, NodeId, ServerId, TenantId, UserId},
     lifecycle::{Actor, Exit, NotRunning, Observed, PowerAction, PowerWish, Refused, ServerState},
     seq::{Generation, Incarnation},
     server::{
@@ -155,3 +156,51 @@ pub(super) fn spec() -> ServerSpec {
 
 pub(super) const POWER: [PowerAction; 4] =
     [PowerAction::Start, PowerAction::Stop, PowerAction::Restart, PowerAction::Kill];
+
+pub(super) fn usage_fact() -> UsageFact {
+    let quantities = Quantities { memory_used: u128::MAX, cpu_used: 300, ..Quantities::default() };
+    UsageFact {
+        tenant: tenant(),
+        server: server(),
+        from: AT,
+        to: AT.plus(1),
+        body: UsageBody::Measured(quantities),
+    }
+}
+
+/// One fact of each kind of activity.
+pub(super) fn all_activity() -> Vec<ActivityFact> {
+    let text = |text: &str| text.to_owned();
+    let kinds = vec![
+        Activity::EdgeStarted { version: text("0.1.0"), after_reboot: true },
+        Activity::Power { action: PowerAction::Kill },
+        Activity::Started,
+        Activity::Ready { after_ms: 1_500 },
+        Activity::Adopted,
+        Activity::Stopped { exit: exit(), killed: true },
+        Activity::Ended { exit: exit() },
+        Activity::Crashed { exit: exit(), crashes: 2, lines: vec![text("panic")] },
+        Activity::GaveUp { crashes: 5 },
+        Activity::StepFailed { step: text("pull image"), error: text("no") },
+        Activity::ConsoleCommand { line: text("say hello") },
+        Activity::Applied { generation: 300 },
+        Activity::Refused(Refused { order: order(), error: invalid() }),
+        Activity::StoppedByHub { suspended: true },
+        Activity::Deleted,
+        Activity::Purged,
+        Activity::ClockStep { by_ms: -300 },
+        Activity::Created,
+        Activity::Changed { generation: 300, fields: vec![text("limits")] },
+        Activity::PowerAsked { action: PowerAction::Start },
+        Activity::DeletionAsked { not_before: AT },
+        Activity::Lost { count: 300 },
+    ];
+    let fact = |body| ActivityFact {
+        event: EventId::from_bytes([0x55; 16]),
+        at: AT,
+        about: Some((tenant(), server())),
+        actor: Actor::Hub,
+        body,
+    };
+    kinds.into_iter().map(fact).collect()
+}
