@@ -115,7 +115,10 @@ where
     })
 }
 
-fn read<E: Endpoint>(input: &Input) -> Result<(E::Path, E::Query, E::Body), ApiError> {
+/// Path, query and body of an endpoint.
+type Read<E> = (<E as Endpoint>::Path, <E as Endpoint>::Query, <E as Endpoint>::Body);
+
+fn read<E: Endpoint>(input: &Input) -> Result<Read<E>, ApiError> {
     let value = |pairs: &[(String, String)], name: &str| {
         pairs.iter().find(|(its, _)| its == name).map(|(_, value)| value.clone())
     };

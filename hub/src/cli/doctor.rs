@@ -80,8 +80,8 @@ fn disk(data: &Path) -> Check {
             let free = found.f_bavail.saturating_mul(found.f_frsize);
             let level = match free {
                 ..DISK_FREE_FAIL => CheckLevel::Fail,
-                ..DISK_FREE_WARN => CheckLevel::Warn,
-                _ => CheckLevel::Ok,
+                DISK_FREE_FAIL..DISK_FREE_WARN => CheckLevel::Warn,
+                DISK_FREE_WARN.. => CheckLevel::Ok,
             };
             check(name, level, format!("{} MiB free", free >> 20))
         }
@@ -121,7 +121,7 @@ async fn store(data: &Path) -> Vec<Check> {
         Ok(_) => check("keys", CheckLevel::Ok, "are there"),
         Err(err) => check("keys", CheckLevel::Fail, chain(&err)),
     });
-    checks.push(match store.read(|view| identity::has_admin(view)) {
+    checks.push(match store.read(identity::has_admin) {
         Ok(true) => check("administrator", CheckLevel::Ok, "is there"),
         Ok(false) => check("administrator", CheckLevel::Fail, "is missing: `mamba-hub init`"),
         Err::<_, TxnError>(err) => check("administrator", CheckLevel::Fail, chain(&err)),

@@ -27,7 +27,7 @@ pub(super) async fn run(
     let dir = DataDir::open(data, KIND).map_err(|err| failed(&err))?;
     let options = StoreOptions { cache_bytes: 16 << 20, ..StoreOptions::HUB };
     let store = Store::open(&dir, BALLAST_BYTES, options).map_err(|err| failed(&err))?;
-    let has_admin = store.read(|view| identity::has_admin(view));
+    let has_admin = store.read(identity::has_admin);
     if has_admin.map_err(|err: TxnError| failed(&err))? {
         store.close().await;
         let why = format!("`{}` is already initialised", data.display());
