@@ -65,7 +65,7 @@ impl SupervisorRoll {
 impl Roll for SupervisorRoll {
     fn servers(&mut self) -> BTreeMap<ServerId, Metered> {
         let census = Arc::clone(&self.census.borrow_and_update());
-        let observed = Arc::clone(&self.observed.borrow());
+        let observed = Arc::clone(&self.observed.borrow_and_update());
         let mut servers = BTreeMap::new();
         for (&server, it) in &census.existing {
             let metered = Metered {
@@ -97,7 +97,12 @@ impl Roll for SupervisorRoll {
         servers
     }
 
+    /// A state counts as a change too: when a server is being stopped, its process is looked at once
+    /// more while it is there.
     async fn changed(&mut self) -> bool {
-        self.census.changed().await.is_ok()
+        tokio::select! {
+            changed = self.census.changed() => changed.is_ok(),
+            changed = self.observed.changed() => changed.is_ok(),
+        }
     }
 }
