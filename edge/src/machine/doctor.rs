@@ -1,8 +1,9 @@
 //! Checks everything that a node depends on and says what to do about it.
 
 use super::{
-    is_disk_low,
+    is_disk_full, is_disk_low,
     look::{Look, clock_error_ms},
+    room,
 };
 use crate::config::Config;
 use mamba_core::{clock::UnixMs, db::StoreHealth};
@@ -70,9 +71,12 @@ impl Doctor<'_> {
 
     fn disk(&self, to: &mut Findings) {
         let (bytes, free) = (self.look.state.disk_bytes, self.look.state.disk_free_bytes);
-        let text = format!("{} of {} MiB are free", free >> 20, bytes >> 20);
-        let level = if is_disk_low(bytes, free) { CheckLevel::Warn } else { CheckLevel::Ok };
-        to.add("disk", level, text);
+        let level = match is_disk_low(bytes, free) {
+            true if is_disk_full(free) => CheckLevel::Fail,
+            true => CheckLevel::Warn,
+            false => CheckLevel::Ok,
+        };
+        to.add("disk", level, room(bytes, free));
         let level = match &self.store {
             StoreHealth::Ok => CheckLevel::Ok,
             store if store.can_write() => CheckLevel::Warn,

@@ -13,6 +13,17 @@ fn is_disk_low(bytes: u64, free_bytes: u64) -> bool {
     free_bytes < (bytes / 100).max(256 << 20).min(bytes)
 }
 
+/// Says how much room is left.
+fn room(bytes: u64, free_bytes: u64) -> String {
+    let what = format!("{} of {} MiB are free", free_bytes >> 20, bytes >> 20);
+    if is_disk_full(free_bytes) { format!("the disk is full, {what}") } else { what }
+}
+
+/// Below this nothing that a game writes fits any more.
+fn is_disk_full(free_bytes: u64) -> bool {
+    free_bytes < 1 << 20
+}
+
 /// Returns what is wrong with the node at the moment, most serious first, one line each.
 ///
 /// `engine` is the error of the last question to the engine, `calendar` what the calendar says about
@@ -35,7 +46,7 @@ fn troubles(
     if let Some((bytes, free)) = disk
         && is_disk_low(bytes, free)
     {
-        troubles.push(format!("disk: only {} MiB of {} MiB are free", free >> 20, bytes >> 20));
+        troubles.push(format!("disk: {}", room(bytes, free)));
     }
     troubles.extend(calendar);
     troubles
