@@ -8,6 +8,7 @@ use crate::{
     stage::Stage,
 };
 use mamba_core::{
+    clock::UnixMs,
     fact::{ActivityFact, UsageFact},
     ids::NodeId,
 };
@@ -20,8 +21,6 @@ use std::{
 
 /// Time between two looks at usage in the story; the product's default is 10 s.
 pub(crate) const SAMPLE_EVERY: Duration = Duration::from_secs(1);
-/// Time between two usage facts in the story, the shortest that is allowed; the default is 300 s.
-pub(crate) const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 /// What differs between edges.
 #[derive(Clone, Debug)]
@@ -48,12 +47,21 @@ impl EdgeSettings {
     }
 }
 
+/// When a daemon was not there, by the node's calendar.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Away {
+    pub(crate) from: UnixMs,
+    pub(crate) to: UnixMs,
+}
+
 /// An edge that may run or not.
 pub(crate) struct Edge {
     program: PathBuf,
     pub(crate) settings: EdgeSettings,
     pub(crate) config: PathBuf,
     pub(crate) log: PathBuf,
+    /// When it was killed, and until when it stayed away.
+    pub(crate) away: Vec<Away>,
     daemon: Option<Daemon>,
 }
 
@@ -82,6 +90,7 @@ impl Edge {
                 data: Some(settings.data.unwrap_or_else(|| dir.join("data"))),
                 ..settings
             },
+            away: Vec::new(),
             daemon: None,
         };
         edge.write_config("")?;
@@ -92,12 +101,11 @@ impl Edge {
     pub(crate) fn write_config(&self, more: &str) -> Played {
         let text = format!(
             "data_dir = \"{}\"\ndocker_socket = \"{}\"\nnetwork_pool = \"{}\"\n\
-             sample_every_s = {}\nreport_every_s = {}\n{more}",
+             sample_every_s = {}\n{more}",
             self.data().display(),
             self.settings.docker_socket.display(),
             self.settings.network_pool,
             SAMPLE_EVERY.as_secs(),
-            REPORT_EVERY.as_secs(),
         );
         Ok(fs::write(&self.config, text)?)
     }

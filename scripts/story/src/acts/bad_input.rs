@@ -102,6 +102,7 @@ pub(crate) async fn play(report: &mut Report, stage: &mut Stage) -> Result<(), S
     report
         .check("a port that another program has: the server says so", port_taken(stage, &set))
         .await;
+    report.check("a port that another server has", port_of_another(&set)).await;
     report.check("an image that does not exist: the server says so", no_image(stage, &set)).await;
     settings(report, stage, &set).await;
     report
@@ -192,12 +193,9 @@ async fn fields(report: &mut Report, set: &Set) {
         .await;
     let twice = async {
         let body = allocation(set.node, set.port);
-        let query = ();
-        let problem = set
-            .admin
-            .refused::<table::CreateAllocations>(&(), &query, &body, Code::Conflict)
-            .await?;
-        Ok(problem.detail)
+        let refused =
+            set.admin.refused::<table::CreateAllocations>(&(), &(), &body, Code::Invalid).await?;
+        names(&refused, "port")
     };
     report.check("an allocation whose port is already taken", twice).await;
 }
@@ -371,6 +369,14 @@ async fn port_taken(stage: &mut Stage, set: &Set) -> Played<String> {
     let new = NewServer { tenant: set.tenant, node: set.node, game, name: "bad-port", port };
     let said = cannot_start(stage, set, &new).await?;
     ensure(said.contains(&port.to_string()), || format!("does not name port {port}: {said}"))?;
+    Ok(said)
+}
+
+async fn port_of_another(set: &Set) -> Played<String> {
+    let taken = set.admin.allocations(set.node).await?;
+    let taken = taken.iter().find(|it| it.server.is_some()).ok_or("no allocation is taken")?;
+    let said = set.breaks("allocations.0", |it| it.allocations = vec![taken.allocation]).await?;
+    ensure(said.contains(&taken.port.to_string()), || format!("does not name the port: {said}"))?;
     Ok(said)
 }
 

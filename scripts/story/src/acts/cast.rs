@@ -308,7 +308,7 @@ pub(crate) fn server_body(new: &NewServer<'_>) -> CreateServer {
             memory_mib: Mib(new.game.memory_mib()),
             swap_mib: Mib(0),
             cpu_millicores: Millicores(1_000),
-            disk_mib: Mib(512),
+            disk_mib: Mib(128),
             pids: 64,
         },
         image: None,

@@ -1,14 +1,18 @@
 //! Compares what the hub holds with what the edges counted, and both with the kernel's counters.
 
 use crate::{
-    acts::cast::{Cast, Role},
+    acts::{
+        cast::{Cast, Role},
+        outage, plain, reunion,
+    },
     docker::{self, Counters},
-    edge::Edge,
+    edge::{Away, SAMPLE_EVERY},
     report::{Played, Report, Stopped, ensure, seconds, until},
 };
 use futures_util::future::try_join_all;
 use mamba_core::{
-    fact::{Activity, Meter, UsageBody, UsageFact},
+    clock::UnixMs,
+    fact::{Activity, GapReason, Meter, UsageBody, UsageFact},
     ids::EventId,
 };
 use mamba_wire::api::usage::Usage;
@@ -18,25 +22,77 @@ use std::{collections::BTreeSet, time::Duration};
 const QUIET_MAX: Duration = seconds(60);
 /// Times that each game is asked, so that there is traffic to compare.
 const QUERIES: usize = 20;
+/// CPU that a game may use between the last look at the counters here and its end: its limit for the
+/// time that the slowest takes to save its world.
+const CPU_SLACK_US: u64 = 2_000_000;
+/// Bytes that it may send in that time.
+const SENT_SLACK_BYTES: u64 = 16 * 1024;
 
 /// Compares everything.
 pub(crate) async fn compare(report: &mut Report, cast: &mut Cast) -> Result<(), Stopped> {
+    // A process that ends closes its span, so that there is nothing left to come.
+    let stopped = async {
+        let runs = try_join_all(cast.roles.iter().map(|role| observe(cast, role))).await?;
+        outage::power_all(cast, "stop").await?;
+        reunion::converged(cast).await?;
+        Ok((runs, String::new()))
+    };
+    let runs = report.step("servers are stopped, all facts are in custody", stopped).await?;
     let usage = async {
         let all = try_join_all(cast.roles.iter().map(|role| same_usage(cast, role))).await?;
         let facts: usize = all.iter().sum();
-        Ok(((), format!("{} servers, {facts} facts, all seven meters equal", all.len())))
+        Ok(format!("{} servers, {facts} facts, all seven meters equal", all.len()))
     };
-    report.step("usage per hour at the hub is the sum of the edge's facts", usage).await?;
+    report.check("usage per hour at the hub is the sum of the edge's facts", usage).await;
+    let counters = async {
+        let all = cast.roles.iter().zip(&runs).map(|(role, run)| same_counters(cast, role, run));
+        Ok(try_join_all(all).await?.first().cloned().unwrap_or_default())
+    };
+    report.check("usage agrees with the containers' own counters", counters).await;
+    let gaps = async {
+        let gaps: usize = try_join_all(cast.roles.iter().map(|role| no_false_gap(cast, role)))
+            .await?
+            .iter()
+            .sum();
+        let away: Vec<String> = cast
+            .edges
+            .iter()
+            .flat_map(|edge| &edge.away)
+            .map(|away| away.to.since(away.from).to_string())
+            .collect();
+        Ok(format!("{gaps} gaps; daemons were away for {} ms", away.join(", ")))
+    };
+    report.check("metering shows no gap that was not real", gaps).await;
     let activity = async {
         let all = try_join_all(cast.roles.iter().map(|role| same_activity(cast, role))).await?;
-        Ok(((), format!("{} events", all.iter().sum::<usize>())))
+        Ok(format!("{} events", all.iter().sum::<usize>()))
     };
-    report.step("activity at the hub holds each of the edge's events once", activity).await?;
-    let counters = async {
-        let all = try_join_all(cast.roles.iter().map(|role| same_counters(cast, role))).await?;
-        Ok(((), all.first().cloned().unwrap_or_default()))
-    };
-    report.step("usage agrees with the containers' own counters", counters).await
+    report.check("activity at the hub holds each of the edge's events once", activity).await;
+    let started = async { outage::power_all(cast, "start").await.map(plain) };
+    report.step("servers are started again", started).await
+}
+
+/// The present process of a server and what the kernel counted for it: `low` was surely seen by the
+/// meter, `high` is the newest.
+struct Run {
+    started: UnixMs,
+    low: Counters,
+    high: Counters,
+}
+
+async fn observe(cast: &Cast, role: &Role) -> Played<Run> {
+    for _ in 0..QUERIES {
+        // Some games stop answering one who asks so often; what they sent is compared all the same.
+        if role.game.query(role.port).await.is_err() {
+            break;
+        }
+    }
+    let detail = cast.edge_of(role)?.server(&role.name).await?;
+    let started = detail.observed.started_at.ok_or("server has no process")?;
+    let container = docker::inspect(&detail.container.ok_or("server has no container")?).await?;
+    let low = docker::counters(&container)?;
+    tokio::time::sleep(SAMPLE_EVERY * 3).await;
+    Ok(Run { started, low, high: docker::counters(&container)? })
 }
 
 /// Waits for a moment in which hub and edge agree to the last unit; returns how many facts that took.
@@ -77,6 +133,64 @@ fn billed(usage: &Usage, meter: Meter) -> Played<u128> {
     Ok(sum)
 }
 
+/// Compares CPU time and bytes sent of the last process with what the kernel counted for it.
+async fn same_counters(cast: &Cast, role: &Role, run: &Run) -> Played<String> {
+    let mut facts = cast.edge_of(role)?.usage(&role.name).await?;
+    facts.retain(|fact| fact.to > run.started);
+    let (cpu, sent) = (metered(&facts, Meter::CpuUsed), metered(&facts, Meter::Egress));
+    let (low, high) = (run.low, run.high);
+    for (what, metered, low, high) in [
+        ("CPU microseconds", cpu, low.cpu_us, high.cpu_us + CPU_SLACK_US),
+        ("bytes sent", sent, low.sent_bytes, high.sent_bytes + SENT_SLACK_BYTES),
+    ] {
+        ensure((u128::from(low)..=u128::from(high)).contains(&metered), || {
+            format!("{} {what}: metered {metered}, the kernel counted {low} to {high}", role.name)
+        })?;
+    }
+    Ok(format!(
+        "{}: metered {cpu} us of CPU and {sent} bytes sent, the kernel said {} us and {} bytes shortly \
+         before the end",
+        role.name, high.cpu_us, high.sent_bytes
+    ))
+}
+
+/// Looks at the whole time line of a server: nothing is missing, nothing is there twice, and what is
+/// called a gap was one. Returns how many gaps there are.
+async fn no_false_gap(cast: &Cast, role: &Role) -> Played<usize> {
+    let edge = cast.edge_of(role)?;
+    let mut facts = edge.usage(&role.name).await?;
+    facts.sort_by_key(|fact| (fact.from, fact.to));
+    check_time_line(&facts, &edge.away).map_err(|err| format!("{}: {err}", role.name).into())
+}
+
+fn check_time_line(facts: &[UsageFact], away: &[Away]) -> Played<usize> {
+    // The last look before the kill and the first one after the start are this far off at most.
+    let slack_ms = 3 * u64::try_from(SAMPLE_EVERY.as_millis())?;
+    let is_real = |fact: &UsageFact| {
+        away.iter()
+            .any(|away| fact.from.plus(slack_ms) >= away.from && fact.to <= away.to.plus(slack_ms))
+    };
+    let mut covered: Option<UnixMs> = None;
+    let mut gaps = 0;
+    for fact in facts {
+        match &fact.body {
+            UsageBody::Measured(_) => {
+                let before = covered.unwrap_or(fact.from);
+                ensure(fact.from == before, || {
+                    format!("measured up to {before}, then from {}", fact.from)
+                })?;
+                covered = Some(fact.to);
+            }
+            UsageBody::Gap(GapReason::Recovered) if is_real(fact) => gaps += 1,
+            UsageBody::Gap(_) | UsageBody::ClockStep { .. } => {
+                return Err(format!("{fact:?}, but daemons were away only {away:?}").into());
+            }
+        }
+    }
+    ensure(covered.is_some(), || "nothing was measured".to_owned())?;
+    Ok(gaps)
+}
+
 /// Compares event ids. The hub adds events of its own kinds, which no edge makes.
 async fn same_activity(cast: &Cast, role: &Role) -> Played<usize> {
     until(QUIET_MAX, async || {
@@ -106,47 +220,4 @@ fn is_made_at_hub(activity: &Activity) -> bool {
             | Activity::PowerAsked { .. }
             | Activity::DeletionAsked { .. }
     )
-}
-
-/// Compares CPU time and bytes sent of the present process with what the kernel counted: at least
-/// what it showed before the newest fact ended, at most what it shows after.
-async fn same_counters(cast: &Cast, role: &Role) -> Played<String> {
-    let edge = cast.edge_of(role)?;
-    for _ in 0..QUERIES {
-        role.game.query(role.port).await?;
-    }
-    let detail = edge.server(&role.name).await?;
-    let started = detail.observed.started_at.ok_or("server has no process")?;
-    let container = docker::inspect(&detail.container.ok_or("server has no container")?).await?;
-    let low = docker::counters(&container)?;
-    let facts = until(seconds(30), async || fresh_facts(edge, role).await).await?;
-    let high = docker::counters(&container)?;
-    let facts: Vec<UsageFact> = facts.into_iter().filter(|fact| fact.to > started).collect();
-    let cpu = metered(&facts, Meter::CpuUsed);
-    let sent = metered(&facts, Meter::Egress);
-    within("CPU microseconds", cpu, low.cpu_us, high.cpu_us)?;
-    within("bytes sent", sent, low.sent_bytes, high.sent_bytes)?;
-    let Counters { cpu_us, sent_bytes } = high;
-    Ok(format!(
-        "{}: {cpu} us of CPU and {sent} bytes sent, kernel says {} to {cpu_us} and {} to {sent_bytes}",
-        role.name, low.cpu_us, low.sent_bytes
-    ))
-}
-
-/// The facts, when the newest ends after this was called the first time.
-async fn fresh_facts(edge: &Edge, role: &Role) -> Played<Vec<UsageFact>> {
-    let now = edge.status().await?.now;
-    let facts = until(seconds(20), async || {
-        let facts = edge.usage(&role.name).await?;
-        let newest = facts.iter().map(|fact| fact.to).max();
-        ensure(newest.is_some_and(|to| to >= now), || format!("newest usage ends at {newest:?}"))?;
-        Ok(facts)
-    });
-    facts.await
-}
-
-fn within(what: &str, metered: u128, low: u64, high: u64) -> Played {
-    ensure((u128::from(low)..=u128::from(high)).contains(&metered), || {
-        format!("{what}: metered {metered}, the kernel counted {low} to {high}")
-    })
 }

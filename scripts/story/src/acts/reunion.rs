@@ -37,7 +37,7 @@ pub(crate) async fn hub_back(report: &mut Report, cast: &mut Cast) -> Result<(),
 }
 
 /// Waits until every node is live and its outbox empty.
-async fn converged(cast: &Cast) -> Played {
+pub(super) async fn converged(cast: &Cast) -> Played {
     for edge in &cast.edges {
         cast::live(&cast.admin, edge.node().await?).await?;
         until(CONVERGE_MAX, async || {
@@ -146,7 +146,7 @@ pub(crate) async fn delete(report: &mut Report, cast: &mut Cast) -> Result<(), S
         let container = edge.server(&role.name).await?.container.ok_or("no container")?;
         let query = DeleteQuery { after_ms: Some(0), retain_ms: Some(0), force: Some(true) };
         let path = ServerPath { server: role.server };
-        cast.owner.call::<table::DeleteServer>(&path, &query, &()).await?;
+        cast.admin.call::<table::DeleteServer>(&path, &query, &()).await?;
         until(seconds(60), async || {
             let left = docker::of_node(&edge.node().await?.to_string()).await?;
             ensure(!left.contains(&container), || format!("container {container} is still there"))?;
