@@ -13,12 +13,12 @@ use crate::{
     report::{Played, Report, Stopped, ensure, seconds, until},
     stage::Stage,
 };
-use mamba_core::lifecycle::ServerState;
+use mamba_core::{ids::NodeId, lifecycle::ServerState};
 use mamba_wire::node::CheckLevel;
 use std::{
     fs::{self, OpenOptions},
     io::{Seek, SeekFrom, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -36,7 +36,10 @@ struct Set {
     hub: Hub,
     edge: Edge,
     admin: Api,
+    node: NodeId,
     role: Role,
+    /// The edge's disk, a file.
+    image: PathBuf,
     /// Mount point of the edge's disk.
     disk: PathBuf,
     /// Link that the edge finds the engine's socket by.
@@ -53,7 +56,9 @@ pub(crate) async fn play(report: &mut Report, stage: &mut Stage) -> Result<(), S
         .check("the engine cannot be reached when the edge starts", engine_away_at_start(&mut set))
         .await;
     report.check("the disk is full", disk_full(&mut set)).await;
-    report.check("the disk is read-only", disk_read_only(&mut set)).await;
+    report.check("the disk is full when the edge starts", disk_full_at_start(&mut set)).await;
+    report.check("the disk is read-only when the edge starts", disk_read_only(&mut set)).await;
+    report.check("the disk fails and becomes read-only", disk_fails(&mut set)).await;
     let since_1970 = until_now_ms().map(|ms| -ms);
     let in_1970 = async { wrong_clock(&mut set, since_1970?, Line::Works).await };
     report.check("the clock says 1970, and the node connects", in_1970).await;
@@ -76,9 +81,10 @@ async fn assemble(stage: &mut Stage) -> Played<(Set, String)> {
     let admin = hub.admin().await?;
     let ((tenant, owner), _) = cast::new_tenant(&hub, &admin).await?;
     let disk = stage.fresh_dir("faults-disk")?;
-    let size = format!("size={DISK_MIB}m,mode=0755");
-    let point = disk.to_string_lossy();
-    output("mount", &["-t", "tmpfs", "-o", &size, "mamba-story", point.as_ref()]).await?;
+    let image = stage.path("faults-disk.img");
+    fs::File::create(&image)?.set_len(DISK_MIB << 20)?;
+    output("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), image.as_os_str()]).await?;
+    mount(&image, &disk).await?;
     let socket = stage.fresh_dir("faults-socket")?.join("docker.sock");
     std::os::unix::fs::symlink("/var/run/docker.sock", &socket)?;
     let settings = EdgeSettings {
@@ -95,7 +101,14 @@ async fn assemble(stage: &mut Stage) -> Played<(Set, String)> {
     owner.power(server, &cast::start()).await?;
     let role = Role { game, name: name.to_owned(), port, edge: 0, server };
     cast::answers(&role, seconds(60)).await?;
-    Ok((Set { hub, edge, admin, role, disk, socket }, String::new()))
+    Ok((Set { hub, edge, admin, node, role, image, disk, socket }, String::new()))
+}
+
+/// Mounts the edge's disk.
+async fn mount(image: &Path, disk: &Path) -> Played {
+    let options = ["-o".as_ref(), "loop,errors=remount-ro".as_ref()];
+    let args = [options.as_slice(), &[image.as_os_str(), disk.as_os_str()]].concat();
+    output("mount", &args).await.map(drop)
 }
 
 impl Set {
@@ -195,8 +208,28 @@ async fn disk_full(set: &mut Set) -> Played<String> {
     Ok(said)
 }
 
+/// The file system is full when the daemon starts, and a game crashes meanwhile.
+async fn disk_full_at_start(set: &mut Set) -> Played<String> {
+    let before = set.container().await?;
+    let filler = set.disk.join("filler");
+    fill(&filler)?;
+    set.edge.kill().await?;
+    let started = set.edge.start().await;
+    let said = set.says(&["the disk is full"]).await;
+    let crashed = docker::kill(std::slice::from_ref(&before.id)).await;
+    let back = cast::answers(&set.role, seconds(30)).await;
+    fs::remove_file(&filler)?;
+    started?;
+    let said = said?;
+    crashed?;
+    back?;
+    let after = set.container().await?;
+    set.recovers(&after).await?;
+    Ok(format!("{said}; a crashed game is back all the same"))
+}
+
 /// Writes until nothing more fits.
-fn fill(path: &std::path::Path) -> Played {
+fn fill(path: &Path) -> Played {
     let mut file = fs::File::create(path)?;
     let mut chunk = vec![0; 1 << 20];
     while !chunk.is_empty() {
@@ -221,6 +254,28 @@ async fn disk_read_only(set: &mut Set) -> Played<String> {
     let said = said?;
     answers?;
     set.recovers(&before).await?;
+    Ok(said)
+}
+
+/// The file system finds an error in itself and refuses writes from then on, under a running daemon.
+/// What follows is what an operator does: end the game, check the disk, mount it again.
+async fn disk_fails(set: &mut Set) -> Played<String> {
+    let point = set.disk.to_string_lossy().into_owned();
+    output("mount", &["-o", "remount,abort", &point]).await?;
+    // Something to write; whether it is accepted is not the question.
+    set.edge.cli(&["power", &set.role.name, "start"]).await?;
+    let said = set.says(&["read-only", "read only"]).await?;
+    set.answers().await?;
+    set.edge.kill().await?;
+    docker::remove_all_now(&set.node.to_string());
+    output("umount", &[&point]).await?;
+    // Ends with 1 when it repaired something.
+    crate::command::run("e2fsck", &["-p".as_ref(), set.image.as_os_str()]).await?;
+    mount(&set.image, &set.disk).await?;
+    set.edge.start().await?;
+    cast::answers(&set.role, seconds(30)).await?;
+    let after = set.container().await?;
+    set.recovers(&after).await?;
     Ok(said)
 }
 
