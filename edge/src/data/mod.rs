@@ -1,4 +1,4 @@
-//! The servers' data on the node's disk: one folder per server, config files in it, trash, size.
+//! The servers' data on the node's disk: one folder per server, config files in it, trash.
 //!
 //! `servers/<id>` belongs to the game's user and is mounted into its container; the game may put
 //! anything there, so nothing below it is opened by more than one name at a time and no symbolic
@@ -8,7 +8,7 @@ mod config;
 mod tree;
 
 pub use config::ConfigError;
-pub use tree::{TreeError, disk_usage};
+pub use tree::TreeError;
 
 use mamba_core::{clock::UnixMs, ids::ServerId, server::ConfigFile};
 use rustix::fs::{Mode, OFlags};

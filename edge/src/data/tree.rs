@@ -1,25 +1,21 @@
-//! Walks a server's files: gives them to a user, adds up what they take.
+//! Gives a server's files to a user.
 //!
 //! The game may change the tree meanwhile. Each folder is opened by one name below its parent and
 //! symbolic links are not followed, so that the walk cannot be led out of the tree.
 
-use super::{DIR_FLAGS, open_dir};
+use super::DIR_FLAGS;
 use rustix::{
     fs::{AtFlags, Dir, FileType, Gid, Mode, Uid, chownat, fchown, fstat, openat, statat},
     io::Errno,
 };
 use std::{
-    collections::BTreeSet,
     ffi::CString,
     io,
     os::fd::{AsFd, OwnedFd},
-    path::Path,
 };
 
-/// Deepest tree that is walked. Each level holds one open file; real games stay below 30.
+/// Deepest tree that is walked. Each level holds two open files; real games stay below 30.
 const DEPTH_MAX: usize = 256;
-/// Bytes of one block in `st_blocks`, whatever the file system's own block size is.
-const STAT_BLOCK_BYTES: u64 = 512;
 
 /// Why a tree could not be walked.
 #[derive(Debug, thiserror::Error)]
@@ -38,33 +34,6 @@ impl From<Errno> for TreeError {
     }
 }
 
-/// What is seen of one file.
-struct Seen {
-    /// Device and number: names the file whatever its names are.
-    file: (u64, u64),
-    links: u64,
-    bytes: u64,
-}
-
-/// Returns the bytes that a folder takes on the disk, itself included. Sparse files count what they
-/// take, files with several names count once. Blocks.
-///
-/// # Errors
-/// When the tree cannot be read or is nested too deeply.
-pub fn disk_usage(path: &Path) -> Result<u64, TreeError> {
-    let dir = open_dir(path)?;
-    let (mut sum, mut counted) = (0_u64, BTreeSet::new());
-    let root = fstat(&dir)?;
-    sum = sum.saturating_add(bytes_of(root.st_blocks));
-    walk(dir, &mut |_, _, seen| {
-        if seen.links < 2 || counted.insert(seen.file) {
-            sum = sum.saturating_add(seen.bytes);
-        }
-        Ok(())
-    })?;
-    Ok(sum)
-}
-
 /// Gives a folder and everything in it to a user and group, unless the folder has that owner.
 pub(super) fn give_to(dir: &OwnedFd, uid: u32) -> Result<(), TreeError> {
     let stat = fstat(dir)?;
@@ -72,7 +41,7 @@ pub(super) fn give_to(dir: &OwnedFd, uid: u32) -> Result<(), TreeError> {
         return Ok(());
     }
     let (owner, group) = (Uid::from_raw(uid), Gid::from_raw(uid));
-    walk(dir.try_clone()?, &mut |parent, name, _| {
+    walk(dir.try_clone()?, &mut |parent, name| {
         chownat(parent, name, Some(owner), Some(group), AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(())
     })?;
@@ -81,11 +50,11 @@ pub(super) fn give_to(dir: &OwnedFd, uid: u32) -> Result<(), TreeError> {
     Ok(())
 }
 
-/// Calls `visit` with each entry below `root`: its folder, its name, what it is. What vanishes
-/// meanwhile is left out.
+/// Calls `visit` with each entry below `root`: its folder and its name. What vanishes meanwhile is
+/// left out.
 fn walk(
     root: OwnedFd,
-    visit: &mut dyn FnMut(&OwnedFd, &CString, &Seen) -> Result<(), TreeError>,
+    visit: &mut dyn FnMut(&OwnedFd, &CString) -> Result<(), TreeError>,
 ) -> Result<(), TreeError> {
     let mut levels = vec![(Dir::read_from(&root)?, root)];
     loop {
@@ -104,14 +73,7 @@ fn walk(
             stat => stat?,
         };
         let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        #[allow(clippy::useless_conversion, reason = "`st_nlink` has 32 bits on other machines")]
-        let seen = Seen {
-            file: (stat.st_dev, stat.st_ino),
-            // Folders have a link per folder inside, and yet one name.
-            links: if is_dir { 1 } else { u64::from(stat.st_nlink) },
-            bytes: bytes_of(stat.st_blocks),
-        };
-        match visit(folder, &name, &seen) {
+        match visit(folder, &name) {
             Err(TreeError::Io(err)) if err.kind() == io::ErrorKind::NotFound => continue,
             result => result?,
         }
@@ -129,6 +91,41 @@ fn walk(
     }
 }
 
-fn bytes_of(blocks: i64) -> u64 {
-    u64::try_from(blocks).unwrap_or(0).saturating_mul(STAT_BLOCK_BYTES)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::symlink, path::Path};
+
+    fn names(top: &Path) -> Result<Vec<String>, TreeError> {
+        let mut names = Vec::new();
+        walk(super::super::open_dir(top).unwrap(), &mut |_, name| {
+            names.push(name.to_str().unwrap().to_owned());
+            Ok(())
+        })?;
+        names.sort();
+        Ok(names)
+    }
+
+    #[test]
+    fn each_entry_is_visited_once_and_links_lead_nowhere() {
+        let root = tempfile::tempdir().unwrap();
+        let top = root.path().join("top");
+        fs::create_dir_all(top.join("a/b")).unwrap();
+        fs::write(top.join("a/b/file"), "x").unwrap();
+        fs::write(root.path().join("outside"), "x").unwrap();
+        symlink(root.path(), top.join("folder-link")).unwrap();
+        symlink(root.path().join("outside"), top.join("file-link")).unwrap();
+        assert_eq!(names(&top).unwrap(), ["a", "b", "file", "file-link", "folder-link"]);
+    }
+
+    #[test]
+    fn a_tree_deeper_than_the_limit_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let top = root.path().join("top");
+        let deepest = (1..DEPTH_MAX).fold(top.clone(), |path, _| path.join("d"));
+        fs::create_dir_all(&deepest).unwrap();
+        assert_eq!(names(&top).unwrap().len(), DEPTH_MAX - 1);
+        fs::create_dir(deepest.join("d")).unwrap();
+        assert!(matches!(names(&top), Err(TreeError::TooDeep)));
+    }
 }

@@ -18,7 +18,7 @@ use std::{
 /// Most entries of one tree: two minutes of a slow disk. A server at this bound is billed for less
 /// than it has.
 pub(super) const ENTRIES_MAX: u64 = 5_000_000;
-/// Deepest directory that is counted: each level holds a descriptor open.
+/// Deepest directory that is counted: each level holds two descriptors open.
 const DEPTH_MAX: u32 = 128;
 /// Bytes of a block in `st_blocks`, whatever the file system's own.
 const BLOCK_BYTES: u64 = 512;
