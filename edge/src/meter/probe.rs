@@ -4,7 +4,6 @@ use super::{cgroup, disk};
 use cgroup::{Group, Version};
 use mamba_core::usage::{integrate::Reading, window::RunKey};
 use std::{
-    collections::BTreeMap,
     fs,
     future::Future,
     path::{Path, PathBuf},
@@ -138,51 +137,4 @@ fn text(path: &Path) -> Option<String> {
     let mut text = String::new();
     fs::File::open(path).ok()?.take(FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
     Some(text)
-}
-
-/// A machine for tests: says what it was told.
-#[cfg(any(test, feature = "test-support"))]
-#[derive(Clone, Debug, Default)]
-pub struct FakeProbe {
-    told: Arc<Mutex<Told>>,
-}
-
-#[cfg(any(test, feature = "test-support"))]
-#[derive(Debug, Default)]
-struct Told {
-    processes: BTreeMap<u32, Reading>,
-    disks: BTreeMap<PathBuf, u64>,
-}
-
-#[cfg(any(test, feature = "test-support"))]
-impl FakeProbe {
-    /// From now on this process is there with this reading, or gone.
-    pub fn tell(&self, pid: u32, reading: Option<Reading>) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        match reading {
-            Some(reading) => told.processes.insert(pid, reading),
-            None => told.processes.remove(&pid),
-        };
-    }
-
-    /// From now on this directory takes so much.
-    pub fn tell_disk(&self, dir: impl Into<PathBuf>, bytes: u64) {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).disks.insert(dir.into(), bytes);
-    }
-}
-
-#[cfg(any(test, feature = "test-support"))]
-impl Probe for FakeProbe {
-    async fn look(&self, runs: Vec<RunKey>) -> Vec<Seen> {
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen =
-            |run: &RunKey| told.processes.get(&run.pid).map_or(Seen::Gone, |it| Seen::Here(*it));
-        runs.iter().map(seen).collect()
-    }
-
-    fn disk(&self, dir: PathBuf) -> impl Future<Output = Option<u64>> + Send + 'static {
-        let bytes =
-            self.told.lock().unwrap_or_else(PoisonError::into_inner).disks.get(&dir).copied();
-        async move { bytes }
-    }
 }
