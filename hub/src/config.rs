@@ -1,7 +1,9 @@
 //! `hub.toml`: as written, then as checked. A mistake is told with file, line and key.
 
+use mamba_core::settings::SettingsError;
 use serde::Deserialize;
 use std::{
+    fmt::Display,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     ops::Range,
     path::{Path, PathBuf},
@@ -57,34 +59,21 @@ pub struct ConsoleLimits {
     pub user_max: usize,
 }
 
-/// What is wrong with a config file.
+/// Why there is no config.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("config file `{}` could not be read", file.display())]
     Read {
-        /// The file.
+        /// Which.
         file: PathBuf,
         /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// It breaks a rule.
-    #[error("config file `{}`, line {line}{}: {rule}", file.display(), named(key))]
-    Invalid {
-        /// The file.
-        file: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// Dotted path of the key, empty when the rule names it.
-        key: String,
-        /// What must hold.
-        rule: String,
-    },
-}
-
-fn named(key: &str) -> String {
-    if key.is_empty() { String::new() } else { format!(", `{key}`") }
+    /// The file breaks a rule.
+    #[error(transparent)]
+    Invalid(#[from] SettingsError),
 }
 
 /// The file exactly as written.
@@ -123,23 +112,25 @@ impl Config {
     /// Reads and checks a file.
     ///
     /// # Errors
-    /// See [`ConfigError`]: the first mistake.
+    /// When the file cannot be read, or a key breaks a rule.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
         let failed = |source| ConfigError::Read { file: file.to_path_buf(), source };
         let text = std::fs::File::open(file)
             .and_then(|open| std::io::read_to_string(std::io::Read::take(open, FILE_BYTES_MAX)))
             .map_err(failed)?;
-        Self::parse(file, &text)
+        Ok(Self::parse(&file.display().to_string(), &text)?)
     }
 
     /// Checks the text of a file; `file` is only named.
     ///
     /// # Errors
-    /// `Invalid`.
-    pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
+    /// The first mistake.
+    pub fn parse(file: &str, text: &str) -> Result<Self, SettingsError> {
         let place = Place { file, text };
-        let raw: Raw = toml::from_str(text)
-            .map_err(|err| place.error(err.span().unwrap_or(0..0), "", err.message().to_owned()))?;
+        let raw: Raw = toml::from_str(text).map_err(|err| {
+            let offset = err.span().map_or(0, |span| span.start);
+            SettingsError::new(file, text, offset, err.message().replace('\n', " "))
+        })?;
         let data_dir = raw.data_dir.into_inner();
         let backup = raw.backup;
         Ok(Self {
@@ -187,16 +178,13 @@ impl Config {
 
 /// Where a mistake is told to be.
 struct Place<'a> {
-    file: &'a Path,
+    file: &'a str,
     text: &'a str,
 }
 
 impl Place<'_> {
-    fn error(&self, span: Range<usize>, key: &str, rule: impl Into<String>) -> ConfigError {
-        let before = self.text.get(..span.start).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        let (key, rule) = (key.to_owned(), rule.into());
-        ConfigError::Invalid { file: self.file.to_path_buf(), line, key, rule }
+    fn error(&self, span: Range<usize>, key: &str, rule: impl Display) -> SettingsError {
+        SettingsError::new(self.file, self.text, span.start, format!("`{key}` {rule}"))
     }
 
     fn socket(
@@ -204,7 +192,7 @@ impl Place<'_> {
         key: &str,
         value: Option<Spanned<String>>,
         default: SocketAddr,
-    ) -> Result<SocketAddr, ConfigError> {
+    ) -> Result<SocketAddr, SettingsError> {
         let Some(value) = value else { return Ok(default) };
         let rule = "must be an address and a port such as `127.0.0.1:8080`";
         value.get_ref().parse().map_err(|_| self.error(value.span(), key, rule))
@@ -214,7 +202,7 @@ impl Place<'_> {
         &self,
         value: Option<Spanned<String>>,
         is_public: bool,
-    ) -> Result<SocketAddr, ConfigError> {
+    ) -> Result<SocketAddr, SettingsError> {
         let span = value.as_ref().map_or(0..0, Spanned::span);
         let address = self.socket("http_listen", value, HTTP_DEFAULT)?;
         if address.ip().is_loopback() || is_public {
@@ -225,7 +213,7 @@ impl Place<'_> {
         Err(self.error(span, "http_listen", rule))
     }
 
-    fn public_address(&self, value: Spanned<String>) -> Result<String, ConfigError> {
+    fn public_address(&self, value: Spanned<String>) -> Result<String, SettingsError> {
         let is_host = |host: &str| {
             let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
             match inner {
@@ -247,11 +235,13 @@ impl Place<'_> {
         Err(self.error(value.span(), "public_link_address", rule))
     }
 
-    fn log(&self, value: Option<Spanned<String>>) -> Result<String, ConfigError> {
+    fn log(&self, value: Option<Spanned<String>>) -> Result<String, SettingsError> {
         let Some(value) = value else { return Ok("info".to_owned()) };
         match tracing_subscriber::EnvFilter::try_new(value.get_ref()) {
             Ok(_) => Ok(value.into_inner()),
-            Err(err) => Err(self.error(value.span(), "log", format!("must be a filter: {err}"))),
+            Err(err) => {
+                Err(self.error(value.span(), "log", format_args!("must be a filter: {err}")))
+            }
         }
     }
 
@@ -261,12 +251,12 @@ impl Place<'_> {
         value: Option<Spanned<u32>>,
         default: u32,
         range: std::ops::RangeInclusive<u32>,
-    ) -> Result<u32, ConfigError> {
+    ) -> Result<u32, SettingsError> {
         let Some(value) = value else { return Ok(default) };
         if range.contains(value.get_ref()) {
             return Ok(value.into_inner());
         }
-        let rule = format!("must be {} to {}", range.start(), range.end());
+        let rule = format_args!("must be {} to {}", range.start(), range.end());
         Err(self.error(value.span(), key, rule))
     }
 
@@ -276,7 +266,7 @@ impl Place<'_> {
         value: Option<Spanned<u32>>,
         default: u32,
         range: std::ops::RangeInclusive<u32>,
-    ) -> Result<usize, ConfigError> {
+    ) -> Result<usize, SettingsError> {
         Ok(usize::try_from(self.number(key, value, default, range)?).unwrap_or(usize::MAX))
     }
 }
@@ -290,14 +280,13 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        let err = Config::parse(Path::new("hub.toml"), text).unwrap_err();
-        let shown = err.to_string();
-        assert!(shown.starts_with(&format!("config file `hub.toml`, {expected}")), "{shown}");
+        let shown = Config::parse("hub.toml", text).unwrap_err().to_string();
+        assert!(shown.starts_with(&format!("hub.toml {expected}")), "{shown}");
     }
 
     #[test]
     fn the_shipped_example_is_valid_and_its_comments_are_the_defaults() {
-        let file = Path::new("hub.toml.example");
+        let file = "hub.toml.example";
         let example = Config::parse(file, EXAMPLE).unwrap();
         let commented_in: String = EXAMPLE
             .lines()
@@ -321,18 +310,18 @@ mod tests {
         check("data_dir = ", "line 1");
         check("data_dir = \"/d\"\n", "line 1: missing field `public_link_address`");
         check(&format!("{LEAST}colour = 1\n"), "line 3: unknown field `colour`");
-        check(&format!("{LEAST}[backup]\nkeep = 1\n"), "line 4, `backup.keep`: must be 2 to 1000");
+        check(&format!("{LEAST}[backup]\nkeep = 1\n"), "line 4: `backup.keep` must be 2 to 1000");
         check(&format!("{LEAST}[backup]\nkeep = \"x\"\n"), "line 4: invalid type");
         check(
             &format!("{LEAST}http_listen = \"0.0.0.0:80\"\n"),
-            "line 3, `http_listen`: must be a loopback address",
+            "line 3: `http_listen` must be a loopback address",
         );
-        check(&format!("{LEAST}link_listen = \"here\"\n"), "line 3, `link_listen`: must be");
-        check(&format!("{LEAST}log = \"a=b=c\"\n"), "line 3, `log`: must be a filter");
+        check(&format!("{LEAST}link_listen = \"here\"\n"), "line 3: `link_listen` must be");
+        check(&format!("{LEAST}log = \"a=b=c\"\n"), "line 3: `log` must be a filter");
         for address in ["h", "h:0", ":1", "h:x", "a b:1", "[1]:1"] {
             check(
                 &format!("data_dir = \"/d\"\npublic_link_address = \"{address}\"\n"),
-                "line 2, `public_link_address`: must be a host and a port",
+                "line 2: `public_link_address` must be a host and a port",
             );
         }
     }
@@ -340,7 +329,7 @@ mod tests {
     #[test]
     fn a_public_address_needs_a_word_for_it() {
         let text = format!("{LEAST}http_listen = \"0.0.0.0:80\"\nhttp_plain_public = true\n");
-        let config = Config::parse(Path::new("hub.toml"), &text).unwrap();
+        let config = Config::parse("hub.toml", &text).unwrap();
         assert_eq!(config.http_listen, "0.0.0.0:80".parse().unwrap());
     }
 }

@@ -23,7 +23,7 @@ fn config(data: &Path, http: &str) -> Config {
          public_link_address = \"localhost:7443\"\n",
         data.display()
     );
-    Config::parse(Path::new("hub.toml"), &text).unwrap()
+    Config::parse("hub.toml", &text).unwrap()
 }
 
 async fn start(config: Config) -> Result<App, AppError> {
