@@ -10,7 +10,8 @@ use crate::{
     desired::Adopter,
     doors::{Doors, local},
     link::{
-        EdgeLink, EnrolConfig, Identity, IdentityError, IdentityFiles, LinkConfig, backend::View,
+        EdgeLink, EnrolConfig, Identity, IdentityError, IdentityFiles, LinkConfig, LinkHandle,
+        backend::View,
     },
     machine::{self, Machine},
     meter::{Meter, MeterConfig, MeterHandle, MeterParts, SupervisorRoll, SystemProbe},
@@ -31,7 +32,7 @@ use mamba_wire::{
 };
 use std::{
     path::PathBuf,
-    sync::{Arc, OnceLock, atomic::AtomicU64},
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 use tokio::{
@@ -132,13 +133,11 @@ impl AppError {
 pub async fn run(config: &Config) -> Result<(), AppError> {
     init_log(config);
     let stop = stop_signal()?;
-    let clock: Arc<dyn Clock> = Arc::new(system_clock()?);
-    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     // Opened first, closed last.
     let dir = DataDir::open(&config.data_dir, KIND)?;
     let identity = IdentityFiles::new(dir.path()).load()?.ok_or(AppError::NotEnrolled)?;
     let (store, notices) = open_store(&dir)?;
-    let edge = Edge::build(config, &clock, &entropy, &identity, store.clone(), notices).await?;
+    let edge = Edge::build(Base::new(config, identity, store.clone())?, notices).await?;
     let ended = edge.run(stop).await;
     store.close().await;
     tracing::info!("stopped; game servers go on");
@@ -186,6 +185,101 @@ pub async fn enrol(
     Ok(())
 }
 
+/// What every part of the daemon stands on, and how the parts are made from it.
+struct Base<'a> {
+    config: &'a Config,
+    identity: Identity,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    calendar: Arc<HubCalendar>,
+    instance: InstanceId,
+}
+
+impl<'a> Base<'a> {
+    fn new(config: &'a Config, identity: Identity, store: Store) -> Result<Self, AppError> {
+        let clock: Arc<dyn Clock> = Arc::new(system_clock()?);
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let placed = store.read(calendar::load)?;
+        let calendar = Arc::new(HubCalendar::new(Arc::clone(&clock), placed));
+        let instance = InstanceId::new(calendar.now(), draw(&*entropy));
+        Ok(Self { config, identity, store, clock, entropy, calendar, instance })
+    }
+
+    fn supervisor(
+        &self,
+        runtime: &Arc<DockerRuntime>,
+        consoles: &Consoles,
+    ) -> Result<(Supervisor<DockerRuntime>, SupervisorHandle), AppError> {
+        let parts = supervisor::Parts {
+            runtime: Arc::clone(runtime),
+            store: EdgeStore::new(self.store.clone()),
+            consoles: consoles.clone(),
+            data: DataDirs::open(&self.config.data_dir, self.config.game_uid)?,
+            clock: Arc::clone(&self.clock),
+            calendar: Arc::clone(&self.calendar) as Arc<dyn Calendar>,
+            entropy: Arc::clone(&self.entropy),
+        };
+        let settings = supervisor::Settings {
+            node: self.identity.node,
+            starts_max: self.config.starts_at_once,
+            pool: self.config.network_pool,
+            version: SOFTWARE.to_owned(),
+        };
+        Ok(supervisor::supervisor(parts, settings))
+    }
+
+    fn meter(
+        &self,
+        supervisor: &SupervisorHandle,
+    ) -> Result<(Meter<SystemProbe, SupervisorRoll>, MeterHandle), AppError> {
+        Ok(Meter::load(MeterParts {
+            store: self.store.clone(),
+            clock: Arc::clone(&self.clock),
+            calendar: Arc::clone(&self.calendar),
+            probe: SystemProbe::default(),
+            roll: SupervisorRoll::new(supervisor.census(), supervisor.observed()),
+            config: MeterConfig { sample: self.config.sample_every, ..MeterConfig::default() },
+        })?)
+    }
+
+    fn backend(
+        &self,
+        supervisor: &SupervisorHandle,
+        view: watch::Receiver<Arc<View>>,
+    ) -> Result<NodeBackend, AppError> {
+        let store = EdgeStore::new(self.store.clone());
+        let verifier = EnvelopeVerifier::new(self.identity.envelope_key);
+        Ok(NodeBackend {
+            store: store.clone(),
+            adopter: Adopter {
+                store,
+                node: self.identity.node,
+                verify: Arc::new(move |signed| verifier.open(signed).is_ok()),
+                entropy: Arc::clone(&self.entropy),
+            },
+            outbox: Outbox::new(self.store.clone()),
+            calendar: Arc::clone(&self.calendar),
+            entropy: Arc::clone(&self.entropy),
+            supervisor: supervisor.clone(),
+            view,
+            heard: AtomicU64::new(self.store.read(load_heard)?),
+        })
+    }
+
+    fn link(&self, backend: &Arc<NodeBackend>) -> (EdgeLink<NodeBackend>, LinkHandle) {
+        let link_config = LinkConfig {
+            data_dir: self.config.data_dir.clone(),
+            hubs: self.config.hub.clone(),
+            instance: self.instance,
+            software: SOFTWARE.to_owned(),
+            net: NetParts::default(),
+        };
+        let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
+        EdgeLink::new(link_config, Arc::clone(backend), clock, entropy)
+    }
+}
+
 /// The daemon's parts, connected and not yet running.
 struct Edge {
     supervisor: Supervisor<DockerRuntime>,
@@ -195,107 +289,46 @@ struct Edge {
     consoles: Consoles,
     backend: Arc<NodeBackend>,
     doors: Arc<Doors<DockerRuntime>>,
-    link: EdgeLink<NodeBackend, Doors<DockerRuntime>>,
+    link: EdgeLink<NodeBackend>,
     machine: Machine<DockerRuntime>,
     view: watch::Sender<Arc<View>>,
     socket: UnixListener,
 }
 
 impl Edge {
-    async fn build(
-        config: &Config,
-        clock: &Arc<dyn Clock>,
-        entropy: &Arc<dyn Entropy>,
-        identity: &Identity,
-        store: Store,
-        notices: Vec<String>,
-    ) -> Result<Self, AppError> {
-        let edge_store = EdgeStore::new(store.clone());
-        let calendar =
-            Arc::new(HubCalendar::new(Arc::clone(clock), store.read(|txn| calendar::load(txn))?));
-        let instance = InstanceId::new(calendar.now(), draw(&**entropy));
-        init_outbox(&store, entropy).await?;
-        let consoles = Consoles::open(&config.data_dir.join("console"), Arc::clone(clock))?;
-        let runtime = Arc::new(DockerRuntime::new(&config.docker_socket));
-        let parts = supervisor::Parts {
-            runtime: Arc::clone(&runtime),
-            store: edge_store.clone(),
-            consoles: consoles.clone(),
-            data: DataDirs::open(&config.data_dir, config.game_uid)?,
-            clock: Arc::clone(clock),
-            calendar: Arc::clone(&calendar) as Arc<dyn Calendar>,
-            entropy: Arc::clone(entropy),
-        };
-        let settings = supervisor::Settings {
-            node: identity.node,
-            starts_max: config.starts_at_once,
-            pool: config.network_pool,
-            version: SOFTWARE.to_owned(),
-        };
-        let (supervisor, handle) = supervisor::supervisor(parts, settings);
-        let (meter, meter_handle) = Meter::load(MeterParts {
-            store: store.clone(),
-            clock: Arc::clone(clock),
-            calendar: Arc::clone(&calendar),
-            probe: SystemProbe::default(),
-            roll: SupervisorRoll::new(handle.census(), handle.observed()),
-            config: MeterConfig { sample: config.sample_every, ..MeterConfig::default() },
-        })?;
+    async fn build(base: Base<'_>, notices: Vec<String>) -> Result<Self, AppError> {
+        init_outbox(&base.store, &base.entropy).await?;
+        let data_dir = &base.config.data_dir;
+        let consoles = Consoles::open(&data_dir.join("console"), Arc::clone(&base.clock))?;
+        let runtime = Arc::new(DockerRuntime::new(&base.config.docker_socket));
+        let (supervisor, handle) = base.supervisor(&runtime, &consoles)?;
+        let (meter, meter_handle) = base.meter(&handle)?;
         let (view, seen) = watch::channel(Arc::new(machine::unseen()));
-        let verifier = EnvelopeVerifier::new(identity.envelope_key);
-        let backend = Arc::new(NodeBackend {
-            store: edge_store.clone(),
-            adopter: Adopter {
-                store: edge_store,
-                node: identity.node,
-                verify: Arc::new(move |signed| verifier.open(signed).is_ok()),
-                entropy: Arc::clone(entropy),
-            },
-            outbox: Outbox::new(store.clone()),
-            calendar: Arc::clone(&calendar),
-            entropy: Arc::clone(entropy),
-            supervisor: handle.clone(),
-            view: seen,
-            heard: AtomicU64::new(store.read(|txn| load_heard(txn))?),
-        });
+        let backend = Arc::new(base.backend(&handle, seen)?);
         let machine = Machine {
             runtime,
-            store,
-            data_dir: config.data_dir.clone(),
-            calendar: Arc::clone(&calendar),
+            store: base.store.clone(),
+            data_dir: data_dir.clone(),
+            calendar: Arc::clone(&base.calendar),
             meter: meter_handle.clone(),
-            clock: Arc::clone(clock),
+            clock: Arc::clone(&base.clock),
             notices,
         };
+        let (link, link_handle) = base.link(&backend);
+        let socket = local::bind(&base.config.socket())?;
         let doors = Arc::new(Doors {
-            config: config.clone(),
-            instance,
-            started_at: calendar.now(),
-            node: identity.node,
-            clock: Arc::clone(clock),
-            entropy: Arc::clone(entropy),
-            calendar,
+            config: base.config.clone(),
+            instance: base.instance,
+            started_at: base.calendar.now(),
+            node: base.identity.node,
+            clock: base.clock,
+            entropy: base.entropy,
+            calendar: base.calendar,
             machine: machine.clone(),
             supervisor: handle.clone(),
             consoles: consoles.clone(),
-            link: OnceLock::new(),
+            link: link_handle,
         });
-        let link_config = LinkConfig {
-            data_dir: config.data_dir.clone(),
-            hubs: config.hub.clone(),
-            instance,
-            software: SOFTWARE.to_owned(),
-            net: NetParts::default(),
-        };
-        let (link, link_handle) = EdgeLink::new(
-            link_config,
-            Arc::clone(&backend),
-            Arc::clone(&doors),
-            Arc::clone(clock),
-            Arc::clone(entropy),
-        );
-        doors.link.get_or_init(|| link_handle);
-        let socket = local::bind(&config.socket())?;
         Ok(Self {
             supervisor,
             handle,
@@ -320,7 +353,8 @@ impl Edge {
         let supervisor = tasks.spawn(named("supervisor", self.supervisor.run()));
         let meter = tasks.spawn(named("meter", self.meter.run()));
         let machine = tasks.spawn(named("machine", self.machine.watch(observed, self.view)));
-        let link = tasks.spawn(named("link", self.link.run(stopped)));
+        let link = self.link.run(Arc::clone(&self.doors), stopped);
+        let link = tasks.spawn(named("link", link));
         let door = tasks.spawn(named("local socket", local::serve(self.socket, self.doors)));
         let remember = tasks.spawn(named("calendar", async move { self.backend.remember().await }));
         tracing::info!(version = SOFTWARE, "running");
@@ -396,7 +430,7 @@ fn open_store(dir: &DataDir) -> Result<(Store, Vec<String>), AppError> {
 
 /// Makes the outbox on the first start. Later starts only look, so that they work on a full disk.
 async fn init_outbox(store: &Store, entropy: &Arc<dyn Entropy>) -> Result<(), AppError> {
-    if store.read(|txn| outbox::lines(txn)).is_ok() {
+    if store.read(outbox::lines).is_ok() {
         return Ok(());
     }
     let entropy = Arc::clone(entropy);

@@ -29,7 +29,7 @@ use mamba_wire::{
         NodeReply, NodeRequest, Status,
     },
 };
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// Everything that a request may need.
 pub struct Doors<R> {
@@ -53,8 +53,8 @@ pub struct Doors<R> {
     pub supervisor: SupervisorHandle,
     /// Their consoles.
     pub consoles: Consoles,
-    /// The link, set right after it is made: it is made with these doors.
-    pub link: OnceLock<LinkHandle>,
+    /// The link to the hub.
+    pub link: LinkHandle,
 }
 
 impl<R: Runtime> Dispatcher for Doors<R> {
@@ -96,9 +96,7 @@ impl<R: Runtime> Doors<R> {
             NodeRequest::Usage { server } => Answer::Usage(
                 store.read(|txn| outbox::usage(txn, server, FACTS_MAX)).map_err(unavailable)?,
             ),
-            NodeRequest::Outbox => {
-                Answer::Outbox(store.read(|txn| outbox::lines(txn)).map_err(unavailable)?)
-            }
+            NodeRequest::Outbox => Answer::Outbox(store.read(outbox::lines).map_err(unavailable)?),
             NodeRequest::Link => Answer::Link(self.link()),
             NodeRequest::Facts { server } => Answer::Facts(
                 store.read(|txn| outbox::activity(txn, server, FACTS_MAX)).map_err(unavailable)?,
@@ -119,7 +117,7 @@ impl<R: Runtime> Doors<R> {
     }
 
     fn link(&self) -> LinkStatus {
-        self.link.get().map_or_else(LinkStatus::default, |link| link.status.borrow().clone())
+        self.link.status.borrow().clone()
     }
 
     async fn status(&self) -> Status {

@@ -85,23 +85,21 @@ impl LinkHandle {
 }
 
 /// The dialling end. [`EdgeLink::run`] must be polled for anything to happen.
-pub struct EdgeLink<B, D> {
+pub struct EdgeLink<B> {
     config: LinkConfig,
     files: IdentityFiles,
     backend: Arc<B>,
-    dispatcher: Arc<D>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     status: Status,
     rebind: Arc<Notify>,
 }
 
-impl<B: EdgeBackend, D: Dispatcher> EdgeLink<B, D> {
+impl<B: EdgeBackend> EdgeLink<B> {
     /// Makes the link and the handle to look at it. Opens nothing.
     pub fn new(
         config: LinkConfig,
         backend: Arc<B>,
-        dispatcher: Arc<D>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> (Self, LinkHandle) {
@@ -110,19 +108,19 @@ impl<B: EdgeBackend, D: Dispatcher> EdgeLink<B, D> {
         let rebind = Arc::new(Notify::new());
         let handle = LinkHandle { status: looked_at, rebind: Arc::clone(&rebind) };
         let files = IdentityFiles::new(&config.data_dir);
-        let link = Self { config, files, backend, dispatcher, clock, entropy, status, rebind };
+        let link = Self { config, files, backend, clock, entropy, status, rebind };
         (link, handle)
     }
 
-    /// Dials and serves until `stop` becomes true.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+    /// Dials until `stop` becomes true; `dispatcher` serves what the hub asks for.
+    pub async fn run<D: Dispatcher>(self, dispatcher: Arc<D>, mut stop: watch::Receiver<bool>) {
         let mut backoff = Backoff::default();
         let mut endpoint = None;
         while !*stop.borrow_and_update() {
             let began = self.clock.boot();
             let ended = tokio::select! {
                 biased;
-                ended = self.attempt(&mut endpoint, stop.clone()) => ended,
+                ended = self.attempt(&dispatcher, &mut endpoint, stop.clone()) => ended,
                 _ = stop.wait_for(|stop| *stop) => break,
             };
             backoff.session_ended(began, self.clock.boot());
@@ -171,8 +169,9 @@ impl<B: EdgeBackend, D: Dispatcher> EdgeLink<B, D> {
     }
 
     /// Dials once and holds the session to its end.
-    async fn attempt(
+    async fn attempt<D: Dispatcher>(
         &self,
+        dispatcher: &Arc<D>,
         endpoint: &mut Option<Endpoint>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<Ended, Stumble> {
@@ -190,7 +189,7 @@ impl<B: EdgeBackend, D: Dispatcher> EdgeLink<B, D> {
             Some(endpoint) => endpoint,
             None => endpoint.insert(dial::bind(&self.config.net)?),
         };
-        let result = self.dial(endpoint, &mut identity, &key, &hubs, &mut stop).await;
+        let result = self.dial(dispatcher, endpoint, &mut identity, &key, &hubs, &mut stop).await;
         if result.is_err()
             && self.config.net.socket.is_none()
             && let Err(err) = dial::rebind(endpoint)
@@ -201,8 +200,9 @@ impl<B: EdgeBackend, D: Dispatcher> EdgeLink<B, D> {
         result
     }
 
-    async fn dial(
+    async fn dial<D: Dispatcher>(
         &self,
+        dispatcher: &Arc<D>,
         endpoint: &Endpoint,
         identity: &mut Identity,
         key: &SecretKey,
@@ -225,7 +225,7 @@ impl<B: EdgeBackend, D: Dispatcher> EdgeLink<B, D> {
         let (connection, hub) = dial::connect(endpoint, &config, hubs, &time).await?;
         let parts = Parts {
             backend: &self.backend,
-            dispatcher: &self.dispatcher,
+            dispatcher,
             clock: &self.clock,
             status: &self.status,
             endpoint,

@@ -169,16 +169,11 @@ impl EdgeRig {
             software: "test".to_owned(),
             net: NetParts::default(),
         };
-        let (link, handle) = EdgeLink::new(
-            config,
-            Arc::clone(&store),
-            Arc::new(Echo),
-            clock.clone(),
-            Arc::new(SystemEntropy),
-        );
+        let (link, handle) =
+            EdgeLink::new(config, Arc::clone(&store), clock.clone(), Arc::new(SystemEntropy));
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(link.run(stopped));
+        tasks.spawn(link.run(Arc::new(Echo), stopped));
         Self { store, handle, stop, tasks }
     }
 
