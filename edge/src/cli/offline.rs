@@ -53,7 +53,7 @@ pub(super) fn answer(cli: &Cli<'_>, command: &Command) -> Result<Outcome, CliErr
     match command {
         Command::Servers => print_servers(cli, &servers)?,
         Command::Outbox => {
-            let lines = store.read(|txn| outbox::lines(txn)).map_err(from_store)?;
+            let lines = store.read(outbox::lines).map_err(from_store)?;
             cli.show(clock.wall(), &Answer::Outbox(lines))?;
         }
         Command::Usage { server } => {

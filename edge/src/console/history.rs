@@ -146,8 +146,8 @@ impl History {
     /// # Errors
     /// When a file cannot be opened or synchronised.
     pub(super) fn sync(&self) -> io::Result<()> {
-        let written = self.segments.iter().filter(|segment| segment.len > 0);
-        written.map(|segment| File::open(&segment.path)?.sync_all()).collect()
+        let mut written = self.segments.iter().filter(|segment| segment.len > 0);
+        written.try_for_each(|segment| File::open(&segment.path)?.sync_all())
     }
 
     fn rotate(&mut self, first: u64) -> io::Result<()> {

@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn a_long_line_is_cut_between_characters() {
         let exact = "x".repeat(LINE_BYTES_MAX);
-        assert_eq!(lines(&[exact.as_bytes(), b"\n"]), [exact.clone()]);
+        assert_eq!(lines(&[exact.as_bytes(), b"\n"]), [exact.as_str()]);
         let long = format!("{}\u{20ac}y\n", "x".repeat(LINE_BYTES_MAX - 1));
         let pieces = lines(&[long.as_bytes()]);
         assert_eq!(pieces, [&"x".repeat(LINE_BYTES_MAX - 1), "\u{20ac}y"]);

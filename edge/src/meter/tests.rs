@@ -27,7 +27,8 @@ use std::{
     },
 };
 
-const NOON: u64 = 1_800_000_000_000 - 1_800_000_000_000 % 3_600_000;
+/// The start of an hour.
+const NOON: u64 = 500_000 * 3_600_000;
 const LIMITS: Limits = Limits {
     memory_mib: Mib(64),
     swap_mib: Mib(0),

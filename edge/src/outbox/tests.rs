@@ -104,8 +104,8 @@ async fn facts_come_back_in_order_with_the_chain_of_the_protocol() {
         if number == 3 + 256 {
             assert_eq!(window.chain, chain);
         }
-        if let Some((seq, body)) = number.checked_sub(4).and_then(|i| window.facts.get(i as usize))
-        {
+        let index = usize::try_from(number).unwrap().checked_sub(4);
+        if let Some((seq, body)) = index.and_then(|index| window.facts.get(index)) {
             assert_eq!((*seq, body), (Seq(number), &fact(number).encode().unwrap()));
         }
         let stored = bench.store.read(|txn| chain_at(txn, Stream::Usage, Seq(number))).unwrap();

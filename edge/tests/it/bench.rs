@@ -255,7 +255,7 @@ impl Heard {
     }
 
     /// Listens until the process has ended.
-    pub(crate) async fn to_end(&mut self) {
+    pub(crate) async fn read_to_end(&mut self) {
         let wait = async {
             while !self.has_ended {
                 self.listen().await;

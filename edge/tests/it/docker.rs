@@ -55,7 +55,7 @@ async fn a_fork_bomb_ends_at_its_limit() {
         heard.type_line(bomb).await;
         heard.type_line("echo over").await;
         // The shell gives up at the limit or lives on below it; the machine never holds more.
-        let said = tokio::time::timeout(Duration::from_secs(5), heard.to_end()).await;
+        let said = tokio::time::timeout(Duration::from_secs(5), heard.read_to_end()).await;
         let status = bench.status(&id).await.unwrap();
         if let ContainerStatus::Running { pid, .. } = status {
             let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
@@ -89,7 +89,7 @@ async fn signals_reach_a_game_behind_any_start_line() {
             spec.startup = startup.to_owned();
             let (id, mut heard) = bench.run(&spec).await;
             bench.runtime.signal(&id, Signal::Int).await.unwrap();
-            heard.to_end().await;
+            heard.read_to_end().await;
             assert_eq!(heard.text[0], "ready\nsaving\n", "{startup}");
             assert_eq!(bench.ended(&id).await, (5, false), "{startup}");
         }
@@ -196,7 +196,7 @@ async fn a_game_that_floods_is_drained() {
         bench.runtime.start(&id).await.unwrap();
         heard.wait(OutputSource::Stderr, "over").await;
         heard.type_line("go").await;
-        heard.to_end().await;
+        heard.read_to_end().await;
         assert_eq!(heard.text[0].lines().count(), 200_000);
     })
     .await;

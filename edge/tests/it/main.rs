@@ -1,5 +1,8 @@
 //! Tests of the edge's parts on real ones.
 
+#[cfg(test)]
 mod bench;
+#[cfg(test)]
 mod docker;
+#[cfg(test)]
 mod runtime;

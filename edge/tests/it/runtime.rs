@@ -74,7 +74,7 @@ async fn a_game_reads_what_is_typed<R: Runtime>(bench: Bench<R>) {
     heard.type_line("ping").await;
     heard.wait(OutputSource::Stdout, "pong").await;
     heard.type_line("leave").await;
-    heard.to_end().await;
+    heard.read_to_end().await;
     assert_eq!(bench.ended(&id).await, (7, false));
 }
 
@@ -96,14 +96,14 @@ async fn the_stop_signal_of_an_image_is_sent<R: Runtime>(bench: Bench<R>) {
 async fn a_game_out_of_memory_is_told<R: Runtime>(bench: Bench<R>) {
     let (id, mut heard) = bench.run(&bench.game().await).await;
     heard.type_line("eat").await;
-    heard.to_end().await;
+    heard.read_to_end().await;
     assert_eq!(bench.ended(&id).await, (137, true));
 }
 
 async fn a_kill_ends_it_and_then_it_does_not_run<R: Runtime>(bench: Bench<R>) {
     let (id, mut heard) = bench.run(&bench.game().await).await;
     bench.runtime.signal(&id, Signal::Kill).await.unwrap();
-    heard.to_end().await;
+    heard.read_to_end().await;
     assert_eq!(bench.ended(&id).await, (137, false));
     assert_eq!(bench.runtime.signal(&id, Signal::Int).await, Err(RuntimeError::NotRunning));
 }
@@ -186,7 +186,7 @@ async fn events_tell_of_start_and_end<R: Runtime>(bench: Bench<R>) {
     let (id, mut heard) = bench.run(&spec).await;
     assert_eq!(next().await, Some(RuntimeEvent::Changed(spec.server)));
     heard.type_line("leave").await;
-    heard.to_end().await;
+    heard.read_to_end().await;
     assert_eq!(next().await, Some(RuntimeEvent::Changed(spec.server)));
     assert_eq!(bench.ended(&id).await, (7, false));
     bench.runtime.remove(&id).await.unwrap();
@@ -201,7 +201,7 @@ async fn limits_change_while_it_runs<R: Runtime>(bench: Bench<R>) {
     }
     assert!(matches!(bench.status(&id).await, Some(ContainerStatus::Running { .. })));
     heard.type_line("leave").await;
-    heard.to_end().await;
+    heard.read_to_end().await;
     assert_eq!(bench.ended(&id).await, (7, false));
 }
 

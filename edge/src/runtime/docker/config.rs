@@ -94,7 +94,7 @@ pub(super) fn container(spec: &ContainerSpec) -> Result<ContainerCreateBody, Run
         attach_stdin: Some(true),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
-        exposed_ports: Some(ports(spec).into_iter().map(|(name, _)| name).collect()),
+        exposed_ports: Some(ports(spec).into_keys().collect()),
         stop_timeout: Some(i64::from(spec.stop_grace_ms.div_ceil(1_000))),
         host_config: Some(host_config(spec, source)),
         ..ContainerCreateBody::default()

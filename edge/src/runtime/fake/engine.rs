@@ -81,10 +81,10 @@ impl Engine {
     }
 
     fn next(&self) -> Option<(Instant, ContainerId)> {
-        let first = |(id, fake): (&ContainerId, &Box<Fake>)| {
+        let planned = self.containers.iter().filter_map(|(id, fake)| {
             fake.plan.first_key_value().map(|((at, _), _)| (*at, id.clone()))
-        };
-        self.containers.iter().filter_map(first).min()
+        });
+        planned.min()
     }
 
     /// The time on the engine's clock.

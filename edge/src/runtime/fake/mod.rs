@@ -248,9 +248,7 @@ impl Follow {
             }
             let next_act = {
                 let engine = self.fake.engine();
-                let Some((chunk, is_running)) = engine.output(&self.id, self.at) else {
-                    return None;
-                };
+                let (chunk, is_running) = engine.output(&self.id, self.at)?;
                 if let Some(chunk) = chunk {
                     self.at += 1;
                     return Some(Ok(chunk));

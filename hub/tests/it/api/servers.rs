@@ -76,7 +76,7 @@ async fn a_power_action_waits_for_its_node_and_expires() {
     let given = world.call::<table::Power>(Some(&owner), &path, &(), &start).await.unwrap();
     assert_eq!(given.state, IntentState::Pending);
     let list = async || world.admin::<table::ListIntents>(&path, &NO_PAGE, &()).await.items;
-    assert_eq!(list().await, [given.clone()]);
+    assert_eq!(list().await, [given]);
     world.clock.advance(10_000);
     assert_eq!(list().await[0].state, IntentState::Expired);
     let never = Power { action: PowerAction::Start, expires_in_ms: Some(0) };
