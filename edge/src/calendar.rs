@@ -92,7 +92,7 @@ struct State {
     floor_zero: Option<UnixMs>,
 }
 
-/// Reads what [`HubCalendar::save`] kept.
+/// Reads what [`Remembered::save`] kept.
 ///
 /// # Errors
 /// When the store fails.

@@ -227,7 +227,7 @@ impl App {
         }
     }
 
-    /// Stops everything in order and closes the store, within [`STOP_MS_MAX`].
+    /// Stops everything in order and closes the store. What takes longer than 20 s is cut off.
     pub async fn stop(mut self) {
         let store = self.hub.store().clone();
         let ordered = async {

@@ -1,3 +1,5 @@
+//! What people type for a server, and which one it names.
+
 use super::*;
 
 #[track_caller]

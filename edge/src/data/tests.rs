@@ -1,3 +1,5 @@
+//! Config files, links that a game may set as traps, the trash.
+
 use super::*;
 use mamba_core::server::{ConfigParser, Replacement};
 use std::os::unix::fs::{MetadataExt, symlink};

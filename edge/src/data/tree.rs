@@ -23,7 +23,7 @@ pub enum TreeError {
     /// The operating system refused.
     #[error("files could not be read or changed")]
     Io(#[from] io::Error),
-    /// Deeper than [`DEPTH_MAX`].
+    /// It has more levels than are walked.
     #[error("folders are nested deeper than {DEPTH_MAX}")]
     TooDeep,
 }

@@ -6,7 +6,7 @@
 //! all of them once a minute, each in one transaction with its facts and the calendar (`commit`).
 //! Nothing waits for this task, and it waits for nothing but the store and the files it reads.
 //!
-//! Tables 30 to 39 of the edge's store: 30 `meters`, one [`Kept`] per server; 39 is the calendar's.
+//! Tables 30 to 39 of the edge's store: 30 `meters`, one `Kept` per server; 39 is the calendar's.
 //!
 //! What a crash costs. The meter on disk and the facts in the outbox are of one moment; the daemon
 //! goes on from there. For the same process, CPU, bytes sent and allocated amounts continue exactly;

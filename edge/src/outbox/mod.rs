@@ -4,11 +4,12 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | 20 `outbox_meta` | stream u8 | [`Meta`] |
+//! | 20 `outbox_meta` | stream u8 | `Meta` |
 //! | 21 `outbox_facts` | stream u8, lane u32, sequence u64 | time u64 BE, chain 32 bytes, body |
 //!
-//! - A fact is appended in the transaction that made it true ([`append`]), so that its sequence has
-//!   no gaps: a transaction that fails leaves nothing. It is never changed.
+//! - A fact is appended in the transaction that made it true ([`append_usage`],
+//!   [`append_activity`]), so that its sequence has no gaps: a transaction that fails leaves nothing.
+//!   It is never changed.
 //! - A fact is removed only when its sequence is at or below both what the hub acknowledged and what
 //!   the hub's last verified backup holds ([`Outbox::ack`]).
 //! - Each fact is stored with the chain hash up to it, so that the hash at any kept sequence can be

@@ -1,7 +1,7 @@
 //! The HTTP API: the contract table of `wire::api`, served.
 //!
 //! A request goes `serve` (connection) -> `dispatch` (who, what, how large, how long) -> `routes`
-//! (which endpoint, its types) -> a [`Handle`] in `handlers`, which calls the hub and decides nothing
+//! (which endpoint, its types) -> a `Handle` in `handlers`, which calls the hub and decides nothing
 //! about HTTP. Every refusal becomes a problem in `error`. A row of the table without a handler does
 //! not compile.
 

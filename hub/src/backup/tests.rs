@@ -1,3 +1,5 @@
+//! Copies, what nodes may delete after one, and a hub that begins again from one.
+
 use super::{RestoreError, keep_backups, restore};
 use crate::{
     store::{KIND, META},

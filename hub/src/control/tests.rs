@@ -1,3 +1,5 @@
+//! What is asked of servers, on a real store with signed wishes.
+
 use super::{Deleting, NewServer, ServerChange};
 use crate::{
     HubError,

@@ -1,3 +1,6 @@
+//! Facts of every kind, in every order and more than once; the last test compares bills with a naive
+//! model.
+
 use super::AHEAD_MS_MAX;
 use crate::{
     link::backend::IngestError,

@@ -1,3 +1,5 @@
+//! How nodes join, are told apart, lose their right and get it back.
+
 use super::NewToken;
 use crate::{
     link::backend::{EnrolError, LinkBackend, Standing},
