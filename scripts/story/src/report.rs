@@ -1,6 +1,6 @@
 //! Says what is played: a line per step with its time, and the counts at the end.
 
-use std::{error::Error, future::Future, path::PathBuf, time::Duration};
+use std::{error::Error, future::Future, path::PathBuf, pin::Pin, time::Duration};
 use tokio::time::Instant;
 
 /// Why a step failed, in words for the person who reads the output.
@@ -44,11 +44,34 @@ impl Report {
         println!("[{:6.1} s] {text}", self.started.elapsed().as_secs_f64());
     }
 
-    /// Plays a step that the rest of the act needs, and prints its text behind its name.
-    pub(crate) async fn step<T>(
+    /// Plays a step that the rest of the act needs, and prints its text behind its name. The step is
+    /// boxed, for steps hold whole daemons, and an act would be as large as its largest step.
+    pub(crate) fn step<T>(
         &mut self,
         name: &str,
         step: impl Future<Output = Played<(T, String)>>,
+    ) -> impl Future<Output = Result<T, Stopped>> {
+        self.play(name, Box::pin(step))
+    }
+
+    /// Plays a step that nothing else depends on.
+    pub(crate) fn check(
+        &mut self,
+        name: &str,
+        step: impl Future<Output = Played<String>>,
+    ) -> impl Future<Output = ()> {
+        let step = Box::pin(step);
+        async move {
+            let step = async { step.await.map(|text| ((), text)) };
+            // The failure is counted and printed; the act goes on.
+            self.step(name, step).await.unwrap_or(());
+        }
+    }
+
+    async fn play<T>(
+        &mut self,
+        name: &str,
+        step: Pin<Box<impl Future<Output = Played<(T, String)>>>>,
     ) -> Result<T, Stopped> {
         let from = Instant::now();
         let played = tokio::time::timeout(STEP_MAX, step)
@@ -69,13 +92,6 @@ impl Report {
                 Err(Stopped)
             }
         }
-    }
-
-    /// Plays a step that nothing else depends on.
-    pub(crate) async fn check(&mut self, name: &str, step: impl Future<Output = Played<String>>) {
-        let step = async { step.await.map(|text| ((), text)) };
-        // The failure is counted and printed; the act goes on.
-        self.step(name, step).await.unwrap_or(());
     }
 
     /// Prints the counts; true when nothing failed.

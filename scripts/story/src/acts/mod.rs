@@ -23,8 +23,7 @@ pub(crate) async fn play(report: &mut Report, stage: &mut Stage, only: Option<Pa
         let played = match part {
             Part::Story => story(report, stage, small).await,
             Part::Fleet => story(report, stage, large).await,
-            // Boxed, for it keeps many parts at a time.
-            Part::BadInput => Box::pin(bad_input::play(report, stage)).await,
+            Part::BadInput => bad_input::play(report, stage).await,
             Part::Faults => faults::play(report, stage).await,
         };
         if let Err(Stopped) = played {
