@@ -292,7 +292,7 @@ struct Edge {
     link: EdgeLink<NodeBackend>,
     machine: Machine<DockerRuntime>,
     view: watch::Sender<Arc<View>>,
-    socket: UnixListener,
+    socket: (Option<UnixListener>, PathBuf),
 }
 
 impl Edge {
@@ -315,7 +315,8 @@ impl Edge {
             notices,
         };
         let (link, link_handle) = base.link(&backend);
-        let socket = local::bind(&base.config.socket())?;
+        let path = base.config.socket();
+        let socket = (local::open(&path)?, path);
         let doors = Arc::new(Doors {
             config: base.config.clone(),
             instance: base.instance,
@@ -355,7 +356,8 @@ impl Edge {
         let machine = tasks.spawn(named("machine", self.machine.watch(observed, self.view)));
         let link = self.link.run(Arc::clone(&self.doors), stopped);
         let link = tasks.spawn(named("link", link));
-        let door = tasks.spawn(named("local socket", local::serve(self.socket, self.doors)));
+        let (socket, path) = self.socket;
+        let door = tasks.spawn(named("local socket", local::serve(path, socket, self.doors)));
         let remember = tasks.spawn(named("calendar", async move { self.backend.remember().await }));
         tracing::info!(version = SOFTWARE, "running");
         let ended = tokio::select! {

@@ -27,6 +27,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Wait after a failed accept: out of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
+/// Wait between two attempts to make the socket on a disk that does not take it.
+const BIND_RETRY: Duration = Duration::from_secs(2);
+
 /// The socket cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[error("local socket `{}` cannot be made", path.display())]
@@ -38,12 +41,34 @@ pub struct SocketError {
     source: io::Error,
 }
 
+impl SocketError {
+    /// Whether the disk takes no writes now, which is no reason to leave the servers alone.
+    fn is_of_disk(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::StorageFull)
+    }
+}
+
+/// Makes the socket, unless the disk takes no writes: then [`serve`] makes it as soon as it does.
+///
+/// # Errors
+/// When the folder cannot be written for another reason.
+pub fn open(path: &Path) -> Result<Option<UnixListener>, SocketError> {
+    match bind(path) {
+        Ok(listener) => Ok(Some(listener)),
+        Err(err) if err.is_of_disk() => {
+            tracing::error!(error = chain(&err), "local commands wait until the disk takes writes");
+            Ok(None)
+        }
+        Err(err) => Err(err),
+    }
+}
+
 /// Makes the socket. One left behind by a killed daemon is replaced: whoever holds the data
 /// directory's lock is the only daemon.
 ///
 /// # Errors
 /// When the folder cannot be written.
-pub fn bind(path: &Path) -> Result<UnixListener, SocketError> {
+fn bind(path: &Path) -> Result<UnixListener, SocketError> {
     let failed = |source| SocketError { path: path.to_owned(), source };
     match std::fs::remove_file(path) {
         Ok(()) => {}
@@ -57,7 +82,17 @@ pub fn bind(path: &Path) -> Result<UnixListener, SocketError> {
 }
 
 /// Serves requests until it is dropped; then those under way end too.
-pub async fn serve(listener: UnixListener, dispatcher: Arc<impl Dispatcher>) {
+///
+/// `listener` is what [`open`] gave for `path`.
+pub async fn serve(
+    path: PathBuf,
+    listener: Option<UnixListener>,
+    dispatcher: Arc<impl Dispatcher>,
+) {
+    let listener = match listener {
+        Some(listener) => listener,
+        None => bound(&path).await,
+    };
     let mut requests = JoinSet::new();
     loop {
         tokio::select! {
@@ -78,6 +113,16 @@ pub async fn serve(listener: UnixListener, dispatcher: Arc<impl Dispatcher>) {
                     tracing::error!(error = chain(&err), "local request broke off");
                 }
             }
+        }
+    }
+}
+
+async fn bound(path: &Path) -> UnixListener {
+    loop {
+        tokio::time::sleep(BIND_RETRY).await;
+        if let Ok(listener) = bind(path) {
+            tracing::info!("local commands are served");
+            return listener;
         }
     }
 }
@@ -139,7 +184,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("edge.sock");
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve(bind(&path).unwrap(), Arc::new(Accepting)));
+        tasks.spawn(serve(path.clone(), Some(bind(&path).unwrap()), Arc::new(Accepting)));
         Door { path, _dir: dir, _tasks: tasks }
     }
 
@@ -152,6 +197,20 @@ mod tests {
     async fn connect(door: &Door) -> FrameStream {
         let (reader, writer) = UnixStream::connect(&door.path).await.unwrap().into_split();
         FrameStream::new(reader, writer)
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_could_not_be_made_is_made_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("edge.sock");
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve(path.clone(), None, Arc::new(Accepting)));
+        let connected = async {
+            while UnixStream::connect(&path).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(BIND_RETRY * 4, connected).await.expect("it is made in time");
     }
 
     #[tokio::test]
