@@ -153,6 +153,12 @@ impl EdgeBackend for NodeBackend {
         match self.outbox.ack(ack.stream, ack.epoch, marks).await {
             // An ack that was on its way when the stream forked.
             Err(WriteError::Refused(OutboxError::ForeignEpoch { .. })) => Ok(()),
+            // It only says what may be pruned, and the hub says it again. A disk that takes no
+            // writes must not end the session: the hub has to learn of it.
+            Err(err) if err.is_retryable() => {
+                tracing::debug!(error = chain(&err), "ack is not stored");
+                Ok(())
+            }
             done => done.map_err(|err| failed(&err)),
         }
     }
