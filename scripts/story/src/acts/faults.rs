@@ -241,14 +241,22 @@ fn fill(path: &Path) -> Played {
     Ok(())
 }
 
-/// The file system is read-only when the daemon starts, and is made writable under it.
+/// The file system is read-only when the daemon starts, and is made writable under it. Until then the
+/// local socket cannot be made, so the hub is asked.
 async fn disk_read_only(set: &mut Set) -> Played<String> {
     let before = set.container().await?;
     set.edge.kill().await?;
     let point = set.disk.to_string_lossy().into_owned();
     output("mount", &["-o", "remount,ro", &point]).await?;
     set.edge.spawn()?;
-    let said = set.says(&["read-only", "read only"]).await;
+    let said = until(NOTICED_MAX, async || {
+        let nodes = set.admin.nodes().await?;
+        let node = nodes.into_iter().find(|it| it.node == set.node).ok_or("no such node")?;
+        let troubles = node.machine.map(|it| it.troubles).unwrap_or_default();
+        let found = troubles.iter().find(|it| it.contains("read-only"));
+        Ok(found.ok_or_else(|| format!("the hub knows of {troubles:?}"))?.clone())
+    })
+    .await;
     let answers = set.answers().await;
     output("mount", &["-o", "remount,rw", &point]).await?;
     let said = said?;
