@@ -17,6 +17,9 @@ const LEASES_MAX: usize = 64;
 /// How much earlier than its lease a span may begin: the node's estimate of hub time is off by the
 /// round trip, and by its clock's drift since it last heard the hub.
 const EARLY_MS_MAX: u64 = 60_000;
+/// How much later than its lease a span may end, for the same reason: the lease of a deleted server
+/// ends by the hub's clock when the node's word arrives, and its last usage was cut by the node's.
+const LATE_MS_MAX: u64 = 60_000;
 
 /// Leases already read in this batch.
 #[derive(Debug, Default)]
@@ -37,7 +40,7 @@ impl Leases {
         let holds = |(start, lease): &&(UnixMs, Lease)| {
             lease.node == node
                 && start.0 <= from.plus(EARLY_MS_MAX).0
-                && lease.until.is_none_or(|until| to <= until)
+                && lease.until.is_none_or(|until| to <= until.plus(LATE_MS_MAX))
         };
         Ok(leases.iter().find(holds).map(|_| ()).ok_or_else(no_lease))
     }
