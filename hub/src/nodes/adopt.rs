@@ -64,8 +64,10 @@ fn take(
     let known = txn.get(SERVERS, &key)?;
     let is_elsewhere = owner.is_some_and(|TenantRef(owner)| owner != tenant)
         || known.as_ref().is_some_and(|record| record.node != node);
+    // The record of a deleted server outlives its place: a disk that went back brings nothing back.
+    let is_older = known.as_ref().is_some_and(|record| order <= record.order);
     let held = placed.as_ref().map(|it| (it.order, it.hash));
-    if is_elsewhere || judge(held, (order, signed.hash())) != Verdict::Adopt {
+    if is_elsewhere || is_older || judge(held, (order, signed.hash())) != Verdict::Adopt {
         return Ok(());
     }
     let record = match (&envelope.body, known) {

@@ -161,6 +161,24 @@ async fn wishes_that_the_hub_lost_are_taken_over_from_the_node() {
     assert_eq!(world.hub.envelopes(&scope, &[server]).unwrap(), [newer]);
 }
 
+/// A disk that went back to before the deletion of a server offers its old wish.
+#[tokio::test]
+async fn a_deleted_server_is_not_brought_back_by_its_nodes_past() {
+    let mut world = World::new().await;
+    let node = world.node("a").await;
+    let scope = NodeScope::granted(node);
+    let server = world.server(&tenant(1), node).await;
+    let past = world.hub.envelopes(&scope, &[server]).unwrap().remove(0);
+    world.hub.delete_server(&tenant(1), server, Default::default()).await.unwrap();
+    let place = move |txn: &mut mamba_core::db::Txn<'_>| {
+        Ok::<_, crate::HubError>(txn.delete(crate::store::PLACED, &(node, server))?)
+    };
+    world.hub.write(place).await.unwrap();
+    world.hub.adopt(&scope, vec![past]).await.unwrap();
+    assert!(world.hub.envelopes(&scope, &[server]).unwrap().is_empty());
+    assert!(world.hub.server(&tenant(1), server).unwrap().deleted_at.is_some());
+}
+
 #[tokio::test]
 async fn a_server_that_is_gone_is_forgotten_when_its_node_forgot_the_tombstone() {
     let mut world = World::new().await;
