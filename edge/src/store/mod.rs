@@ -62,6 +62,14 @@ pub const TABLES: [TableDef; 8] = [
 /// Most rows read of a table with one row per server: those that may exist and as many tombstones.
 const ROWS_MAX: usize = 8 * SERVERS_MAX;
 
+/// Power wishes written in one transaction, two operations each on a distributed store.
+const POWERS_AT_ONCE: usize = 48;
+/// How long a tombstone is kept after its server was purged, so that no older envelope brings it
+/// back: as long as usage. A hub that was restored from a copy older than that is not believed in.
+const TOMBSTONE_KEPT_MS: u64 = 45 * 86_400_000;
+/// Tombstones forgotten with each purge: more than one, so that their number falls.
+const FORGET_MAX: usize = 8;
+
 /// A table with a row per server.
 pub type Rows<T> = BTreeMap<ServerId, T>;
 
@@ -325,29 +333,41 @@ impl EdgeStore {
             .await
     }
 
-    /// Stores what changed because the daemon came up: the machine's boot id, and the power wishes
-    /// that the servers' start-up rules changed.
+    /// Stores what changed because the daemon came up: the power wishes that the servers' start-up
+    /// rules changed, unless somebody asked for something since, and at last the machine's boot id.
+    /// Several small transactions: a node may have more servers than one transaction writes.
     ///
     /// # Errors
-    /// As [`EdgeStore::save`].
+    /// As [`EdgeStore::save`]; some of the power wishes may be stored, doing it again goes on.
     pub async fn save_boot(
         &self,
         boot_id: BootId,
         powers: Vec<(ServerId, Power)>,
         facts: Vec<ActivityFact>,
     ) -> Result<(), WriteError<ChangeError>> {
+        for part in powers.chunks(POWERS_AT_ONCE) {
+            let part = part.to_vec();
+            let write = move |txn: &mut Txn<'_>| {
+                for (server, power) in &part {
+                    let known = txn.get(POWER, server)?;
+                    if known.is_none_or(|known| known.number < power.number) {
+                        txn.put(POWER, server, power)?;
+                    }
+                }
+                Ok(())
+            };
+            self.store.write(write).await?;
+        }
         self.store
             .write(move |txn| {
                 txn.put(META, &meta::BOOT_ID.to_owned(), &boot_id.0.to_vec())?;
-                for (server, power) in &powers {
-                    txn.put(POWER, server, power)?;
-                }
                 append_all(txn, &facts)
             })
             .await
     }
 
-    /// Stores that the data of a deleted server lies in the trash, and forgets its process.
+    /// Stores that the data of a deleted server lies in the trash, or is purged, and forgets its
+    /// process. Forgets a few tombstones whose time is over at `now`.
     ///
     /// # Errors
     /// As [`EdgeStore::save`].
@@ -356,12 +376,14 @@ impl EdgeStore {
         server: ServerId,
         trash: Trash,
         facts: Vec<ActivityFact>,
+        now: UnixMs,
     ) -> Result<(), WriteError<ChangeError>> {
         self.store
             .write(move |txn| {
                 txn.put(TRASH, &server, &trash)?;
                 txn.delete(LIFE, &server)?;
                 txn.delete(POWER, &server)?;
+                forget_tombstones(txn, now)?;
                 append_all(txn, &facts)
             })
             .await
@@ -402,6 +424,22 @@ impl EdgeStore {
     }
 }
 
+/// Forgets servers that were purged long ago. Without that a node would be full after as many
+/// servers as fit into one hello, however few of them still exist.
+fn forget_tombstones(txn: &mut Txn<'_>, now: UnixMs) -> Result<(), TxnError> {
+    let is_over = |it: &Trash| it.is_purged && it.purge_at.plus(TOMBSTONE_KEPT_MS) <= now;
+    let rows = txn.range(TRASH, Span::all(), ROWS_MAX)?;
+    for (server, trash) in rows.into_iter().filter(|(_, it)| is_over(it)).take(FORGET_MAX) {
+        txn.delete(TRASH, &server)?;
+        let desired = txn.get(DESIRED, &server)?;
+        // One that was made again since stays.
+        if desired.as_ref().and_then(Desired::newest).is_some_and(|it| it.order == trash.order) {
+            txn.delete(DESIRED, &server)?;
+        }
+    }
+    Ok(())
+}
+
 /// Why a tenant has no network.
 #[derive(Debug, thiserror::Error)]
 pub enum SubnetError {
@@ -430,3 +468,6 @@ pub fn append_all(txn: &mut Txn<'_>, facts: &[ActivityFact]) -> Result<(), Chang
 pub fn desired_rows(txn: &impl Snapshot) -> Result<BTreeMap<ServerId, Desired>, TxnError> {
     Ok(txn.range(DESIRED, Span::all(), ROWS_MAX)?.into_iter().collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -329,7 +329,8 @@ async fn dispose<R: Runtime>(
     fact: ActivityFact,
 ) -> Result<Trash, StepError> {
     done?;
-    let saved = parts.store.save_trash(server, record, vec![fact]).await;
+    let now = fact.at;
+    let saved = parts.store.save_trash(server, record, vec![fact], now).await;
     saved.map(|()| record).map_err(|err| StepError::new("record deletion", chain(&err)))
 }
 
