@@ -45,6 +45,12 @@ struct Groups {
     cpu: Option<Group>,
 }
 
+impl Groups {
+    fn is_whole(&self) -> bool {
+        self.memory.is_some() && self.cpu.is_some()
+    }
+}
+
 impl Probe for SystemProbe {
     async fn look(&self, runs: Vec<RunKey>) -> Vec<Seen> {
         let (known, count) = (Arc::clone(&self.groups), runs.len());
@@ -54,7 +60,8 @@ impl Probe for SystemProbe {
             let look_at = |run: RunKey| {
                 let place = before.iter().position(|(it, _)| *it == run);
                 let groups = place.map(|place| before.swap_remove(place).1);
-                let groups = groups.unwrap_or_else(|| find(&run));
+                // What was not found may be a file that could not be opened for a moment.
+                let groups = groups.filter(Groups::is_whole).unwrap_or_else(|| find(&run));
                 let seen = read(&run, &groups);
                 known.push((run, groups));
                 seen
