@@ -14,6 +14,7 @@ mod status;
 pub use dial::DialError;
 pub use identity::{Identity, IdentityError, IdentityFiles};
 
+use crate::calendar::WALL_AHEAD_MS_MAX;
 use crate::link::{
     backend::{Dispatcher, EdgeBackend},
     backoff::Backoff,
@@ -209,8 +210,8 @@ impl<B: EdgeBackend> EdgeLink<B> {
         hubs: &[String],
         stop: &mut watch::Receiver<bool>,
     ) -> Result<Ended, Stumble> {
-        let time = self.time();
-        if self.is_renewal_due(identity.valid_until) {
+        let time = self.time(identity);
+        if self.is_renewal_due(identity) {
             let renewed = self.renew(endpoint, identity, key, hubs).await;
             match renewed {
                 Ok(()) => tracing::info!(until = %identity.valid_until, "certificate renewed"),
@@ -248,7 +249,7 @@ impl<B: EdgeBackend> EdgeLink<B> {
         key: &SecretKey,
         hubs: &[String],
     ) -> Result<(), DialError> {
-        let time = self.time();
+        let time = self.time(identity);
         let trust = HubTrust::Ca(identity.hub_ca.clone());
         let config = dial::enrol_config(trust, &time, &self.config.net)?;
         let (connection, _) = dial::connect(endpoint, &config, hubs, &time).await?;
@@ -261,20 +262,27 @@ impl<B: EdgeBackend> EdgeLink<B> {
     }
 
     /// Whether a third of the certificate's life or less is left, give or take.
-    fn is_renewal_due(&self, valid_until: UnixMs) -> bool {
+    fn is_renewal_due(&self, identity: &Identity) -> bool {
         let spread = u64::from(u32::from_be_bytes(draw(&*self.entropy)));
         let jitter = spread * (LEAF_MS / 10) / u64::from(u32::MAX);
-        let left = valid_until.since(self.time()());
+        let left = identity.valid_until.since(self.time(identity)());
         left <= LEAF_MS - RENEW_AFTER_MS + jitter
     }
 
-    /// Returns the time at which certificates are checked: the machine's clock, but never before a
-    /// time at which the hub was heard, nor before the first certificates. So a machine that thinks
-    /// it is 1970 gets in and learns better.
-    fn time(&self) -> TimeSource {
+    /// Returns the time at which certificates are checked: the machine's clock where it can be
+    /// right, else the latest time at which the hub was heard or gave a certificate. So a machine
+    /// that thinks it is 1970, or ten years later, gets in and learns better.
+    fn time(&self, identity: &Identity) -> TimeSource {
         let (clock, backend) = (Arc::clone(&self.clock), Arc::clone(&self.backend));
-        Arc::new(move || clock.wall().max(backend.time_floor()).max(VALID_FROM))
+        let given = UnixMs(identity.valid_until.0.saturating_sub(LEAF_MS));
+        Arc::new(move || plausible(clock.wall(), backend.time_floor().max(given).max(VALID_FROM)))
     }
+}
+
+/// Pure: the wall clock, unless it is before a `known` time or too long after it. Checking at the
+/// known time is safe for being let in: certificates are valid from [`VALID_FROM`] on.
+fn plausible(wall: UnixMs, known: UnixMs) -> UnixMs {
+    if (known..=known.plus(WALL_AHEAD_MS_MAX)).contains(&wall) { wall } else { known }
 }
 
 /// Why there was no session.
