@@ -91,11 +91,12 @@ fn show(answer: &Answer, json: bool) -> Result<(), CliError> {
         match event {
             ConsoleEvent::Lines { lines, .. } => {
                 for line in lines {
-                    match line.source {
-                        LineSource::Stdout | LineSource::Stderr => text.push_str(&line.text),
-                        LineSource::Input => text.push_str(&format!("> {}", line.text)),
-                        LineSource::Edge => text.push_str(&format!("[mamba] {}", line.text)),
-                    }
+                    text.push_str(match line.source {
+                        LineSource::Stdout | LineSource::Stderr => "",
+                        LineSource::Input => "> ",
+                        LineSource::Edge => "[mamba] ",
+                    });
+                    text.push_str(&harmless(&line.text));
                     text.push('\n');
                 }
             }
@@ -108,4 +109,51 @@ fn show(answer: &Answer, json: bool) -> Result<(), CliError> {
     }
     let mut out = std::io::stdout();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::Output)
+}
+
+/// Pure: a line of a game as it may go to a terminal. Colours stay; whatever else could move the
+/// cursor, rename the window or fill the clipboard of the operator is made visible.
+fn harmless(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(char) = rest.chars().next() {
+        let length = colour(rest).unwrap_or(char.len_utf8());
+        let (part, after) = rest.split_at(length);
+        let is_shown = length > char.len_utf8() || !char.is_control() || char == '\t';
+        out.push_str(if is_shown { part } else { "\u{fffd}" });
+        rest = after;
+    }
+    // A colour must not run into what follows.
+    if out.contains('\u{1b}') {
+        out.push_str("\u{1b}[0m");
+    }
+    out
+}
+
+/// Returns the length of the colour sequence that a text begins with, `ESC [ digits and ; m`.
+fn colour(text: &str) -> Option<usize> {
+    let inner = text.strip_prefix("\u{1b}[")?;
+    let end = inner.find(|char: char| !char.is_ascii_digit() && char != ';')?;
+    inner[end..].starts_with('m').then_some(end + 3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::harmless;
+
+    #[test]
+    fn a_game_cannot_command_the_operators_terminal() {
+        for (line, expected) in [
+            ("plain\ttext \u{fc}", "plain\ttext \u{fc}"),
+            ("\u{1b}[1;32mok\u{1b}[0m", "\u{1b}[1;32mok\u{1b}[0m\u{1b}[0m"),
+            ("\u{1b}[mx", "\u{1b}[mx\u{1b}[0m"),
+            ("\u{1b}[2Jgone", "\u{fffd}[2Jgone"),
+            ("\u{1b}]0;title\u{7}", "\u{fffd}]0;title\u{fffd}"),
+            ("\u{9b}2J", "\u{fffd}2J"),
+            ("\u{1b}", "\u{fffd}"),
+            ("\u{1b}[31", "\u{fffd}[31"),
+        ] {
+            assert_eq!(harmless(line), expected, "{line:?}");
+        }
+    }
 }
