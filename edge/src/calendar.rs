@@ -191,6 +191,12 @@ impl HubCalendar {
 }
 
 impl Remembered {
+    /// What the calendar said when this was kept.
+    #[must_use]
+    pub fn kept_at(&self) -> UnixMs {
+        self.last
+    }
+
     /// Keeps it, in the caller's transaction.
     ///
     /// # Errors

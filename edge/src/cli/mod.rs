@@ -74,6 +74,8 @@ pub(crate) enum CliError {
     Output(#[source] std::io::Error),
     #[error("daemon gave another answer than asked for")]
     OtherAnswer,
+    #[error("mamba-edge is not running; this is from its store, {0}")]
+    FromStore(String),
     #[error("store could not be read")]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -84,7 +86,9 @@ impl CliError {
             Self::NoSuchServer(_) | Self::Client(ClientError::Node(NodeError::NoSuchServer(_))) => {
                 Outcome::NotFound
             }
-            Self::Client(ClientError::NotRunning { .. }) => Outcome::NotRunning,
+            Self::Client(ClientError::NotRunning { .. }) | Self::FromStore(_) => {
+                Outcome::NotRunning
+            }
             Self::Client(ClientError::Node(
                 NodeError::Invalid(_) | NodeError::NotAllowed(_) | NodeError::NotRunning,
             )) => Outcome::Refused,

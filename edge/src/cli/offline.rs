@@ -3,13 +3,15 @@
 //! Nothing in the data directory is changed. What the store does not hold, such as the state of a
 //! process, is not guessed.
 
-use super::{Cli, CliError, Command, Outcome, client::ClientError, complain, find_among, table};
+use super::{
+    Cli, CliError, Command, Outcome, client::ClientError, complain, find_among, show, table,
+};
 use crate::{
-    outbox,
+    calendar, outbox,
     store::{EdgeStore, KIND, Loaded},
 };
 use mamba_core::{
-    clock::{Clock as _, SystemClock},
+    clock::{Clock as _, SystemClock, UnixMs},
     db::{DataDir, DirError, FileDisk, Store, StoreOptions},
     desired::Wish,
     ids::ServerId,
@@ -43,7 +45,8 @@ pub(super) fn answer(cli: &Cli<'_>, command: &Command) -> Result<Outcome, CliErr
             return Err(not_running());
         }
     };
-    complain(&not_running());
+    let kept = store.read(|txn| calendar::load(txn)).map_err(|err| CliError::Store(err.into()))?;
+    complain(&CliError::FromStore(age(clock.wall(), kept.map(|it| it.kept_at()))));
     let loaded = EdgeStore::new(store.clone()).load().map_err(|err| CliError::Store(err.into()))?;
     let servers = stored_servers(&loaded);
     let names = || servers.iter().map(|it| (it.server, it.name.as_str()));
@@ -52,6 +55,9 @@ pub(super) fn answer(cli: &Cli<'_>, command: &Command) -> Result<Outcome, CliErr
     let from_store = |err: outbox::OutboxError| CliError::Store(err.into());
     match command {
         Command::Servers => print_servers(cli, &servers)?,
+        Command::Server { server } => {
+            print_server(cli, clock.wall(), &loaded, find_among(names(), server)?)?;
+        }
         Command::Outbox => {
             let lines = store.read(outbox::lines).map_err(from_store)?;
             cli.show(clock.wall(), &Answer::Outbox(lines))?;
@@ -71,7 +77,6 @@ pub(super) fn answer(cli: &Cli<'_>, command: &Command) -> Result<Outcome, CliErr
         Command::Run
         | Command::Enrol { .. }
         | Command::Status
-        | Command::Server { .. }
         | Command::Power { .. }
         | Command::Console { .. }
         | Command::Logs { .. }
@@ -80,6 +85,14 @@ pub(super) fn answer(cli: &Cli<'_>, command: &Command) -> Result<Outcome, CliErr
     }
     // The answer may be old, so scripts can tell it from a live one.
     Ok(Outcome::NotRunning)
+}
+
+/// Says how old the answer is: the daemon keeps its calendar with what it stores, once a minute.
+fn age(now: UnixMs, kept_at: Option<UnixMs>) -> String {
+    match kept_at {
+        Some(at) => format!("as it was {} at {at}", table::ago(now, at)),
+        None => "of unknown age".to_owned(),
+    }
 }
 
 /// Opens the store for reading; `None` when no daemon has ever run here.
@@ -113,6 +126,48 @@ fn stored_servers(loaded: &Loaded) -> Vec<StoredServer> {
         })
     };
     loaded.desired.keys().filter_map(row).collect()
+}
+
+/// Prints what was wanted of a server and what is known of its last process.
+fn print_server(
+    cli: &Cli<'_>,
+    now: UnixMs,
+    loaded: &Loaded,
+    server: ServerId,
+) -> Result<(), CliError> {
+    let held = loaded.desired.get(&server).and_then(|desired| desired.newest());
+    let envelope = held.and_then(|held| held.envelope.open().ok());
+    let (power, life) = (loaded.power.get(&server), loaded.life.get(&server));
+    if cli.json {
+        let stored = serde_json::json!({
+            "server": server, "wish": envelope, "power": power, "life": life,
+        });
+        return cli.print_json(&serde_json::json!({ "stored_server": stored }));
+    }
+    let mut facts = vec![("id", server.to_string())];
+    if let Some(envelope) = envelope {
+        facts.push(("tenant", envelope.tenant.to_string()));
+        facts.push(("generation", envelope.order.generation.to_string()));
+        if let Wish::Exist(spec) = envelope.body {
+            facts.extend([("name", spec.name), ("image", spec.image)]);
+        }
+    }
+    facts.push((
+        "wanted",
+        power.map_or("never asked to run".to_owned(), |power| {
+            let wish = &power.wish;
+            let what = if wish.running { "to run" } else { "stopped" };
+            format!("{what}, by {} {}", show::actor(&wish.by), table::ago(now, wish.at))
+        }),
+    ));
+    if let Some(life) = life {
+        facts.push(("crashes", life.crashes.total.to_string()));
+        let exit = life.ending.as_ref().map(|it| &it.exit);
+        facts.extend(exit.map(|it| ("last exit", show::exit_text(it))));
+        let failure = life.failure.as_ref();
+        facts.extend(failure.map(|it| ("failed", format!("{}: {}", it.step, it.error))));
+    }
+    cli.print(&table::facts(&facts))
 }
 
 fn print_servers(cli: &Cli<'_>, servers: &[StoredServer]) -> Result<(), CliError> {

@@ -293,7 +293,7 @@ pub(crate) fn power(it: PowerAction) -> &'static str {
     }
 }
 
-fn actor(it: &Actor) -> String {
+pub(crate) fn actor(it: &Actor) -> String {
     match it {
         Actor::Edge => "edge".to_owned(),
         Actor::Operator(name) => format!("operator {name}"),
@@ -302,7 +302,7 @@ fn actor(it: &Actor) -> String {
     }
 }
 
-fn exit_text(it: &Exit) -> String {
+pub(crate) fn exit_text(it: &Exit) -> String {
     let oom = if it.oom_killed { ", out of memory" } else { "" };
     format!("exit code {}{oom}", it.code)
 }
