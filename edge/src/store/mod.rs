@@ -84,8 +84,8 @@ pub mod meta {
 /// Kind and version of the data directory that holds this.
 pub const KIND: StoreKind = StoreKind { name: "edge", version: 1 };
 
-/// What the hub wants of one server. The row of a deleted server stays, so that an older envelope
-/// cannot bring it back.
+/// What the hub wants of one server. The row of a deleted server stays long after its purge, so that
+/// an older envelope cannot bring it back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Desired {
     /// The wish that is acted upon: the last good one.
