@@ -35,7 +35,18 @@ struct StoredServer {
 /// `NotRunning` when the store cannot be read or does not know; the reason is said too.
 pub(super) fn answer(cli: &Cli<'_>, command: &Command) -> Result<Outcome, CliError> {
     let socket = cli.config.socket();
+    let is_stored = matches!(
+        command,
+        Command::Servers
+            | Command::Server { .. }
+            | Command::Outbox
+            | Command::Usage { .. }
+            | Command::Facts { .. }
+    );
     let not_running = || CliError::Client(ClientError::NotRunning { socket: socket.clone() });
+    if !is_stored {
+        return Err(not_running());
+    }
     let clock = SystemClock::new().map_err(|err| CliError::Store(err.into()))?;
     let store = match open(cli) {
         Ok(Some(store)) => store,
