@@ -56,7 +56,7 @@ pub(super) fn answer(cli: &Cli<'_>, command: &Command) -> Result<Outcome, CliErr
             return Err(not_running());
         }
     };
-    let kept = store.read(|txn| calendar::load(txn)).map_err(|err| CliError::Store(err.into()))?;
+    let kept = store.read(calendar::load).map_err(|err| CliError::Store(err.into()))?;
     complain(&CliError::FromStore(age(clock.wall(), kept.map(|it| it.kept_at()))));
     let loaded = EdgeStore::new(store.clone()).load().map_err(|err| CliError::Store(err.into()))?;
     let servers = stored_servers(&loaded);
