@@ -104,9 +104,16 @@ impl<R: Runtime> Task<R> {
                         entry.set_seen(container.into());
                     }
                     Ok(_) => entry.look_due = true,
-                    Err(err) => {
+                    Err(err @ (RuntimeError::Unreachable(_) | RuntimeError::TimedOut { .. })) => {
                         entry.look_due = true;
                         self.engine_failed(&err);
+                    }
+                    // It answers, and cannot say anything about this one: no reason to stop
+                    // looking after the others. The next look at everything asks again.
+                    Err(err) => {
+                        tracing::warn!(%server, error = %chain(&err), "container cannot be seen");
+                        let soon = self.parts.clock.boot().plus(u64::from(RETRY_MS_MAX));
+                        self.engine.scan_at = self.engine.scan_at.min(soon);
                     }
                 }
             }

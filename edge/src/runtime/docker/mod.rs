@@ -441,8 +441,17 @@ impl Runtime for DockerRuntime {
         let looks = ids.map(|id| async move { self.look(Some(node), &id).await });
         let found: Vec<_> =
             futures_util::stream::iter(looks).buffer_unordered(INSPECT_AT_ONCE).collect().await;
-        let found: Result<Vec<_>, _> = found.into_iter().collect();
-        let mut containers: Vec<Container> = found?.into_iter().flatten().collect();
+        let mut containers = Vec::with_capacity(found.len());
+        for found in found {
+            match found {
+                Ok(container) => containers.extend(container),
+                // One broken container must not hide all others; whoever misses it looks at it.
+                Err(RuntimeError::Refused { step, error }) => {
+                    tracing::warn!(step, error, "container is left out of the list");
+                }
+                Err(err) => return Err(err),
+            }
+        }
         containers.sort_by_key(|container| container.server);
         Ok(containers)
     }

@@ -160,6 +160,22 @@ async fn a_daemon_that_comes_up_without_an_engine_says_so_and_recovers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_container_that_cannot_be_seen_does_not_stop_the_others() {
+    let machine = Machine::new();
+    machine.fake.script(server(1), [Script::game()]);
+    let daemon = machine.with_running(spec()).await;
+    pass(1_000).await;
+    let mut told = daemon.handle.engine_error();
+    told.mark_unchanged();
+    let error = "layer does not exist".to_owned();
+    let failure = RuntimeError::Refused { step: "inspect", error };
+    machine.fake.trouble(Call::Inspect, When::Before, Trouble::Fail(failure));
+    machine.fake.act(server(1), Act::Exit(1));
+    daemon.wait(server(1), |it| it.crashes == 1 && it.state == ServerState::Running).await;
+    assert!(!told.has_changed().unwrap(), "the engine was taken for away");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_worked_and_failed_leaves_one_process_that_is_taken_over() {
     for call in [Call::Create, Call::Attach, Call::Start, Call::Inspect] {
         let machine = Machine::new();
