@@ -68,6 +68,20 @@ impl SimDisk {
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
+    /// A disk that holds this file, without ballast and limit.
+    #[must_use]
+    pub fn holding(image: Vec<u8>) -> Self {
+        let allocated = (0..(image.len() as u64).div_ceil(BLOCK_BYTES)).collect();
+        let state = State { allocated, live: image.clone(), durable: image, ..State::default() };
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Whether the power was cut by [`SimDisk::cut_power`].
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.state().mode == SimMode::Dead
+    }
+
     /// Sets what the disk does from now on.
     pub fn set_mode(&self, mode: SimMode) {
         self.state().mode = mode;

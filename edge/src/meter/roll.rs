@@ -101,6 +101,7 @@ impl Roll for SupervisorRoll {
     /// more while it is there.
     async fn changed(&mut self) -> bool {
         tokio::select! {
+            biased;
             changed = self.census.changed() => changed.is_ok(),
             changed = self.observed.changed() => changed.is_ok(),
         }

@@ -19,7 +19,10 @@ use mamba_core::{
 };
 use mamba_wire::node::LineSource;
 use std::{future::Future, sync::Arc, time::Duration};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::{mpsc, oneshot},
+};
 
 /// Longest fetch of an image: the largest known ones have 2 GiB, which a line of 20 Mbit/s brings in
 /// this time.
@@ -103,6 +106,9 @@ pub(super) async fn runtime_step<T>(
 
 /// Runs something that blocks, away from the runtime's threads. After the deadline, or cancelled, it
 /// goes on in the background; everything that runs here can be done twice.
+///
+/// A runtime with a single thread is a simulator's: there it runs in place, because the order in which
+/// another thread ends would be chance.
 pub(super) async fn blocking<T, E>(
     step: &'static str,
     ms: u64,
@@ -112,6 +118,9 @@ where
     T: Send + 'static,
     E: std::error::Error + Send + 'static,
 {
+    if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return work().map_err(|err| StepError::new(step, chain(&err)));
+    }
     let work = tokio::task::spawn_blocking(work);
     match tokio::time::timeout(Duration::from_millis(ms), work).await {
         Ok(Ok(result)) => result.map_err(|err| StepError::new(step, chain(&err))),

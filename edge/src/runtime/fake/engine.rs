@@ -32,6 +32,23 @@ pub(super) struct Engine {
     pub(super) occupied: BTreeSet<u16>,
     /// Every change that a subscriber is told of, since the beginning.
     pub(super) events: Vec<(NodeId, ServerId)>,
+    /// Every process there ever was, by container and process id.
+    pub(super) runs: BTreeMap<(ContainerId, u32), FakeRun>,
+}
+
+/// One process, as it truly was: what was measured can be held against it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FakeRun {
+    /// Whose server's.
+    pub tenant: TenantId,
+    /// Which server's.
+    pub server: ServerId,
+    /// When it was started.
+    pub from: Instant,
+    /// When it ended. `None` while it runs.
+    pub to: Option<Instant>,
+    /// Limits that were set on it, and when; the first at its start.
+    pub limits: Vec<(Instant, Limits)>,
 }
 
 /// One container.
@@ -58,6 +75,7 @@ impl Engine {
             missing_images: BTreeSet::new(),
             occupied: BTreeSet::new(),
             events: vec![],
+            runs: BTreeMap::new(),
         }
     }
 
@@ -68,8 +86,10 @@ impl Engine {
             let time = self.time();
             let Some(fake) = self.containers.get_mut(&id) else { break };
             let Some((_, act)) = fake.plan.pop_first() else { break };
+            let pid = fake.pid();
             if fake.run(time, act) {
                 self.events.push((fake.spec.node, fake.spec.server));
+                self.ended(&id, pid);
             }
         }
         self.now = now;
@@ -241,8 +261,23 @@ impl Engine {
         fake.printed.clear();
         fake.plan(now, &fake.script.boot.clone());
         let event = (fake.spec.node, fake.spec.server);
+        let (tenant, server, limits) = (fake.spec.tenant, fake.spec.server, fake.spec.limits);
+        let run = FakeRun { tenant, server, from: now, to: None, limits: vec![(now, limits)] };
+        self.runs.insert((id.clone(), pid), run);
         self.events.push(event);
         Ok(())
+    }
+
+    fn ended(&mut self, id: &ContainerId, pid: Option<u32>) {
+        let now = self.now;
+        if let Some(run) = pid.and_then(|pid| self.runs.get_mut(&(id.clone(), pid))) {
+            run.to.get_or_insert(now);
+        }
+    }
+
+    /// Sets the machine's wall clock, which the engine reads.
+    pub(super) fn set_clock(&mut self, time: UnixMs) {
+        self.epoch = (time, self.now);
     }
 
     pub(super) fn signal(&mut self, id: &ContainerId, signal: Signal) -> Result<(), RuntimeError> {
@@ -274,12 +309,19 @@ impl Engine {
     }
 
     pub(super) fn update(&mut self, id: &ContainerId, limits: Limits) -> Result<(), RuntimeError> {
-        self.fake(id)?.spec.limits = limits;
+        let now = self.now;
+        let fake = self.fake(id)?;
+        fake.spec.limits = limits;
+        let pid = fake.pid();
+        if let Some(run) = pid.and_then(|pid| self.runs.get_mut(&(id.clone(), pid))) {
+            run.limits.push((now, limits));
+        }
         Ok(())
     }
 
     pub(super) fn remove(&mut self, id: &ContainerId) {
         if let Some(fake) = self.containers.remove(id) {
+            self.ended(id, fake.pid());
             self.events.push((fake.spec.node, fake.spec.server));
         }
     }
@@ -320,10 +362,13 @@ impl Engine {
     }
 
     pub(super) fn power_cut(&mut self) {
-        let time = self.time();
+        let (time, now) = (self.time(), self.now);
         for fake in self.containers.values_mut().filter(|fake| fake.is_running()) {
             fake.run(time, Act::Exit(KILLED));
             self.events.push((fake.spec.node, fake.spec.server));
+        }
+        for run in self.runs.values_mut() {
+            run.to.get_or_insert(now);
         }
     }
 }
@@ -331,6 +376,13 @@ impl Engine {
 impl Fake {
     fn is_running(&self) -> bool {
         matches!(self.status, ContainerStatus::Running { .. })
+    }
+
+    fn pid(&self) -> Option<u32> {
+        match self.status {
+            ContainerStatus::Running { pid, .. } => Some(pid),
+            _ => None,
+        }
     }
 
     fn plan(&mut self, now: Instant, acts: &[(u64, Act)]) {

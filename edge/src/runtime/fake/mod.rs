@@ -7,6 +7,7 @@
 mod engine;
 mod script;
 
+pub use engine::FakeRun;
 pub use script::{Act, Script};
 
 use super::{
@@ -162,6 +163,17 @@ impl FakeRuntime {
     #[must_use]
     pub fn containers(&self) -> Vec<Container> {
         self.engine().containers(None)
+    }
+
+    /// Returns every process there ever was, by container and process id.
+    #[must_use]
+    pub fn runs(&self) -> BTreeMap<(ContainerId, u32), FakeRun> {
+        self.engine().runs.clone()
+    }
+
+    /// Sets the machine's wall clock. What was started before keeps the time of then.
+    pub fn set_clock(&self, time: UnixMs) {
+        self.engine().set_clock(time);
     }
 
     /// Returns what a server's container was made from and its present limits.
