@@ -4,3 +4,5 @@
 mod api;
 #[cfg(test)]
 mod link;
+#[cfg(test)]
+mod sim;

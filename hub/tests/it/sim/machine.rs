@@ -1,0 +1,295 @@
+//! A simulated machine with a real edge daemon on it: what survives the daemon, and the daemon.
+
+use super::{
+    chance::{Drawn, Rng, SimClock, Trace, millis},
+    net::{End, HUB, Net},
+};
+use mamba_core::{
+    clock::{Clock, Entropy, draw},
+    db::{Store, StoreOptions, sim::SimDisk},
+    ids::{InstanceId, NodeId},
+    lifecycle::Observed,
+    usage::{integrate::Reading, window::RunKey},
+};
+use mamba_edge::{
+    backend::{NodeBackend, load_heard},
+    calendar::{self, Calendar, HubCalendar},
+    console::Consoles,
+    data::DataDirs,
+    desired::Adopter,
+    link::{
+        EdgeLink, EnrolConfig, IdentityFiles, LinkConfig, LinkHandle,
+        backend::{Dispatcher, View},
+    },
+    meter::{Meter, MeterConfig, MeterParts, Probe, Seen, SupervisorRoll},
+    outbox::{self, Outbox},
+    runtime::{ContainerId, fake::FakeRuntime, subnet::SubnetPool},
+    store::EdgeStore,
+    supervisor::{self, SupervisorHandle},
+};
+use mamba_wire::{
+    link::{enrol, token::JoinToken, v1::NodeState},
+    net::{frames::FrameStream, keys::EnvelopeVerifier},
+    node::NodeRequest,
+};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
+
+/// Bytes of memory, of disk, and per second of the network that each process uses.
+const MEMORY_BYTES: u64 = 100 << 20;
+const DISK_BYTES: u64 = 50 << 20;
+
+pub(super) struct Machine {
+    pub(super) index: usize,
+    pub(super) node: NodeId,
+    pub(super) disk: SimDisk,
+    pub(super) engine: FakeRuntime,
+    pub(super) clock: Arc<SimClock>,
+    pub(super) daemon: Option<Daemon>,
+    dir: PathBuf,
+    net: Arc<Net>,
+    trace: Arc<Trace>,
+    rng: Rng,
+}
+
+pub(super) struct Daemon {
+    pub(super) store: Store,
+    pub(super) supervisor: SupervisorHandle,
+    pub(super) link: LinkHandle,
+    pub(super) up_at: Instant,
+    tasks: JoinSet<&'static str>,
+}
+
+impl Machine {
+    /// A machine that has become a node.
+    pub(super) async fn enrol(
+        index: usize,
+        clock: Arc<SimClock>,
+        dir: PathBuf,
+        (net, trace, mut rng): (Arc<Net>, Arc<Trace>, Rng),
+        token: &JoinToken,
+    ) -> Self {
+        std::fs::create_dir_all(&dir).unwrap();
+        let config = EnrolConfig {
+            data_dir: dir.clone(),
+            hubs: vec![HUB.to_owned()],
+            name_hint: format!("edge-{index}"),
+            machine: enrol::Machine::default(),
+            net: net.plug(End::Edge(index)),
+        };
+        let entropy = Drawn::new(Rng::new(rng.next(), 0));
+        let shared: Arc<dyn Clock> = clock.clone();
+        let identity =
+            mamba_edge::link::enrol(&config, token, &shared, &*entropy).await.expect("enrolment");
+        net.unplug(End::Edge(index));
+        let engine = FakeRuntime::new(clock.wall());
+        let disk = SimDisk::new(0);
+        let node = identity.node;
+        Self { index, node, disk, engine, clock, daemon: None, dir, net, trace, rng }
+    }
+
+    /// Starts the daemon, as `app.rs` of the edge does.
+    pub(super) async fn start(&mut self) {
+        assert!(self.daemon.is_none());
+        let identity = IdentityFiles::new(&self.dir).load().unwrap().unwrap();
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        let entropy: Arc<dyn Entropy> = Drawn::new(Rng::new(self.rng.next(), 0));
+        let store = match Store::inline(self.disk.clone(), StoreOptions::EDGE) {
+            Ok(store) => store,
+            Err(err) => return self.trace.say(&format!("edge {}: no store: {err}", self.index)),
+        };
+        if store.read(|txn| outbox::lines(txn)).is_err() {
+            let entropy = Arc::clone(&entropy);
+            if store.write(move |txn| outbox::init(txn, &*entropy)).await.is_err() {
+                return self.trace.say(&format!("edge {}: no outbox", self.index));
+            }
+        }
+        let edge_store = EdgeStore::new(store.clone());
+        let remembered = store.read(|txn| calendar::load(txn)).unwrap();
+        let calendar = Arc::new(HubCalendar::new(Arc::clone(&clock), remembered));
+        let instance = InstanceId::new(calendar.now(), draw(&*entropy));
+        let consoles = Consoles::open(&self.dir.join("console"), Arc::clone(&clock)).unwrap();
+        let uid = rustix::process::getuid().as_raw();
+        let parts = supervisor::Parts {
+            runtime: Arc::new(self.engine.clone()),
+            store: edge_store.clone(),
+            consoles,
+            data: DataDirs::open(&self.dir, uid).unwrap(),
+            clock: Arc::clone(&clock),
+            calendar: Arc::clone(&calendar) as Arc<dyn Calendar>,
+            entropy: Arc::clone(&entropy),
+        };
+        let settings = supervisor::Settings {
+            node: identity.node,
+            starts_max: 4,
+            pool: SubnetPool::default(),
+            version: "sim".to_owned(),
+        };
+        let (supervisor, handle) = supervisor::supervisor(parts, settings);
+        let (meter, _meter_handle) = Meter::load(MeterParts {
+            store: store.clone(),
+            clock: Arc::clone(&clock),
+            calendar: Arc::clone(&calendar),
+            probe: SimProbe { engine: self.engine.clone() },
+            roll: SupervisorRoll::new(handle.census(), handle.observed()),
+            config: MeterConfig::default(),
+        })
+        .unwrap();
+        let (view, seen) = watch::channel(Arc::new(view_of(BTreeMap::new())));
+        let verifier = EnvelopeVerifier::new(identity.envelope_key);
+        let backend = Arc::new(NodeBackend {
+            store: edge_store.clone(),
+            adopter: Adopter {
+                store: edge_store,
+                node: identity.node,
+                verify: Arc::new(move |signed| verifier.open(signed).is_ok()),
+                entropy: Arc::clone(&entropy),
+            },
+            outbox: Outbox::new(store.clone()),
+            calendar,
+            entropy: Arc::clone(&entropy),
+            supervisor: handle.clone(),
+            view: seen,
+            heard: AtomicU64::new(store.read(|txn| load_heard(txn)).unwrap()),
+        });
+        let config = LinkConfig {
+            data_dir: self.dir.clone(),
+            hubs: vec![],
+            instance,
+            software: "sim".to_owned(),
+            net: self.net.plug(End::Edge(self.index)),
+        };
+        let (link, link_handle) =
+            EdgeLink::new(config, Arc::clone(&backend), Arc::new(NoDoor), clock, entropy);
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(named("supervisor", supervisor.run()));
+        tasks.spawn(named("meter", async move {
+            // Metered as long as the daemon is there.
+            let _handle = _meter_handle;
+            meter.run().await;
+        }));
+        tasks.spawn(named("view", show(handle.observed(), view)));
+        tasks.spawn(named("link", async move {
+            let _stop = stop;
+            link.run(stopped).await;
+        }));
+        tasks.spawn(named("calendar", async move { backend.remember().await }));
+        let up_at = Instant::now();
+        self.daemon = Some(Daemon { store, supervisor: handle, link: link_handle, up_at, tasks });
+        self.trace.say(&format!("edge {}: up", self.index));
+    }
+
+    /// Ends the daemon at once. `image` says what is found on the disk afterwards.
+    pub(super) async fn kill(&mut self, image: Image) {
+        // The disk is frozen first: closing a database would write to it.
+        let disk = match image {
+            Image::PowerCut => self.disk.crash(self.rng.next()),
+            Image::Of(disk) => disk,
+        };
+        self.net.unplug(End::Edge(self.index));
+        self.disk = disk;
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.tasks.shutdown().await;
+        }
+        self.trace.say(&format!("edge {}: down", self.index));
+    }
+
+    /// Takes the power from the whole machine.
+    pub(super) fn lose_power(&mut self) {
+        self.engine.power_cut();
+        self.clock.reboot();
+        self.trace.say(&format!("edge {}: machine restarts", self.index));
+    }
+
+    /// Returns why a part of the daemon ended, which none should.
+    pub(super) fn broken(&mut self) -> Option<String> {
+        let ended = self.daemon.as_mut()?.tasks.try_join_next()?;
+        Some(match ended {
+            Ok(name) => format!("{name} of edge {} ended", self.index),
+            Err(err) => format!("a part of edge {} panicked: {err}", self.index),
+        })
+    }
+
+    /// Whether a file of a server's data is there.
+    pub(super) fn has_data(&self, server: mamba_core::ids::ServerId) -> bool {
+        self.dir.join("servers").join(server.to_string()).exists()
+    }
+}
+
+/// What is found on the disk after the daemon's end.
+pub(super) enum Image {
+    /// What was synced, and by chance more.
+    PowerCut,
+    /// Something else.
+    Of(SimDisk),
+}
+
+async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {
+    part.await;
+    name
+}
+
+fn view_of(servers: BTreeMap<mamba_core::ids::ServerId, Observed>) -> View {
+    let node = NodeState {
+        cpus: 8,
+        memory_bytes: 1 << 40,
+        disk_bytes: 1 << 50,
+        disk_free_bytes: 1 << 49,
+        engine: Some("fake".to_owned()),
+        troubles: vec![],
+        outbox: vec![],
+    };
+    View { servers, node }
+}
+
+/// What `machine` does in the product, without the real disk's free space.
+async fn show(
+    mut observed: watch::Receiver<Arc<BTreeMap<mamba_core::ids::ServerId, Observed>>>,
+    view: watch::Sender<Arc<View>>,
+) {
+    loop {
+        let servers = BTreeMap::clone(&observed.borrow_and_update());
+        view.send_replace(Arc::new(view_of(servers)));
+        if observed.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+struct NoDoor;
+
+impl Dispatcher for NoDoor {
+    async fn serve(&self, _request: NodeRequest, _stream: FrameStream) {}
+}
+
+/// Reads what truly runs: each process uses a quarter of a core and sends 10 bytes a millisecond.
+struct SimProbe {
+    engine: FakeRuntime,
+}
+
+impl Probe for SimProbe {
+    async fn look(&self, runs: Vec<RunKey>) -> Vec<Seen> {
+        let known = self.engine.runs();
+        let seen = |run: &RunKey| {
+            let key = (ContainerId(run.container.clone()), run.pid);
+            let Some(it) = known.get(&key).filter(|it| it.to.is_none()) else { return Seen::Gone };
+            let ms = millis(it.from, Instant::now());
+            Seen::Here(Reading {
+                memory_bytes: Some(MEMORY_BYTES),
+                cpu_us: Some(ms * 250),
+                sent_bytes: Some(ms * 10),
+                disk_bytes: None,
+            })
+        };
+        runs.iter().map(seen).collect()
+    }
+
+    fn disk(&self, _dir: PathBuf) -> impl Future<Output = Option<u64>> + Send + 'static {
+        std::future::ready(Some(DISK_BYTES))
+    }
+}
