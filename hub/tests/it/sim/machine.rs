@@ -163,8 +163,7 @@ impl Machine {
             software: "sim".to_owned(),
             net: self.net.plug(End::Edge(self.index)),
         };
-        let (link, link_handle) =
-            EdgeLink::new(config, Arc::clone(&backend), Arc::new(NoDoor), clock, entropy);
+        let (link, link_handle) = EdgeLink::new(config, Arc::clone(&backend), clock, entropy);
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(named("supervisor", supervisor.run()));
@@ -176,7 +175,7 @@ impl Machine {
         tasks.spawn(named("view", show(handle.observed(), view)));
         tasks.spawn(named("link", async move {
             let _stop = stop;
-            link.run(stopped).await;
+            link.run(Arc::new(NoDoor), stopped).await;
         }));
         tasks.spawn(named("calendar", async move { backend.remember().await }));
         let up_at = Instant::now();
