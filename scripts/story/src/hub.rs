@@ -130,6 +130,15 @@ impl Hub {
         Api::login(self.http, ADMIN, &self.password).await
     }
 
+    /// Runs a command on its data, which has to succeed, and returns what it printed.
+    pub(crate) async fn cli(&self, args: &[&str]) -> Played<String> {
+        let data = self.data();
+        let data = data.to_string_lossy();
+        let args = [["--data", data.as_ref()].as_slice(), args].concat();
+        let printed = command::output(&self.program.to_string_lossy(), &args).await?;
+        Ok(printed.trim().to_owned())
+    }
+
     /// Starts another daemon with this settings file, which has to refuse; returns what it says.
     pub(crate) async fn refused(&self, config: &Path) -> Played<Ended> {
         let mut command = tokio::process::Command::new(&self.program);

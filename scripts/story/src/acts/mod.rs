@@ -5,6 +5,7 @@ pub(crate) mod cast;
 mod faults;
 mod numbers;
 mod outage;
+mod restore;
 mod reunion;
 
 use crate::{
@@ -53,6 +54,7 @@ impl Part {
 async fn story(report: &mut Report, stage: &mut Stage, scene: Scene) -> Result<(), Stopped> {
     let mut cast = Cast::assemble(report, stage, scene).await?;
     cast.play_consoles(report).await?;
+    let backup = restore::back_up(report, &cast).await?;
 
     report.act(&format!("{}: the hub is killed", scene.name), cast.logs());
     report.step("kill -9 the hub", async { cast.hub.kill().await.map(plain) }).await?;
@@ -73,6 +75,7 @@ async fn story(report: &mut Report, stage: &mut Stage, scene: Scene) -> Result<(
 
     report.act(&format!("{}: each fact once", scene.name), cast.logs());
     numbers::compare(report, &mut cast).await?;
+    restore::restore(report, &mut cast, backup).await?;
     reunion::delete(report, &mut cast).await?;
     cast.leave(report).await
 }

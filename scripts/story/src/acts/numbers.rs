@@ -63,11 +63,8 @@ pub(crate) async fn compare(report: &mut Report, cast: &mut Cast) -> Result<(), 
         Ok(format!("{gaps} gaps; daemons were away for {} ms", away.join(", ")))
     };
     report.check("metering shows no gap that was not real", gaps).await;
-    let activity = async {
-        let all = try_join_all(cast.roles.iter().map(|role| same_activity(cast, role))).await?;
-        Ok(format!("{} events", all.iter().sum::<usize>()))
-    };
-    report.check("activity at the hub holds each of the edge's events once", activity).await;
+    let events = async { same_events(cast).await.map(|((), text)| text) };
+    report.check("activity at the hub holds each of the edge's events once", events).await;
     let started = async { outage::power_all(cast, "start").await.map(plain) };
     report.step("servers are started again", started).await
 }
@@ -96,7 +93,7 @@ async fn observe(cast: &Cast, role: &Role) -> Played<Run> {
 }
 
 /// Waits for a moment in which hub and edge agree to the last unit; returns how many facts that took.
-async fn same_usage(cast: &Cast, role: &Role) -> Played<usize> {
+pub(super) async fn same_usage(cast: &Cast, role: &Role) -> Played<usize> {
     let edge = cast.edge_of(role)?;
     until(QUIET_MAX, async || {
         let before = edge.usage(&role.name).await?;
@@ -189,6 +186,12 @@ fn check_time_line(facts: &[UsageFact], away: &[Away]) -> Played<usize> {
     }
     ensure(covered.is_some(), || "nothing was measured".to_owned())?;
     Ok(gaps)
+}
+
+/// Compares the events of all servers.
+pub(super) async fn same_events(cast: &Cast) -> Played<((), String)> {
+    let all = try_join_all(cast.roles.iter().map(|role| same_activity(cast, role))).await?;
+    Ok(((), format!("{} events", all.iter().sum::<usize>())))
 }
 
 /// Compares event ids. The hub adds events of its own kinds, which no edge makes.
