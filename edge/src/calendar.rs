@@ -18,7 +18,8 @@
 //! Corrections. A hub's time is believed to half its round trip. A small correction forward, up to
 //! [`HOLD_MS_MAX`], is taken at once; for one backward the calendar stands still until the true time
 //! has caught up, so that it never goes back. A larger one in either direction is a *step*: intents
-//! must not be judged by a calendar that is known to be wrong. Whoever measures time sees a step as
+//! must not be judged by a calendar that is known to be wrong. A hub's time that was held up on its
+//! way looks like a step back, so one is believed when two in a row say the same. Whoever measures time sees a step as
 //! a difference between boot clock and calendar; the meter writes it down as a fact, and the hub's
 //! coverage keeps a span that comes twice from being billed twice.
 
@@ -90,6 +91,8 @@ struct State {
     told: UnixMs,
     /// Lower bound of the time at the boot clock's zero.
     floor_zero: Option<UnixMs>,
+    /// What the newest time from the hub would make `zero`, when that is a step back.
+    doubted_zero: Option<UnixMs>,
 }
 
 /// Reads what [`Remembered::save`] kept.
@@ -114,6 +117,10 @@ impl HubCalendar {
         let mut state = self.lock();
         let (now, target) = (state.now(&*self.clock), hub.plus(rtt_ms / 2));
         if state.source == Source::Hub && now.0.abs_diff(target.0) <= rtt_ms.div_ceil(2) {
+            state.doubted_zero = None;
+            return None;
+        }
+        if state.is_doubtful(now, target, &*self.clock) {
             return None;
         }
         let by_ms = state.correct(&*self.clock, target, Source::Hub);
@@ -217,16 +224,34 @@ impl State {
         let boot = clock.boot();
         let zero = UnixMs(clock.wall().0.saturating_sub(boot.0));
         let Some(kept) = remembered else {
-            let fresh = Self { source: Source::Wall, zero, told: UnixMs(0), floor_zero: None };
+            let fresh = Self {
+                source: Source::Wall,
+                zero,
+                told: UnixMs(0),
+                floor_zero: None,
+                doubted_zero: None,
+            };
             let is_believed = fresh.believes(clock.wall(), clock);
             return if is_believed { fresh } else { fresh.at_floor(RELEASED) };
         };
         if kept.boot == clock.boot_id() {
             let floor_zero = kept.floor.map(|floor| back(floor, kept.last.since(kept.zero)));
-            return Self { source: kept.source, zero: kept.zero, told: kept.last, floor_zero };
+            return Self {
+                source: kept.source,
+                zero: kept.zero,
+                told: kept.last,
+                floor_zero,
+                doubted_zero: None,
+            };
         }
         // The machine was down for an unknown time: everything kept is from before its boot.
-        let state = Self { source: Source::Wall, zero, told: UnixMs(0), floor_zero: kept.floor };
+        let state = Self {
+            source: Source::Wall,
+            zero,
+            told: UnixMs(0),
+            floor_zero: kept.floor,
+            doubted_zero: None,
+        };
         if state.believes(clock.wall(), clock) {
             state
         } else {
@@ -255,6 +280,20 @@ impl State {
             // The floor follows a clock that drifts a little, too.
             Some(floor) => wall.plus(HOLD_MS_MAX) >= floor && wall <= floor.plus(WALL_AHEAD_MS_MAX),
         }
+    }
+
+    /// Whether a hub's time may only have been held up: it is a step back from what the hub said
+    /// before, and the one before it did not say the same.
+    fn is_doubtful(&mut self, now: UnixMs, target: UnixMs, clock: &dyn Clock) -> bool {
+        let zero = back(target, clock.boot().0);
+        let before = self.doubted_zero.take();
+        let is_step_back = self.source == Source::Hub && now.since(target) > HOLD_MS_MAX;
+        let is_confirmed = before.is_some_and(|it| it.0.abs_diff(zero.0) <= HOLD_MS_MAX);
+        let is_doubtful = is_step_back && !is_confirmed;
+        if is_doubtful {
+            self.doubted_zero = Some(zero);
+        }
+        is_doubtful
     }
 
     fn correct(&mut self, clock: &dyn Clock, target: UnixMs, source: Source) -> Option<i64> {
@@ -387,6 +426,25 @@ mod tests {
             clock.pass(ms);
             assert_eq!(calendar.now(), TRUE.plus(expected));
         }
+    }
+
+    #[test]
+    fn a_step_back_is_believed_when_two_say_the_same() {
+        let clock = Hand::new(1, TRUE, 0);
+        let calendar = HubCalendar::new(clock.clone(), None);
+        calendar.learn(TRUE, 0);
+        clock.pass(30_000);
+        // Two that were held up arrive at once, then one in time.
+        assert_eq!(calendar.learn(TRUE.plus(1_000), 0), None);
+        assert_eq!(calendar.learn(TRUE.plus(16_000), 0), None);
+        assert_eq!(calendar.now(), TRUE.plus(30_000));
+        assert_eq!(calendar.learn(TRUE.plus(30_000), 0), None);
+        // The hub's own clock is set back.
+        clock.pass(15_000);
+        assert_eq!(calendar.learn(TRUE.plus(5_000), 0), None);
+        clock.pass(15_000);
+        assert_eq!(calendar.learn(TRUE.plus(20_000), 0), Some(-40_000));
+        assert_eq!(calendar.now(), TRUE.plus(20_000));
     }
 
     #[test]
