@@ -12,8 +12,8 @@ use std::{
 const PORT_FIRST: u16 = 21_000;
 /// Up to here.
 const PORT_LAST: u16 = 31_999;
-/// Comment on every firewall rule of the story.
-pub(crate) const RULE_COMMENT: &str = "mamba-story";
+/// Most bytes of the directory's name in a rule's comment; the firewall takes 255 in all.
+const RULE_COMMENT_BYTES_MAX: usize = 200;
 /// Nodes whose containers are to be removed, one id a line; survives this program.
 const NODES_FILE: &str = "nodes";
 
@@ -67,6 +67,13 @@ impl Stage {
         self.dir.join(name)
     }
 
+    /// Comment on the firewall rules of this stage: a run on another one must not take them away.
+    pub(crate) fn rule_comment(&self) -> String {
+        let dir = self.dir.to_string_lossy().replace(|it: char| !it.is_ascii_graphic(), "_");
+        let from = dir.len().saturating_sub(RULE_COMMENT_BYTES_MAX);
+        format!("mamba-story:{}", &dir[from..])
+    }
+
     /// Makes an empty directory below, whatever was there.
     pub(crate) fn fresh_dir(&self, name: &str) -> Played<PathBuf> {
         let path = self.path(name);
@@ -102,7 +109,7 @@ impl Stage {
         // Without the file nothing is left to remove.
         fs::remove_file(self.path(NODES_FILE)).ok();
         remove_mounts_now(&self.dir);
-        remove_rules_now();
+        remove_rules_now(&self.rule_comment());
     }
 }
 
@@ -129,25 +136,29 @@ fn remove_mounts_now(dir: &Path) {
     }
 }
 
-/// Takes away firewall rules that carry the comment of the story.
-fn remove_rules_now() {
+/// Takes away firewall rules with this comment.
+fn remove_rules_now(comment: &str) {
     let rules = output_now("iptables", &["--wait", "--list-rules", "INPUT"]).unwrap_or_default();
-    for rule in rules.lines().filter(|rule| rule.contains(RULE_COMMENT)) {
+    for rule in rules.lines() {
         let rule = rule.replace('"', "");
         let words: Vec<&str> = rule.split_whitespace().skip(1).collect();
-        output_now("iptables", &[["--wait", "--delete"].as_slice(), &words].concat());
+        if words.contains(&comment) {
+            output_now("iptables", &[["--wait", "--delete"].as_slice(), &words].concat());
+        }
     }
 }
 
 /// A cut of the way between an edge and its hub: the firewall drops everything, as a dead line does,
 /// without telling either side. Dropping it mends the line.
-pub(crate) struct Cut;
+pub(crate) struct Cut {
+    comment: String,
+}
 
 impl Cut {
     /// Drops all packets from and to the hub's UDP port.
-    pub(crate) async fn of_udp_port(port: u16) -> Played<Self> {
+    pub(crate) async fn of_udp_port(port: u16, comment: String) -> Played<Self> {
         // Made first: it takes away the first rule when the second one fails.
-        let cut = Self;
+        let cut = Self { comment };
         for side in ["--dport", "--sport"] {
             let port = port.to_string();
             let rule = [
@@ -161,7 +172,7 @@ impl Cut {
                 "--match",
                 "comment",
                 "--comment",
-                RULE_COMMENT,
+                &cut.comment,
                 "--jump",
                 "DROP",
             ];
@@ -173,6 +184,6 @@ impl Cut {
 
 impl Drop for Cut {
     fn drop(&mut self) {
-        remove_rules_now();
+        remove_rules_now(&self.comment);
     }
 }

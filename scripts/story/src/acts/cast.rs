@@ -27,6 +27,8 @@ use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf, time::Duration};
 
 /// Password of accounts on a hub that lives for minutes on the loopback.
 pub(crate) const PASSWORD: &str = "correct horse battery";
+/// Address of the account that owns all servers.
+const OWNER: &str = "owner@tenant.example";
 /// Longest time until a server that was asked for answers its players, on two busy cores.
 const READY_MAX: Duration = seconds(60);
 
@@ -91,6 +93,13 @@ impl Cast {
         let seen = cast.hub_sees(ServerState::Running);
         report.step("the hub shows them running", seen).await?;
         Ok(cast)
+    }
+
+    /// Signs everybody in again.
+    pub(crate) async fn sign_in(&mut self) -> Played {
+        self.admin = self.hub.admin().await?;
+        self.owner = Api::login(self.hub.http, OWNER, PASSWORD).await?;
+        Ok(())
     }
 
     /// Logs of all daemons.
@@ -196,9 +205,8 @@ pub(crate) async fn new_hub(stage: &mut Stage, name: &str) -> Played<(Hub, Strin
 
 /// Makes a tenant, and signs its owner in.
 pub(crate) async fn new_tenant(hub: &Hub, admin: &Api) -> Played<((TenantId, Api), String)> {
-    let email = "owner@tenant.example";
-    let tenant = admin.create_tenant("Tenant", email, PASSWORD).await?;
-    let owner = Api::login(hub.http, email, PASSWORD).await?;
+    let tenant = admin.create_tenant("Tenant", OWNER, PASSWORD).await?;
+    let owner = Api::login(hub.http, OWNER, PASSWORD).await?;
     Ok(((tenant.tenant, owner), String::new()))
 }
 

@@ -54,7 +54,6 @@ impl Part {
 async fn story(report: &mut Report, stage: &mut Stage, scene: Scene) -> Result<(), Stopped> {
     let mut cast = Cast::assemble(report, stage, scene).await?;
     cast.play_consoles(report).await?;
-    let backup = restore::back_up(report, &cast).await?;
 
     report.act(&format!("{}: the hub is killed", scene.name), cast.logs());
     report.step("kill -9 the hub", async { cast.hub.kill().await.map(plain) }).await?;
@@ -65,7 +64,7 @@ async fn story(report: &mut Report, stage: &mut Stage, scene: Scene) -> Result<(
     reunion::hub_back(report, &mut cast).await?;
 
     report.act(&format!("{}: the line is cut", scene.name), cast.logs());
-    let cut = outage::cut(report, &mut cast).await?;
+    let cut = outage::cut(report, stage, &cast).await?;
     outage::crash(report, &mut cast).await?;
     outage::power_by_cli(report, &mut cast).await?;
     let asked = reunion::ask_meanwhile(report, &mut cast).await?;
@@ -75,7 +74,7 @@ async fn story(report: &mut Report, stage: &mut Stage, scene: Scene) -> Result<(
 
     report.act(&format!("{}: each fact once", scene.name), cast.logs());
     numbers::compare(report, &mut cast).await?;
-    restore::restore(report, &mut cast, backup).await?;
+    restore::play(report, &mut cast).await?;
     reunion::delete(report, &mut cast).await?;
     cast.leave(report).await
 }

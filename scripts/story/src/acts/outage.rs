@@ -5,7 +5,7 @@ use crate::{
     docker::{self, Container},
     edge::{Away, Edge},
     report::{Played, Report, Stopped, ensure, seconds, until},
-    stage::Cut,
+    stage::{Cut, Stage},
 };
 use futures_util::future::try_join_all;
 use mamba_core::{fact::Activity, lifecycle::ServerState};
@@ -162,9 +162,11 @@ async fn all_running(cast: &Cast, within: Duration) -> Played {
 }
 
 /// Cuts the line between hub and edges without telling either.
-pub(crate) async fn cut(report: &mut Report, cast: &mut Cast) -> Result<Cut, Stopped> {
+pub(crate) async fn cut(report: &mut Report, stage: &Stage, cast: &Cast) -> Result<Cut, Stopped> {
     let port = cast.hub.link_port;
-    let cut = async { Ok((Cut::of_udp_port(port).await?, format!("UDP port {port}"))) };
+    let cut = async {
+        Ok((Cut::of_udp_port(port, stage.rule_comment()).await?, format!("UDP port {port}")))
+    };
     let cut = report.step("the firewall drops everything between hub and edges", cut).await?;
     let alone = async { cast.admin.nodes().await.map(drop).map(plain) };
     report.step("the hub still serves its own users", alone).await?;
