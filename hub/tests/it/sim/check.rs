@@ -95,8 +95,7 @@ impl Truth {
         self.voided.append(&mut self.acked);
         for machine in &world.machines {
             let Some(daemon) = &machine.daemon else { continue };
-            let lines: Result<Vec<OutboxLine>, OutboxError> =
-                daemon.store.read(|txn| outbox::lines(txn));
+            let lines: Result<Vec<OutboxLine>, OutboxError> = daemon.store.read(outbox::lines);
             for line in lines.unwrap_or_default() {
                 let key = (machine.node, stream_number(line.stream), line.epoch);
                 let voided = self.voided.entry(key).or_default();
@@ -163,8 +162,7 @@ impl Truth {
         self.read_facts(world);
         for machine in &world.machines {
             let Some(daemon) = &machine.daemon else { continue };
-            let lines: Result<Vec<OutboxLine>, OutboxError> =
-                daemon.store.read(|txn| outbox::lines(txn));
+            let lines: Result<Vec<OutboxLine>, OutboxError> = daemon.store.read(outbox::lines);
             for line in lines.unwrap_or_default() {
                 self.check_line(world, machine.index, &line)?;
             }
@@ -286,8 +284,7 @@ impl Truth {
             if !status.up {
                 return Err(format!("edge {edge} is not connected: {:?}", *status));
             }
-            let lines =
-                daemon.store.read(|txn| outbox::lines(txn)).map_err(|err| err.to_string())?;
+            let lines = daemon.store.read(outbox::lines).map_err(|err| err.to_string())?;
             for line in lines {
                 if line.acked.next() != line.next {
                     let stream = line.stream;

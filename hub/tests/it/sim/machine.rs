@@ -98,38 +98,22 @@ impl Machine {
         let identity = IdentityFiles::new(&self.dir).load().unwrap().unwrap();
         let clock: Arc<dyn Clock> = self.clock.clone();
         let entropy: Arc<dyn Entropy> = Drawn::new(Rng::new(self.rng.next(), 0));
-        let store = match Store::inline(self.disk.clone(), StoreOptions::EDGE) {
-            Ok(store) => store,
-            Err(err) => return self.trace.say(&format!("edge {}: no store: {err}", self.index)),
-        };
-        if store.read(|txn| outbox::lines(txn)).is_err() {
-            let entropy = Arc::clone(&entropy);
-            if store.write(move |txn| outbox::init(txn, &*entropy)).await.is_err() {
-                return self.trace.say(&format!("edge {}: no outbox", self.index));
-            }
-        }
-        let edge_store = EdgeStore::new(store.clone());
-        let remembered = store.read(|txn| calendar::load(txn)).unwrap();
+        let Some(store) = self.open_store(&entropy).await else { return };
+        let remembered = store.read(calendar::load).unwrap();
         let calendar = Arc::new(HubCalendar::new(Arc::clone(&clock), remembered));
         let instance = InstanceId::new(calendar.now(), draw(&*entropy));
         let consoles = Consoles::open(&self.dir.join("console"), Arc::clone(&clock)).unwrap();
         let uid = rustix::process::getuid().as_raw();
         let parts = supervisor::Parts {
             runtime: Arc::new(self.engine.clone()),
-            store: edge_store.clone(),
+            store: EdgeStore::new(store.clone()),
             consoles,
             data: DataDirs::open(&self.dir, uid).unwrap(),
             clock: Arc::clone(&clock),
             calendar: Arc::clone(&calendar) as Arc<dyn Calendar>,
             entropy: Arc::clone(&entropy),
         };
-        let settings = supervisor::Settings {
-            node: identity.node,
-            starts_max: 4,
-            pool: SubnetPool::default(),
-            version: "sim".to_owned(),
-        };
-        let (supervisor, handle) = supervisor::supervisor(parts, settings);
+        let (supervisor, handle) = supervisor::supervisor(parts, settings(identity.node));
         let (meter, _meter_handle) = Meter::load(MeterParts {
             store: store.clone(),
             clock: Arc::clone(&clock),
@@ -141,29 +125,24 @@ impl Machine {
         .unwrap();
         let (view, seen) = watch::channel(Arc::new(view_of(BTreeMap::new())));
         let verifier = EnvelopeVerifier::new(identity.envelope_key);
+        let adopter = Adopter {
+            store: EdgeStore::new(store.clone()),
+            node: identity.node,
+            verify: Arc::new(move |signed| verifier.open(signed).is_ok()),
+            entropy: Arc::clone(&entropy),
+        };
         let backend = Arc::new(NodeBackend {
-            store: edge_store.clone(),
-            adopter: Adopter {
-                store: edge_store,
-                node: identity.node,
-                verify: Arc::new(move |signed| verifier.open(signed).is_ok()),
-                entropy: Arc::clone(&entropy),
-            },
+            store: EdgeStore::new(store.clone()),
+            adopter,
             outbox: Outbox::new(store.clone()),
             calendar,
             entropy: Arc::clone(&entropy),
             supervisor: handle.clone(),
             view: seen,
-            heard: AtomicU64::new(store.read(|txn| load_heard(txn)).unwrap()),
+            heard: AtomicU64::new(store.read(load_heard).unwrap()),
         });
-        let config = LinkConfig {
-            data_dir: self.dir.clone(),
-            hubs: vec![],
-            instance,
-            software: "sim".to_owned(),
-            net: self.net.plug(End::Edge(self.index)),
-        };
-        let (link, link_handle) = EdgeLink::new(config, Arc::clone(&backend), clock, entropy);
+        let link_config = self.link_config(instance);
+        let (link, link_handle) = EdgeLink::new(link_config, Arc::clone(&backend), clock, entropy);
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(named("supervisor", supervisor.run()));
@@ -181,6 +160,35 @@ impl Machine {
         let up_at = Instant::now();
         self.daemon = Some(Daemon { store, supervisor: handle, link: link_handle, up_at, tasks });
         self.trace.say(&format!("edge {}: up", self.index));
+    }
+
+    /// Opens the store and makes its outbox at the first start. `None` on a disk that fails.
+    async fn open_store(&self, entropy: &Arc<dyn Entropy>) -> Option<Store> {
+        let store = match Store::inline(self.disk.clone(), StoreOptions::EDGE) {
+            Ok(store) => store,
+            Err(err) => {
+                self.trace.say(&format!("edge {}: no store: {err}", self.index));
+                return None;
+            }
+        };
+        if store.read(outbox::lines).is_err() {
+            let entropy = Arc::clone(entropy);
+            if store.write(move |txn| outbox::init(txn, &*entropy)).await.is_err() {
+                self.trace.say(&format!("edge {}: no outbox", self.index));
+                return None;
+            }
+        }
+        Some(store)
+    }
+
+    fn link_config(&self, instance: InstanceId) -> LinkConfig {
+        LinkConfig {
+            data_dir: self.dir.clone(),
+            hubs: vec![],
+            instance,
+            software: "sim".to_owned(),
+            net: self.net.plug(End::Edge(self.index)),
+        }
     }
 
     /// Ends the daemon at once. `image` says what is found on the disk afterwards.
@@ -226,6 +234,15 @@ pub(super) enum Image {
     PowerCut,
     /// Something else.
     Of(SimDisk),
+}
+
+fn settings(node: NodeId) -> supervisor::Settings {
+    supervisor::Settings {
+        node,
+        starts_max: 4,
+        pool: SubnetPool::default(),
+        version: "sim".to_owned(),
+    }
 }
 
 async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {

@@ -244,7 +244,7 @@ impl World {
                 hub.power(&scope_of(placed), placed.id, *action, None).await.map(|_| ())
             }
             Act::Memory(server, mib) => {
-                let memory_mib = Mib(u32::try_from(*mib).unwrap().into());
+                let memory_mib = Mib(u32::try_from(*mib).unwrap());
                 let change = Limits { memory_mib, ..limits() };
                 let change = ServerChange { limits: Some(change), ..ServerChange::default() };
                 self.change(&hub, *server, change).await
@@ -287,25 +287,9 @@ impl World {
             }
             Fault::Rebind { edge } => self.net.rebind(*edge),
             Fault::EdgeCrash { edge, change, down_ms, machine } => {
-                if self.machines[*edge].daemon.is_none() {
-                    return;
-                }
-                self.armed.insert(*edge, (*down_ms, *machine));
-                self.machines[*edge].disk.cut_power(change.unwrap_or(1));
-                if change.is_none() {
-                    self.crash_edge(*edge, truth).await;
-                }
+                self.arm_edge(*edge, *change, (*down_ms, *machine), truth).await;
             }
-            Fault::HubCrash { change, down_ms } => {
-                if self.centre.running.is_none() {
-                    return;
-                }
-                self.hub_armed = Some(*down_ms);
-                self.centre.disk.cut_power(change.unwrap_or(1));
-                if change.is_none() {
-                    self.crash_hub().await;
-                }
-            }
+            Fault::HubCrash { change, down_ms } => self.arm_hub(*change, *down_ms).await,
             Fault::HubRestore { down_ms } => {
                 if self.centre.running.is_some() && self.centre.backup.is_some() {
                     self.hub_armed = Some(*down_ms);
@@ -350,6 +334,36 @@ impl World {
                 let placed = &self.servers[*server];
                 self.machines[placed.edge].engine.act(placed.id, Deed::Exit(1));
             }
+        }
+    }
+
+    /// Crashes an edge at a change of its disk that is still to come, or now.
+    async fn arm_edge(
+        &mut self,
+        edge: usize,
+        change: Option<u64>,
+        crash: (u64, bool),
+        truth: &mut Truth,
+    ) {
+        if self.machines[edge].daemon.is_none() {
+            return;
+        }
+        self.armed.insert(edge, crash);
+        self.machines[edge].disk.cut_power(change.unwrap_or(1));
+        if change.is_none() {
+            self.crash_edge(edge, truth).await;
+        }
+    }
+
+    /// Crashes the hub at a change of its disk that is still to come, or now.
+    async fn arm_hub(&mut self, change: Option<u64>, down_ms: u64) {
+        if self.centre.running.is_none() {
+            return;
+        }
+        self.hub_armed = Some(down_ms);
+        self.centre.disk.cut_power(change.unwrap_or(1));
+        if change.is_none() {
+            self.crash_hub().await;
         }
     }
 
