@@ -32,7 +32,7 @@ use mamba_wire::{
 };
 use std::{
     path::PathBuf,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, Mutex, atomic::AtomicU64},
     time::Duration,
 };
 use tokio::{
@@ -264,6 +264,7 @@ impl<'a> Base<'a> {
             supervisor: supervisor.clone(),
             view,
             heard: AtomicU64::new(self.store.read(load_heard)?),
+            carried: Mutex::default(),
         })
     }
 

@@ -5,7 +5,7 @@ use crate::{
     desired::{Adopter, accept_intent, desired_lines},
     link::backend::{BackendError, EdgeBackend, Holdings, View},
     outbox::{self, Outbox, OutboxError, Watermarks},
-    store::{ChangeError, EdgeStore, META, meta},
+    store::{EdgeStore, META, meta},
     supervisor::SupervisorHandle,
 };
 use mamba_core::{
@@ -14,7 +14,8 @@ use mamba_core::{
     desired::SignedEnvelope,
     error::chain,
     fact::Stream,
-    ids::{EventId, ServerId},
+    ids::{EventId, IntentId, ServerId},
+    lifecycle::Actor,
     seq::Seq,
 };
 use mamba_wire::{
@@ -25,8 +26,9 @@ use mamba_wire::{
     session::Batch,
 };
 use std::{
+    collections::VecDeque,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -39,6 +41,13 @@ const REMEMBER_EVERY: Duration = Duration::from_secs(60);
 /// How wrong the hub's time may be when it arrives. Two ways of a usual link; a smaller difference
 /// than half of it is no reason to correct the calendar.
 const HUB_TIME_UNSURE_MS: u64 = 200;
+
+/// Longest wait for the store to take an intent; on a disk that hangs, a kill must not hang with it.
+const INTENT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Intents remembered that were carried out without being stored. They expire within a minute, so
+/// that only a copy of one of the newest can still come.
+const CARRIED_MAX: usize = 256;
 
 /// The node's parts behind the link.
 pub struct NodeBackend {
@@ -58,6 +67,9 @@ pub struct NodeBackend {
     pub view: watch::Receiver<Arc<View>>,
     /// When the hub was heard last, in its time; 0 for never.
     pub heard: AtomicU64,
+    /// Intents that were carried out and are not stored, oldest first: a copy must not end what was
+    /// started since.
+    pub carried: Mutex<VecDeque<IntentId>>,
 }
 
 /// Reads when the hub was heard last, 0 for never.
@@ -100,20 +112,39 @@ impl NodeBackend {
         let now = self.calendar.now();
         let event = EventId::new(now, draw(&*self.entropy));
         let server = intent.server;
-        let write = self.store.raw().write(move |txn| accept_intent(txn, &intent, event, now));
-        match write.await {
-            Ok(result) => {
+        let accepted = IntentResult { intent: intent.intent, outcome: IntentOutcome::Accepted };
+        if self.is_carried(intent.intent) {
+            return Some(accepted);
+        }
+        let recorded = intent.clone();
+        let write = self.store.raw().write(move |txn| accept_intent(txn, &recorded, event, now));
+        let error = match tokio::time::timeout(INTENT_TIMEOUT, write).await {
+            Ok(Ok(result)) => {
                 if result.outcome == IntentOutcome::Accepted {
                     self.supervisor.power_changed(server).await;
                 }
-                Some(result)
+                return Some(result);
             }
-            Err(err) => {
-                let err: WriteError<ChangeError> = err;
-                tracing::warn!(%server, error = chain(&err), "intent could not be recorded");
-                None
-            }
+            Ok(Err(err)) => chain(&err),
+            Err(_) => format!("store does not answer within {INTENT_TIMEOUT:?}"),
+        };
+        tracing::warn!(%server, error, "intent could not be recorded");
+        let Intent { intent, action, by, expires_at, .. } = intent;
+        if expires_at <= now
+            || !self.supervisor.power_unstored(server, action, Actor::User(by), event, now).await
+        {
+            return None;
         }
+        let mut carried = self.carried.lock().unwrap_or_else(PoisonError::into_inner);
+        if carried.len() == CARRIED_MAX {
+            carried.pop_front();
+        }
+        carried.push_back(intent);
+        Some(accepted)
+    }
+
+    fn is_carried(&self, intent: IntentId) -> bool {
+        self.carried.lock().unwrap_or_else(PoisonError::into_inner).contains(&intent)
     }
 }
 

@@ -42,6 +42,21 @@ impl Power {
         }
         next
     }
+
+    /// Returns this wish as the one that follows `missed`, which was not known when its last action
+    /// was accepted: the newer action decides whether it runs, and no older restart or kill is lost.
+    #[must_use]
+    pub fn following(&self, missed: &Self) -> Self {
+        let number = self.number.max(missed.number.saturating_add(1));
+        // What the last action said of every older process, it says of those of `missed` as well.
+        let moved = |below| if below == self.number { number } else { below };
+        Self {
+            wish: self.wish.clone(),
+            number,
+            restart_below: moved(self.restart_below).max(missed.restart_below),
+            kill_below: moved(self.kill_below).max(missed.kill_below),
+        }
+    }
 }
 
 #[cfg(feature = "db")]
@@ -67,5 +82,24 @@ mod tests {
         let power = Power::never_asked().then(PowerAction::Restart, Actor::Edge, UnixMs(1));
         assert!(power.wish.running);
         assert_eq!((power.number, power.restart_below, power.kill_below), (1, 1, 0));
+    }
+
+    #[test]
+    fn actions_that_did_not_know_each_other_are_put_in_a_row() {
+        use PowerAction::{Kill, Restart, Start, Stop};
+        let base = Power::never_asked().then(Start, Actor::Edge, UnixMs(1));
+        let check = |missed: PowerAction, newer: PowerAction, expected: (bool, u64, u64)| {
+            let after = |action| base.then(action, Actor::Edge, UnixMs(2));
+            let row = after(newer).following(&after(missed));
+            assert_eq!(row.number, 3);
+            assert_eq!((row.wish.running, row.restart_below, row.kill_below), expected);
+            // One that knew the other stays as it is.
+            let known = after(missed).then(newer, Actor::Edge, UnixMs(3));
+            assert_eq!(known.following(&after(missed)), known);
+        };
+        check(Kill, Start, (true, 0, 2));
+        check(Kill, Restart, (true, 3, 2));
+        check(Stop, Kill, (false, 0, 3));
+        check(Stop, Start, (true, 0, 0));
     }
 }

@@ -228,8 +228,9 @@ pub struct News {
     pub life: Option<Life>,
     /// When its next wish came into force, when it did.
     pub promoted_at: Option<UnixMs>,
-    /// What the edge takes for its power wish, because it runs and nobody ever said. Stored unless
-    /// somebody did meanwhile.
+    /// Its power wish, when it has another than the store: a stop or kill that the store did not
+    /// take, or a wish of the edge's own for what runs and nobody ever asked for. Stored unless the
+    /// store has a newer one.
     pub power: Option<Power>,
     /// What the hub hears of it.
     pub facts: Vec<ActivityFact>,
@@ -323,10 +324,8 @@ impl EdgeStore {
                         txn.put(DESIRED, &server, &desired)?;
                     }
                 }
-                if let Some(power) = &news.power
-                    && !txn.contains(POWER, &server)?
-                {
-                    txn.put(POWER, &server, power)?;
+                if let Some(power) = &news.power {
+                    put_newer(txn, server, power)?;
                 }
                 append_all(txn, &news.facts)
             })
@@ -349,10 +348,7 @@ impl EdgeStore {
             let part = part.to_vec();
             let write = move |txn: &mut Txn<'_>| {
                 for (server, power) in &part {
-                    let known = txn.get(POWER, server)?;
-                    if known.is_none_or(|known| known.number < power.number) {
-                        txn.put(POWER, server, power)?;
-                    }
+                    put_newer(txn, *server, power)?;
                 }
                 Ok(())
             };
@@ -421,6 +417,14 @@ impl EdgeStore {
                 Ok(subnet)
             })
             .await
+    }
+}
+
+/// Stores a power wish unless the store has a newer one.
+fn put_newer(txn: &mut Txn<'_>, server: ServerId, power: &Power) -> Result<(), TxnError> {
+    match txn.get(POWER, &server)? {
+        Some(known) if known.number >= power.number => Ok(()),
+        Some(_) | None => txn.put(POWER, &server, power),
     }
 }
 

@@ -110,12 +110,21 @@ impl<R: Runtime> Task<R> {
         }
     }
 
-    /// Takes over what power actions asked for. What the boot changed and could not store is newer.
+    /// Takes over what power actions asked for. What is not stored yet was asked for before, and
+    /// whoever stored something since did not know of it.
     pub(super) fn set_power(&mut self, server: ServerId, power: Power) {
-        if let Some(entry) = self.entries.get_mut(&server)
-            && entry.power.number <= power.number
-        {
+        let Some(entry) = self.entries.get_mut(&server) else { return };
+        if power.number < entry.power.number || power == entry.power {
+            return;
+        }
+        let Some(unsaved) = &entry.unsaved.power else {
             entry.power = power;
+            return;
+        };
+        entry.power = power.following(unsaved);
+        if entry.power != power {
+            entry.unsaved.power = Some(entry.power.clone());
+            entry.changed();
         }
     }
 

@@ -1,16 +1,20 @@
 //! What other parts ask of the supervisor, and see of it.
 
-use super::{Card, Census, Parts, Shown, Wake};
+use super::{Card, Census, Parts, Shown, Unstored, Wake};
 use crate::{calendar::Calendar, console::Consoles, desired::record_power, store::EdgeStore};
 use mamba_core::{
-    clock::{Entropy, draw},
+    clock::{Entropy, UnixMs, draw},
     error::chain,
     ids::{EventId, ServerId},
     lifecycle::{Actor, Observed, PowerAction},
 };
 use mamba_wire::node::{NodeError, ServerDetail, ServerLine};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, watch};
+
+/// Longest wait for the store to take a power action. A disk in order answers in milliseconds; on one
+/// that hangs, whoever wants to end a game must not hang with it.
+const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Cheap to clone; talks to the one supervisor of the node.
 #[derive(Clone)]
@@ -44,11 +48,15 @@ impl SupervisorHandle {
     /// Records a power action; when this returns it is on disk and will be carried out, also after a
     /// restart of daemon or machine. It says nothing about whether it was carried out yet.
     ///
+    /// A stop or kill that the node cannot write is carried out all the same, and is written as soon
+    /// as that works: only the end of the daemon before that loses it.
+    ///
     /// Cancelled, it may be recorded or not.
     ///
     /// # Errors
-    /// `NoSuchServer`, `NotAllowed`; `StoreUnavailable` when the node cannot write. Nothing was
-    /// recorded then, but for a disk that failed in the very moment of writing.
+    /// `NoSuchServer`, `NotAllowed`; `StoreUnavailable` when the node cannot write and the action
+    /// starts something. Nothing was recorded then, but for a disk that failed or hung in the very
+    /// moment of writing.
     pub async fn power(
         &self,
         server: ServerId,
@@ -57,11 +65,44 @@ impl SupervisorHandle {
     ) -> Result<(), NodeError> {
         let now = self.calendar.now();
         let event = EventId::new(now, draw(&*self.entropy));
-        let write =
-            self.store.raw().write(move |txn| record_power(txn, server, action, &by, event, now));
-        write.await.map_err(|err| NodeError::StoreUnavailable(chain(&err)))??;
-        self.power_changed(server).await;
-        Ok(())
+        let actor = by.clone();
+        let write = self
+            .store
+            .raw()
+            .write(move |txn| record_power(txn, server, action, &actor, event, now));
+        let error = match tokio::time::timeout(STORE_TIMEOUT, write).await {
+            Ok(Ok(recorded)) => {
+                recorded?;
+                self.power_changed(server).await;
+                return Ok(());
+            }
+            Ok(Err(err)) => chain(&err),
+            Err(_) => format!("store does not answer within {STORE_TIMEOUT:?}"),
+        };
+        if self.power_unstored(server, action, by, event, now).await {
+            return Ok(());
+        }
+        Err(NodeError::StoreUnavailable(error))
+    }
+
+    /// Has a power action carried out that could not be recorded, when it is one that ends a process,
+    /// and tells whether it will be. `event` is the id of the fact that tells of it.
+    pub async fn power_unstored(
+        &self,
+        server: ServerId,
+        action: PowerAction,
+        by: Actor,
+        event: EventId,
+        at: UnixMs,
+    ) -> bool {
+        let is_known = self.cards.borrow().get(&server).is_some_and(|card| card.spec.is_some());
+        let ends = matches!(action, PowerAction::Stop | PowerAction::Kill);
+        if !is_known || !ends {
+            return false;
+        }
+        tracing::warn!(%server, ?action, "carried out although the store does not take it");
+        let unstored = Unstored { server, action, by, event, at };
+        self.wakes.send(Wake::PowerUnstored(unstored)).await.is_ok()
     }
 
     /// Tells that a power action of this server was recorded by somebody else: an intent.

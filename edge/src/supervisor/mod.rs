@@ -6,8 +6,8 @@
 //! again, so that a restart, a lost event and a duplicate take the same path.
 //!
 //! Absences: no step waits for the hub. No step of a start or restart needs the store to be
-//! writable: what happened meanwhile is kept in memory and stored when that works again. No container
-//! is touched that no wish names.
+//! writable, and no stop or kill: what happened meanwhile is kept in memory and stored when that works
+//! again. No container is touched that no wish names.
 
 mod handle;
 mod entry;
@@ -32,15 +32,15 @@ use crate::{
 use mamba_core::{
     clock::{Clock, Entropy, UnixMs},
     desired::Order,
-    ids::{NodeId, ServerId, TenantId},
-    lifecycle::Observed,
+    ids::{EventId, NodeId, ServerId, TenantId},
+    lifecycle::{Actor, Observed, PowerAction},
     server::{Limits, ServerSpec},
 };
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use tokio::sync::{mpsc, watch};
 
-/// Wakes waiting to be seen. They carry no data, so that few are enough; whoever finds the queue full
-/// waits, and the supervisor empties it between two looks.
+/// Wakes waiting to be seen. Whoever finds the queue full waits, and the supervisor empties it between
+/// two looks, so that few are enough.
 const WAKES_MAX: usize = 64;
 
 /// What the supervisor works with.
@@ -88,13 +88,27 @@ pub struct Settings {
     pub version: String,
 }
 
-/// Everything that wakes the supervisor from outside. None of them says what to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A power action that the store did not take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Unstored {
+    server: ServerId,
+    action: PowerAction,
+    by: Actor,
+    /// Id of the fact that tells of it.
+    event: EventId,
+    at: UnixMs,
+}
+
+/// Everything that wakes the supervisor from outside. Only one of them says what to do, because there
+/// is no other place where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Wake {
     /// Wishes were adopted.
     DesiredChanged,
     /// A power action was recorded.
     PowerChanged(ServerId),
+    /// A power action could not be recorded and has to be carried out all the same.
+    PowerUnstored(Unstored),
     /// The daemon goes down; containers stay.
     Stopping,
 }

@@ -89,6 +89,7 @@ impl<R: Runtime> Task<R> {
                     // The rows went in the same transaction.
                     entry.life = crate::store::Life::default();
                     entry.unsaved.life = None;
+                    entry.unsaved.power = None;
                     entry.save = match (&entry.save, entry.unsaved.facts.is_empty()) {
                         (Save::Due(_), true) => Save::Clean,
                         (save, _) => *save,

@@ -1,7 +1,7 @@
 //! The one task: wakes, looks, plans, acts, shows.
 
 use super::{
-    Census, Parts, Settings, Shown, Supervisor, Wake,
+    Census, Parts, Settings, Shown, Supervisor, Unstored, Wake,
     boot::PendingBoot,
     entry::{Entry, InProgress, Kind, Save},
     look::{Engine, Looked},
@@ -216,6 +216,7 @@ impl<R: Runtime> Task<R> {
         match event {
             Event::Wake(Wake::DesiredChanged) => self.reload_at = Some(BootMs(0)),
             Event::Wake(Wake::PowerChanged(server)) => self.power_changed(server),
+            Event::Wake(Wake::PowerUnstored(unstored)) => self.power_unstored(unstored),
             Event::Wake(Wake::Stopping) | Event::Time => {}
             Event::Done(Ok(done)) => self.operation_done(done.server, done.outcome),
             Event::Done(Err(err)) => {
@@ -247,6 +248,15 @@ impl<R: Runtime> Task<R> {
                 self.reload_at = Some(self.parts.clock.boot().plus(SAVE_RETRY_MS));
             }
         }
+    }
+
+    /// Carries out what the store did not take, and offers it to the store again.
+    fn power_unstored(&mut self, unstored: Unstored) {
+        let Unstored { server, action, by, event, at } = unstored;
+        let Some(entry) = self.entries.get_mut(&server) else { return };
+        entry.power = entry.power.then(action, by.clone(), at);
+        entry.unsaved.power = Some(entry.power.clone());
+        entry.report(event, at, by, Activity::Power { action });
     }
 
     /// Puts wishes into force whose time has come.

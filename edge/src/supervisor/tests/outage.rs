@@ -205,7 +205,7 @@ async fn a_disk_that_takes_no_write_stops_no_restart_and_facts_come_later() {
     machine.disk.set_mode(SimMode::ReadOnly);
     machine.fake.act(server(1), Act::Exit(1));
     daemon.wait(server(1), |it| it.crashes == 1 && it.state == ServerState::Running).await;
-    let refused = daemon.power(PowerAction::Stop).await;
+    let refused = daemon.power(PowerAction::Restart).await;
     assert!(matches!(refused, Err(NodeError::StoreUnavailable(_))), "{refused:?}");
     pass(60_000).await;
     assert_eq!(machine.processes(), 1);
@@ -216,6 +216,56 @@ async fn a_disk_that_takes_no_write_stops_no_restart_and_facts_come_later() {
     assert_eq!(daemon.count(|it| matches!(it, Activity::Started)), 2);
     daemon.power(PowerAction::Stop).await.unwrap();
     daemon.wait(server(1), |it| it.state == ServerState::Offline).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_takes_no_write_keeps_nobody_from_ending_a_game() {
+    for (mode, action, killed) in [
+        (SimMode::ReadOnly, PowerAction::Stop, false),
+        (SimMode::ReadOnly, PowerAction::Kill, true),
+        (SimMode::Dead, PowerAction::Kill, true),
+    ] {
+        let machine = Machine::new();
+        machine.fake.script(server(1), [Script::game()]);
+        let daemon = machine.with_running(spec()).await;
+        pass(1_000).await;
+        machine.disk.set_mode(mode);
+        daemon.power(action).await.unwrap();
+        daemon.wait(server(1), |it| it.state == ServerState::Offline).await;
+        let unknown = daemon.handle.power(server(2), action, Actor::Edge).await;
+        assert!(unknown.is_err(), "{unknown:?}");
+        pass(60_000).await;
+        assert_eq!(machine.processes(), 0);
+        machine.disk.set_mode(SimMode::Works);
+        pass(5_000).await;
+        assert!(!daemon.store.power(server(1)).unwrap().wish.running, "it is stored later");
+        let told = |it: &Activity| matches!(it, Activity::Power { action: it } if *it == action);
+        assert_eq!(daemon.count(told), 1);
+        let ended =
+            |it: &Activity| matches!(it, Activity::Stopped { killed: it, .. } if *it == killed);
+        assert_eq!(daemon.count(ended), 1);
+        let daemon = machine.reboot(daemon).await;
+        pass(60_000).await;
+        assert_eq!(machine.processes(), 0);
+        daemon.power(PowerAction::Start).await.unwrap();
+        daemon.wait(server(1), |it| it.state == ServerState::Running).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_after_a_kill_that_is_not_stored_starts_a_new_process() {
+    let machine = Machine::new();
+    machine.fake.script(server(1), [Script::game()]);
+    let daemon = machine.with_running(spec()).await;
+    pass(1_000).await;
+    machine.disk.set_mode(SimMode::ReadOnly);
+    daemon.power(PowerAction::Kill).await.unwrap();
+    machine.disk.set_mode(SimMode::Works);
+    daemon.power(PowerAction::Start).await.unwrap();
+    pass(10_000).await;
+    daemon.wait(server(1), |it| it.state == ServerState::Running).await;
+    assert_eq!((machine.processes(), machine.fake.calls(Call::Start)), (1, 2));
+    assert_eq!(daemon.store.power(server(1)).unwrap().kill_below, 2);
 }
 
 #[tokio::test(start_paused = true)]

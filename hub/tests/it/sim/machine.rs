@@ -140,6 +140,7 @@ impl Machine {
             supervisor: handle.clone(),
             view: seen,
             heard: AtomicU64::new(store.read(load_heard).unwrap()),
+            carried: Default::default(),
         });
         let link_config = self.link_config(instance);
         let (link, link_handle) = EdgeLink::new(link_config, Arc::clone(&backend), clock, entropy);
