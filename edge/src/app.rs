@@ -31,6 +31,7 @@ use mamba_wire::{
     net::{endpoint::NetParts, keys::EnvelopeVerifier},
 };
 use std::{
+    io::IsTerminal as _,
     path::PathBuf,
     sync::{Arc, Mutex, atomic::AtomicU64},
     time::Duration,
@@ -448,7 +449,10 @@ fn system_memory() -> u64 {
 
 fn init_log(config: &Config) {
     let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     // Already set when several daemons run in one test.
     log.try_init().ok();
 }
