@@ -201,7 +201,7 @@ impl EdgeBackend for NodeBackend {
     }
 
     async fn adopt(&self, envelopes: Vec<SignedEnvelope>) -> Vec<DesiredResult> {
-        let results = self.adopter.adopt_all(envelopes, self.calendar.now()).await;
+        let results = self.adopter.adopt_all(envelopes, self.calendar.moment()).await;
         if results.iter().any(|result| result.outcome == DesiredOutcome::Adopted) {
             self.supervisor.desired_changed().await;
         }

@@ -46,10 +46,28 @@ const CALENDAR: Table<u8, Remembered> = Table::new(39, "calendar");
 /// Tables of this module, for the list of all tables of the store.
 pub const TABLES: [TableDef; 1] = [CALENDAR.def()];
 
+/// What the calendar says, and what of it is certain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The hub's time as well as it is known.
+    pub now: UnixMs,
+    /// A lower bound of it, whatever the wall clock says.
+    pub certain: UnixMs,
+}
+
 /// Tells the time that is agreed with the hub.
 pub trait Calendar: Send + Sync + 'static {
     /// Returns the hub's time as well as it is known.
     fn now(&self) -> UnixMs;
+
+    /// Returns a lower bound of the hub's time that no wrong wall clock can raise. What cannot be
+    /// undone, such as the deletion of a world, goes by it.
+    fn certain(&self) -> UnixMs;
+
+    /// Returns both.
+    fn moment(&self) -> Moment {
+        Moment { now: self.now(), certain: self.certain() }
+    }
 }
 
 /// Where the calendar comes from.
@@ -217,6 +235,11 @@ impl Calendar for HubCalendar {
     fn now(&self) -> UnixMs {
         self.lock().now(&*self.clock)
     }
+
+    fn certain(&self) -> UnixMs {
+        let floor = self.lock().floor(&*self.clock);
+        floor.unwrap_or_else(|| RELEASED.plus(self.clock.boot().0))
+    }
 }
 
 impl State {
@@ -376,6 +399,26 @@ mod tests {
         check_boot(TRUE.plus(10 * YEAR_MS), kept, Source::Floor, floor);
         check_boot(TRUE, None, Source::Wall, TRUE);
         check_boot(UnixMs(0), None, Source::Floor, RELEASED.plus(10_000));
+    }
+
+    #[test]
+    fn only_the_hub_and_the_boot_clock_make_a_time_certain() {
+        let check = |wall: UnixMs, kept, expected| {
+            let clock = Hand::new(2, wall, 10_000);
+            let calendar = HubCalendar::new(clock.clone(), kept);
+            assert_eq!(calendar.certain(), expected);
+            clock.pass(500);
+            calendar.look();
+            assert_eq!(calendar.certain(), expected.plus(500));
+            let told = expected.plus(YEAR_MS);
+            calendar.learn(told, 0);
+            assert_eq!(calendar.moment(), Moment { now: told, certain: told });
+        };
+        let (kept, floor) = (Some(kept_after(60_000)), TRUE.plus(60_000 + 10_000));
+        for wall in [UnixMs(0), TRUE, TRUE.plus(YEAR_MS), TRUE.plus(10 * YEAR_MS)] {
+            check(wall, kept, floor);
+            check(wall, None, RELEASED.plus(10_000));
+        }
     }
 
     #[test]

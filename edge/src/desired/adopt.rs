@@ -1,7 +1,10 @@
 //! Takes over signed envelopes, each in a transaction of its own.
 
 use super::fact_about;
-use crate::store::{ChangeError, DESIRED, Desired, EdgeStore, Held, append_all, desired_rows};
+use crate::{
+    calendar::Moment,
+    store::{ChangeError, DESIRED, Desired, EdgeStore, Held, append_all, desired_rows},
+};
 use mamba_core::{
     clock::{Entropy, UnixMs, draw},
     db::{Snapshot, Txn, TxnError, WriteError},
@@ -36,7 +39,7 @@ impl Adopter {
     /// server to report about and is left out.
     ///
     /// Cancelled, some of them are adopted; offering them again does no harm.
-    pub async fn adopt_all(&self, delta: Vec<SignedEnvelope>, now: UnixMs) -> Vec<DesiredResult> {
+    pub async fn adopt_all(&self, delta: Vec<SignedEnvelope>, at: Moment) -> Vec<DesiredResult> {
         let mut opened = Vec::with_capacity(delta.len());
         for signed in delta {
             match signed.open() {
@@ -44,7 +47,7 @@ impl Adopter {
                 Err(err) => tracing::warn!(error = %chain(&err), "envelope dropped"),
             }
         }
-        let held_back = self.held_back(&opened, now);
+        let held_back = self.held_back(&opened, at.now);
         let mut results = Vec::with_capacity(opened.len());
         for (envelope, signed) in opened {
             let (server, order) = (envelope.server, envelope.order);
@@ -54,7 +57,7 @@ impl Adopter {
             } else if held_back.contains(&server) && !envelope.force {
                 DesiredOutcome::NeedsForce
             } else {
-                self.adopt(envelope, signed, now).await
+                self.adopt(envelope, signed, at).await
             };
             results.push(DesiredResult { server, order, outcome });
         }
@@ -79,11 +82,11 @@ impl Adopter {
         &self,
         envelope: Envelope,
         signed: SignedEnvelope,
-        now: UnixMs,
+        at: Moment,
     ) -> DesiredOutcome {
         let server = envelope.server;
-        let event = EventId::new(now, draw(&*self.entropy));
-        let write = move |txn: &mut Txn<'_>| adopt(txn, &envelope, &signed, event, now);
+        let event = EventId::new(at.now, draw(&*self.entropy));
+        let write = move |txn: &mut Txn<'_>| adopt(txn, &envelope, &signed, event, at);
         match self.store.raw().write(write).await {
             Ok(outcome) => outcome,
             Err(err) => {
@@ -106,8 +109,9 @@ fn adopt(
     envelope: &Envelope,
     signed: &SignedEnvelope,
     event: EventId,
-    now: UnixMs,
+    at: Moment,
 ) -> Result<DesiredOutcome, ChangeError> {
+    let now = at.now;
     let server = envelope.server;
     let mut desired = txn.get(DESIRED, &server)?.unwrap_or_default();
     let hash = signed.hash();
@@ -134,7 +138,7 @@ fn adopt(
     let (order, not_before) = (envelope.order, envelope.not_before);
     desired.next = Some(Held { order, hash, not_before, envelope: signed.clone() });
     desired.refused = None;
-    if desired.promote(now) {
+    if desired.promote(at) {
         let body = Activity::Applied { generation: order.generation.0 };
         append_all(txn, &[fact_about(event, now, about, Actor::Hub, body)])?;
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    calendar::Moment,
     outbox,
     store::{EdgeStore, POWER},
 };
@@ -22,6 +23,10 @@ use mamba_wire::link::v1::{DesiredOutcome, Intent, IntentOutcome};
 use std::{collections::BTreeMap, sync::Arc};
 
 const NOW: UnixMs = UnixMs(1_000_000);
+
+fn sure(now: UnixMs) -> Moment {
+    Moment { now, certain: now }
+}
 
 struct Zeros;
 impl Entropy for Zeros {
@@ -92,7 +97,7 @@ fn signed(envelope: &Envelope) -> SignedEnvelope {
 }
 
 async fn outcomes(adopter: &Adopter, delta: Vec<SignedEnvelope>) -> Vec<DesiredOutcome> {
-    adopter.adopt_all(delta, NOW).await.into_iter().map(|result| result.outcome).collect()
+    adopter.adopt_all(delta, sure(NOW)).await.into_iter().map(|result| result.outcome).collect()
 }
 
 /// Offers an envelope to a node that holds generation 5 of server 1.
@@ -164,7 +169,11 @@ async fn a_wish_for_later_leaves_the_present_one_in_force_and_counts_as_held() {
     assert_eq!(held.in_force.as_ref().unwrap().order.generation, Generation(1));
     let lines = adopter.store.raw().read(desired_lines).unwrap();
     assert_eq!(lines[0].order.generation, Generation(2));
-    assert!(!held.promote(NOW.plus(9)) && held.promote(NOW.plus(10)));
+    let year_ahead = Moment { now: NOW.plus(31_536_000_000), certain: NOW.plus(9) };
+    for too_early in [sure(NOW.plus(9)), year_ahead] {
+        assert!(!held.promote(too_early), "{too_early:?}");
+    }
+    assert!(held.promote(sure(NOW.plus(10))));
     assert_eq!(held.in_force.unwrap().order.generation, Generation(2));
 }
 

@@ -5,6 +5,7 @@
 //! and nothing here deletes a server but its tombstone.
 
 use crate::{
+    calendar::Moment,
     outbox,
     runtime::{
         ContainerId,
@@ -14,7 +15,7 @@ use crate::{
 use mamba_core::{
     clock::{BootId, UnixMs},
     db::{Snapshot, Span, Store, StoreKind, Table, TableDef, Txn, TxnError, WriteError},
-    desired::{EnvelopeHash, Order, SignedEnvelope},
+    desired::{EnvelopeHash, Order, SignedEnvelope, Wish},
     fact::ActivityFact,
     ids::{IntentId, ServerId, TenantId},
     lifecycle::{
@@ -109,6 +110,15 @@ pub struct Held {
     pub envelope: SignedEnvelope,
 }
 
+impl Held {
+    /// Whether it deletes the server.
+    #[must_use]
+    pub fn is_tombstone(&self) -> bool {
+        let opened = self.envelope.open();
+        opened.is_ok_and(|envelope| matches!(envelope.body, Wish::Deleted { .. }))
+    }
+}
+
 impl Desired {
     /// Returns the newest wish that is held, in force or not.
     #[must_use]
@@ -116,9 +126,13 @@ impl Desired {
         self.next.as_ref().or(self.in_force.as_ref())
     }
 
-    /// Puts the next wish into force when its time has come. Returns whether it did.
-    pub fn promote(&mut self, now: UnixMs) -> bool {
-        match self.next.take_if(|next| next.not_before <= now) {
+    /// Puts the next wish into force when its time has come; a tombstone only when that is certain.
+    /// Returns whether it did.
+    pub fn promote(&mut self, at: Moment) -> bool {
+        let is_due = |next: &Held| {
+            next.not_before <= at.now && (next.not_before <= at.certain || !next.is_tombstone())
+        };
+        match self.next.take_if(|next| is_due(next)) {
             Some(next) => {
                 self.in_force = Some(next);
                 true
@@ -227,7 +241,7 @@ pub struct News {
     /// Its process, when that changed.
     pub life: Option<Life>,
     /// When its next wish came into force, when it did.
-    pub promoted_at: Option<UnixMs>,
+    pub promoted_at: Option<Moment>,
     /// Its power wish, when it has another than the store: a stop or kill that the store did not
     /// take, or a wish of the edge's own for what runs and nobody ever asked for. Stored unless the
     /// store has a newer one.
@@ -318,9 +332,9 @@ impl EdgeStore {
                 if let Some(life) = &news.life {
                     txn.put(LIFE, &server, life)?;
                 }
-                if let Some(now) = news.promoted_at {
+                if let Some(at) = news.promoted_at {
                     let mut desired = txn.get(DESIRED, &server)?.unwrap_or_default();
-                    if desired.promote(now) {
+                    if desired.promote(at) {
                         txn.put(DESIRED, &server, &desired)?;
                     }
                 }

@@ -53,7 +53,7 @@ impl<R: Runtime> Task<R> {
                 entry.seen = self.seen_at_first();
                 entry
             });
-            entry.set_desired(desired, now.calendar);
+            entry.set_desired(desired);
             entry.power = power.remove(&server).unwrap_or(entry.power);
             entry.life = life.remove(&server).unwrap_or_default();
             entry.trash = trash.remove(&server);
@@ -105,7 +105,7 @@ impl<R: Runtime> Task<R> {
                 entry
             });
             if entry.desired != desired {
-                entry.set_desired(desired, now.calendar);
+                entry.set_desired(desired);
             }
         }
     }

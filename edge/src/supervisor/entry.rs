@@ -154,10 +154,10 @@ impl Entry {
     }
 
     /// Takes over wishes from the store.
-    pub(super) fn set_desired(&mut self, mut desired: Desired, now: UnixMs) {
+    pub(super) fn set_desired(&mut self, mut desired: Desired) {
         // A promotion that could not be stored yet is not taken back.
-        if self.unsaved.promoted_at.is_some() {
-            desired.promote(now);
+        if let Some(at) = self.unsaved.promoted_at {
+            desired.promote(at);
         }
         self.desired = desired;
         self.open_wish();

@@ -8,7 +8,10 @@ use super::{
     operation::{self, Outcome},
     start::StartPlan,
 };
-use crate::runtime::{Runtime, RuntimeEvent, subnet::Subnet};
+use crate::{
+    calendar::Moment,
+    runtime::{Runtime, RuntimeEvent, subnet::Subnet},
+};
 use futures_util::StreamExt;
 use mamba_core::{
     clock::{BootMs, UnixMs, draw},
@@ -142,7 +145,8 @@ impl<R: Runtime> Task<R> {
 
     /// Both clocks.
     pub(super) fn now(&self) -> Now {
-        Now { calendar: self.parts.calendar.now(), boot: self.parts.clock.boot() }
+        let Moment { now: calendar, certain } = self.parts.calendar.moment();
+        Now { calendar, certain, boot: self.parts.clock.boot() }
     }
 
     /// Puts a time of the engine, which reads the machine's clock, on the node's calendar.
@@ -261,15 +265,16 @@ impl<R: Runtime> Task<R> {
 
     /// Puts wishes into force whose time has come.
     fn promote(&mut self, now: Now) {
+        let at = Moment { now: now.calendar, certain: now.certain };
         let due: Vec<ServerId> = self
             .entries
             .iter_mut()
-            .filter_map(|(&server, entry)| entry.desired.promote(now.calendar).then_some(server))
+            .filter_map(|(&server, entry)| entry.desired.promote(at).then_some(server))
             .collect();
         for server in due {
             let Some(entry) = self.entries.get_mut(&server) else { continue };
             entry.open_wish();
-            entry.unsaved.promoted_at = Some(now.calendar);
+            entry.unsaved.promoted_at = Some(at);
             let Some(held) = &entry.desired.in_force else { continue };
             let generation = held.order.generation.0;
             self.report(server, Activity::Applied { generation });

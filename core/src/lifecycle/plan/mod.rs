@@ -7,7 +7,8 @@
 //!
 //! Two clocks: the calendar for what was agreed with the hub (entitlement, not-before, purge) and for
 //! what must survive a restart of the machine; the boot clock for everything that was begun in this
-//! life of the daemon, because the calendar may jump by years and a jump must not kill a game.
+//! life of the daemon, because the calendar may jump by years and a jump must not kill a game. A purge
+//! waits until its time has certainly passed, because no correction brings a world back.
 
 use super::{
     Exit, NotRunning, ServerState,
@@ -31,11 +32,13 @@ pub const HUB_STOP_GRACE_MS_MAX: u32 = 60_000;
 /// Pause before a kill that did not end the process is tried again.
 pub const KILL_AGAIN_MS: u64 = 10_000;
 
-/// Both clocks.
+/// Both clocks, and what of the calendar is certain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
     /// Hub time as best known.
     pub calendar: UnixMs,
+    /// A lower bound of hub time, whatever a wrong clock says: what cannot be undone goes by it.
+    pub certain: UnixMs,
     /// Time since the machine was started.
     pub boot: BootMs,
 }
@@ -446,7 +449,7 @@ impl ServerView<'_> {
     fn step_deleted(&self, disposal: Disposal, now: Now, engine_answers: bool) -> Step {
         let action = match (disposal, self.process) {
             (Disposal::Purged, _) => return Step::Rest,
-            (Disposal::Trashed { purge_at }, _) => match purge_at.since(now.calendar) {
+            (Disposal::Trashed { purge_at }, _) => match purge_at.since(now.certain) {
                 0 => Action::Purge,
                 ms => return Step::Wait(ms),
             },

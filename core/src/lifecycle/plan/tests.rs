@@ -15,7 +15,8 @@ const LIMITS: Limits = Limits {
     disk_mib: Mib(512),
     pids: 64,
 };
-const NOW: Now = Now { calendar: UnixMs(1_000_000), boot: BootMs(50_000) };
+const NOW: Now =
+    Now { calendar: UnixMs(1_000_000), certain: UnixMs(1_000_000), boot: BootMs(50_000) };
 const RUN: RunView<'static> = RunView {
     power: 1,
     is_outdated: false,
@@ -294,6 +295,24 @@ fn a_deleted_server_loses_container_then_data_then_trash() {
     check(deleted(trashed(60), Process::Absent), None, Some(60));
     check(deleted(trashed(0), Process::Absent), Some(Action::Purge), None);
     check(deleted(Disposal::Purged, Process::Absent), None, None);
+}
+
+#[test]
+fn a_calendar_that_may_be_wrong_purges_nothing_before_its_time_is_certain() {
+    let (spec, power) = (spec(), power(STOP));
+    let purge_at = NOW.calendar;
+    let wanted = Wanted::Deleted(Disposal::Trashed { purge_at });
+    let trashed = ServerView { wanted, ..view(&spec, &power) };
+    for (certain, ahead_ms, action, wake_ms) in [
+        (purge_at.0 - 700, 0, None, Some(700)),
+        (purge_at.0 - 700, 400 * 86_400_000, None, Some(700)),
+        (purge_at.0, 0, Some(Action::Purge), None),
+        (purge_at.0 + 1, 400 * 86_400_000, Some(Action::Purge), None),
+    ] {
+        let now = Now { certain: UnixMs(certain), calendar: NOW.calendar.plus(ahead_ms), ..NOW };
+        let plan = plan(&world([trashed.clone()]), now);
+        assert_eq!((plan.actions.get(&id(1)), plan.wake_ms), (action.as_ref(), wake_ms), "{now:?}");
+    }
 }
 
 #[test]

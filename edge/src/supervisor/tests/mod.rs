@@ -6,7 +6,7 @@ mod outage;
 
 use super::{Parts, Settings, SupervisorHandle, supervisor};
 use crate::{
-    calendar::Calendar,
+    calendar::{Calendar, Moment},
     console::Consoles,
     data::DataDirs,
     desired::Adopter,
@@ -70,6 +70,8 @@ struct Daemon {
 
 struct VirtualClock {
     begin: Instant,
+    /// How far the calendar is ahead of the truth.
+    ahead_ms: AtomicU64,
     boots: AtomicU8,
 }
 
@@ -87,6 +89,9 @@ impl Clock for VirtualClock {
 
 impl Calendar for VirtualClock {
     fn now(&self) -> UnixMs {
+        self.wall().plus(self.ahead_ms.load(Ordering::Relaxed))
+    }
+    fn certain(&self) -> UnixMs {
         self.wall()
     }
 }
@@ -143,7 +148,11 @@ fn spec() -> ServerSpec {
 
 impl Machine {
     fn new() -> Self {
-        let clock = VirtualClock { begin: Instant::now(), boots: AtomicU8::new(1) };
+        let clock = VirtualClock {
+            begin: Instant::now(),
+            ahead_ms: AtomicU64::new(0),
+            boots: AtomicU8::new(1),
+        };
         Self {
             fake: FakeRuntime::new(BEGIN),
             disk: SimDisk::new(0),
@@ -243,7 +252,7 @@ impl Daemon {
     async fn adopt(&self, envelope: &Envelope, now: UnixMs) -> DesiredOutcome {
         let signed =
             SignedEnvelope { bytes: envelope.encode().unwrap(), signature: b"good".to_vec() };
-        let results = self.adopter.adopt_all(vec![signed], now).await;
+        let results = self.adopter.adopt_all(vec![signed], Moment { now, certain: now }).await;
         self.handle.desired_changed().await;
         results.into_iter().next().unwrap().outcome
     }

@@ -286,6 +286,36 @@ async fn a_boot_on_a_disk_that_takes_no_write_starts_servers_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_calendar_that_is_ahead_deletes_nothing_before_its_time() {
+    let machine = Machine::new();
+    machine.fake.script(server(1), [Script::game()]);
+    let daemon = machine.with_running(spec()).await;
+    let folder = machine.dir.path().join("servers").join(server(1).to_string());
+    std::fs::write(folder.join("world"), "w").unwrap();
+    let mut tombstone = machine.envelope(server(1), Wish::Deleted { retain_ms: 600_000 });
+    tombstone.not_before = machine.now().plus(300_000);
+    daemon.adopt(&tombstone, machine.now()).await;
+    let ahead = |days: u64| machine.clock.ahead_ms.store(days * 86_400_000, Ordering::Relaxed);
+    ahead(399);
+    let daemon = machine.reboot(daemon).await;
+    daemon.wait(server(1), |it| it.state == ServerState::Running).await;
+    pass(200_000).await;
+    assert_eq!(daemon.seen(server(1)).state, ServerState::Running);
+    ahead(0);
+    pass(200_000).await;
+    let trash = machine.dir.path().join("trash");
+    let moved = trash.join(format!("{}-{}", server(1), tombstone.not_before.0));
+    assert!(moved.join("world").exists() && !folder.exists());
+    ahead(399);
+    let daemon = machine.reboot(daemon).await;
+    pass(300_000).await;
+    assert!(moved.join("world").exists());
+    pass(400_000).await;
+    assert!(!moved.exists(), "its time has passed by the boot clock");
+    assert_eq!(daemon.count(|it| matches!(it, Activity::Deleted)), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_container_that_no_wish_names_is_shown_and_left_alone() {
     let machine = Machine::new();
     machine.fake.script(server(7), [Script::game()]);
