@@ -11,6 +11,7 @@ use crate::{
 };
 use mamba_core::{
     clock::UnixMs,
+    db::WriteError,
     error::chain,
     fact::{ActivityFact, CRASH_LINE_BYTES_MAX, CRASH_LINES_MAX},
     ids::ServerId,
@@ -31,6 +32,8 @@ const FETCH_MS_MAX: u64 = 900_000;
 const TRASH_MS_MAX: u64 = 60_000;
 /// Longest purge: millions of files.
 const PURGE_MS_MAX: u64 = 3_600_000;
+/// Longest wait for the store to take the record of a deletion. A disk in order needs milliseconds.
+const RECORD_MS_MAX: u64 = 10_000;
 /// Longest wait for the last lines of a process that ended.
 const DRAIN_MS_MAX: u64 = 2_000;
 /// Stored lines in which the word that a game is ready is looked for: its whole start-up.
@@ -87,7 +90,7 @@ impl StepError {
         Self { step, error: chain(err), is_unreachable }
     }
 
-    fn timed_out(step: &'static str, ms: u64) -> Self {
+    pub(super) fn timed_out(step: &'static str, ms: u64) -> Self {
         Self::new(step, format!("not finished after {ms} ms"))
     }
 }
@@ -100,6 +103,19 @@ pub(super) async fn runtime_step<T>(
 ) -> Result<T, StepError> {
     match tokio::time::timeout(Duration::from_millis(ms), call).await {
         Ok(result) => result.map_err(|err| StepError::engine(step, &err)),
+        Err(_) => Err(StepError::timed_out(step, ms)),
+    }
+}
+
+/// Waits for the store with a deadline. After it the write may still be made; everything that is
+/// written here can be written twice.
+pub(super) async fn store_step<T, E: std::error::Error + 'static>(
+    step: &'static str,
+    ms: u64,
+    write: impl Future<Output = Result<T, WriteError<E>>>,
+) -> Result<T, StepError> {
+    match tokio::time::timeout(Duration::from_millis(ms), write).await {
+        Ok(result) => result.map_err(|err| StepError::new(step, chain(&err))),
         Err(_) => Err(StepError::timed_out(step, ms)),
     }
 }
@@ -338,9 +354,8 @@ async fn dispose<R: Runtime>(
     fact: ActivityFact,
 ) -> Result<Trash, StepError> {
     done?;
-    let now = fact.at;
-    let saved = parts.store.save_trash(server, record, vec![fact], now).await;
-    saved.map(|()| record).map_err(|err| StepError::new("record deletion", chain(&err)))
+    let write = parts.store.save_trash(server, record, vec![fact], parts.calendar.certain());
+    store_step("record deletion", RECORD_MS_MAX, write).await.map(|()| record)
 }
 
 /// Cuts a text to so many bytes, between two characters.
@@ -348,4 +363,17 @@ fn cut(mut text: String, bytes_max: usize) -> String {
     let end = (0..=bytes_max.min(text.len())).rev().find(|&at| text.is_char_boundary(at));
     text.truncate(end.unwrap_or(0));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mamba_core::db::TxnError;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_never_answers_fails_the_step() {
+        let never = std::future::pending::<Result<(), WriteError<TxnError>>>();
+        let err = store_step("assign network", 10_000, never).await.unwrap_err();
+        assert_eq!(err, StepError::timed_out("assign network", 10_000));
+    }
 }

@@ -3,7 +3,7 @@
 use super::{
     Parts,
     entry::Seen,
-    operation::{StepError, blocking, runtime_step},
+    operation::{StepError, blocking, runtime_step, store_step},
 };
 use crate::{
     console::DoneMatcher,
@@ -21,7 +21,7 @@ use mamba_core::{
     lifecycle::plan::Fingerprint,
     server::ServerSpec,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
 /// Longest preparation of the data: giving a large tree to the game's user takes minutes.
@@ -29,6 +29,9 @@ const DATA_MS_MAX: u64 = 600_000;
 /// Longest wait for one call of the engine. Starts take half a second on an idle machine; on one
 /// that boots with a hundred servers they take a hundred times that.
 pub(super) const ENGINE_MS_MAX: u64 = 60_000;
+/// Longest wait for the store to give a tenant its network, which only the first start of a tenant
+/// needs. A disk in order takes milliseconds.
+const ASSIGN_MS_MAX: u64 = 10_000;
 /// Networks tried when others on the machine have taken the addresses.
 const SUBNETS_TRIED_MAX: usize = 8;
 
@@ -134,13 +137,15 @@ async fn network<R: Runtime>(parts: &Parts<R>, plan: &StartPlan) -> Result<Subne
             Some(subnet) => subnet,
             None => {
                 let assign = parts.store.subnet(plan.tenant, plan.pool, refused, foreign());
-                assign.await.map_err(|err| StepError::new("assign network", chain(&err)))?
+                store_step("assign network", ASSIGN_MS_MAX, assign).await?
             }
         };
-        match parts.runtime.ensure_network(plan.node, plan.tenant, subnet).await {
-            Ok(()) => return Ok(subnet),
-            Err(RuntimeError::SubnetTaken(_)) => refused = Some(subnet),
-            Err(err) => return Err(StepError::engine("create network", &err)),
+        let call = parts.runtime.ensure_network(plan.node, plan.tenant, subnet);
+        match tokio::time::timeout(Duration::from_millis(ENGINE_MS_MAX), call).await {
+            Ok(Ok(())) => return Ok(subnet),
+            Ok(Err(RuntimeError::SubnetTaken(_))) => refused = Some(subnet),
+            Ok(Err(err)) => return Err(StepError::engine("create network", &err)),
+            Err(_) => return Err(StepError::timed_out("create network", ENGINE_MS_MAX)),
         }
     }
     let error = format!("{SUBNETS_TRIED_MAX} networks in a row are taken by others");
