@@ -10,6 +10,7 @@ pub mod nodes;
 pub mod control;
 pub mod backup;
 pub mod doctor;
+pub mod reconcile;
 pub mod service;
 pub mod secrets;
 pub mod api;

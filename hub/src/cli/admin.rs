@@ -6,6 +6,7 @@ use crate::{
     app::BALLAST_BYTES,
     backup::MakeBackupError,
     nodes::{NewToken, NodeDetail},
+    reconcile::Report,
     secrets,
     store::KIND,
 };
@@ -41,6 +42,7 @@ pub(super) enum AdminRequest {
     Approve { node: String },
     Backup { file: PathBuf },
     Doctor,
+    Reconcile { days: Option<u32> },
 }
 
 /// One answer.
@@ -52,6 +54,7 @@ pub(super) enum AdminReply {
     Node(Box<NodeDetail>),
     Backup(BackupDone),
     Checks(Vec<Check>),
+    Reconciled(Box<Report>),
     Failure(Failure),
 }
 
@@ -110,6 +113,9 @@ impl AdminContext {
         let hub = &self.hub;
         Ok(match request {
             AdminRequest::Doctor => AdminReply::Checks(hub.check()?),
+            AdminRequest::Reconcile { days } => {
+                AdminReply::Reconciled(Box::new(hub.reconcile(days).await?))
+            }
             AdminRequest::Token { name, replaces, address } => {
                 let address = address.or_else(|| self.public_link_address.clone());
                 if address.is_none() {

@@ -53,6 +53,14 @@ pub(super) enum Command {
     },
     /// Look for what is wrong.
     Doctor,
+    /// Compare what nodes reported with what is booked and billed, by tenant, day and meter.
+    ///
+    /// Fails when something does not add up. The hub may run.
+    Reconcile {
+        /// Show only the last days, with today (UTC). All records are checked all the same.
+        #[arg(long, value_name = "N")]
+        days: Option<u32>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,7 +4,7 @@
 //! | exit code | meaning |
 //! |---|---|
 //! | 0 | done |
-//! | 1 | failed: the disk, the store, the network |
+//! | 1 | failed: the disk, the store, the network; or what was looked at is not good |
 //! | 2 | the command line or the config file is wrong |
 //! | 3 | refused: there is no such thing, or its state does not allow it |
 
@@ -15,6 +15,7 @@ mod init;
 mod backup;
 mod doctor;
 mod show;
+mod reconcile;
 
 pub use admin::AdminContext;
 pub use socket::{SOCKET_FILE, SocketError, listen, serve as serve_socket};
@@ -125,6 +126,7 @@ async fn run(args: Args) -> Result<Output, CliError> {
             ask(&data, AdminRequest::Backup { file }).await
         }
         Command::Doctor => doctor::run(&data).await,
+        Command::Reconcile { days } => ask(&data, AdminRequest::Reconcile { days }).await,
         Command::Node(command) => ask(&data, request(command)?).await,
     }
 }
@@ -151,4 +153,14 @@ async fn ask(data: &Path, request: AdminRequest) -> Result<Output, CliError> {
         None => admin::alone(data, request).await?,
     };
     show::reply(&reply)
+}
+
+/// Whether `reconcile` would end with exit code 0 after this report.
+#[cfg(test)]
+pub(crate) fn shown_report_is_good(report: &crate::reconcile::Report) -> bool {
+    let reply = admin::AdminReply::Reconciled(Box::new(report.clone()));
+    let sent = serde_json::to_string(&reply).unwrap();
+    let output = show::reply(&serde_json::from_str(&sent).unwrap()).ok().unwrap();
+    assert_eq!(output.text.ends_with("everything adds up\n"), output.is_good, "{}", output.text);
+    output.is_good
 }

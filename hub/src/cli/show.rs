@@ -1,6 +1,6 @@
 //! Answers for people and for programs.
 
-use super::{CliError, Output, admin::AdminReply};
+use super::{CliError, Output, admin::AdminReply, reconcile};
 use crate::nodes::NodeDetail;
 use mamba_core::clock::UnixMs;
 use mamba_wire::{
@@ -17,6 +17,9 @@ pub(super) fn reply(reply: &AdminReply) -> Result<Output, CliError> {
     match reply {
         AdminReply::Failure(failure) => Err(failure.clone().into()),
         AdminReply::Checks(found) => checks(found),
+        AdminReply::Reconciled(report) => {
+            output(reconcile::text(report), report, report.is_balanced())
+        }
         AdminReply::Token(token) => {
             let text = format!("{}\n(works once, until {})\n", token.token, token.expires_at);
             output(text, token, true)
@@ -123,7 +126,10 @@ fn node_detail(detail: &NodeDetail) -> String {
 }
 
 /// Lays rows out in columns of equal width.
-fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+pub(super) fn table<const N: usize>(
+    head: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
     let has_head = head.iter().any(|cell| !cell.is_empty());
     let head = has_head.then_some(head.map(str::to_owned));
     let rows: Vec<[String; N]> = head.into_iter().chain(rows).collect();

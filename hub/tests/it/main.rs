@@ -5,4 +5,6 @@ mod api;
 #[cfg(test)]
 mod link;
 #[cfg(test)]
+mod reconcile;
+#[cfg(test)]
 mod sim;
