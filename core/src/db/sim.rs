@@ -34,6 +34,35 @@ pub enum SimMode {
     Dead,
 }
 
+/// What of the changes since the last sync is found after a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Survives {
+    /// None of them.
+    Synced,
+    /// All of them, as when only the process was killed.
+    Written,
+    /// Of each 512-byte sector what this seed draws.
+    Torn(u64),
+}
+
+/// Environment variable that asks for a crash at every operation: `all`.
+pub const CRASH_POINTS_VARIABLE: &str = "MAMBA_CRASH_POINTS";
+
+/// Returns at which of `changes_count` operations a test crashes a disk: about `some` of them, evenly
+/// over the whole, or all when [`CRASH_POINTS_VARIABLE`] says so.
+#[must_use]
+pub fn crash_points(changes_count: u64, some: u64) -> Vec<u64> {
+    let wants_all = std::env::var(CRASH_POINTS_VARIABLE).is_ok_and(|value| value == "all");
+    let stride = if wants_all { 1 } else { (changes_count / some.max(1)).max(1) };
+    (1..=changes_count).filter(|number| number.is_multiple_of(stride)).collect()
+}
+
+/// Returns the three images that are tried at a crash point.
+#[must_use]
+pub fn crash_images(point: u64) -> [Survives; 3] {
+    [Survives::Synced, Survives::Written, Survives::Torn(point)]
+}
+
 #[derive(Debug, Default)]
 struct State {
     /// What readers see.
@@ -109,11 +138,21 @@ impl SimDisk {
     /// Returns the disk as it is found after a power cut at this moment, drawn by `seed`.
     #[must_use]
     pub fn crash(&self, seed: u64) -> Self {
+        self.crash_with(Survives::Torn(seed))
+    }
+
+    /// Returns the disk as it is found after a crash at this moment.
+    #[must_use]
+    pub fn crash_with(&self, survives: Survives) -> Self {
         let state = self.state();
-        let mut rng = SplitMix(seed);
         let mut image = state.durable.clone();
-        for change in &state.pending {
-            change.survive(&mut rng, &mut image);
+        match survives {
+            Survives::Synced => {}
+            Survives::Written => state.pending.iter().for_each(|it| it.apply(&mut image)),
+            Survives::Torn(seed) => {
+                let mut rng = SplitMix(seed);
+                state.pending.iter().for_each(|it| it.survive(&mut rng, &mut image));
+            }
         }
         let found = State {
             allocated: (0..(image.len() as u64).div_ceil(BLOCK_BYTES)).collect(),

@@ -1,5 +1,7 @@
 //! Envelopes and intents against a store in memory.
 
+mod crash_points;
+
 use super::*;
 use crate::{
     calendar::Moment,

@@ -1,5 +1,7 @@
 //! The task on a machine, a supervisor, a clock and a disk that do what they are told.
 
+mod crash_points;
+
 use super::*;
 use crate::{
     calendar::Calendar,
