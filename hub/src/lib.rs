@@ -22,4 +22,6 @@ pub use error::HubError;
 pub use service::{Hub, HubParts};
 
 #[cfg(test)]
+mod crash_points;
+#[cfg(test)]
 pub(crate) mod testing;

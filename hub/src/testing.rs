@@ -4,7 +4,7 @@
 //! also shows that changes may.
 
 use crate::{
-    Hub, HubParts, control::NewServer, link::backend::Enrolment, nodes::NewToken,
+    Hub, HubError, HubParts, control::NewServer, link::backend::Enrolment, nodes::NewToken,
     store::stream_number,
 };
 use mamba_core::{
@@ -115,9 +115,20 @@ impl World {
         self.hub.note_state(&scope, report).await.unwrap();
     }
 
+    /// Sets the clock, and where counted "randomness" goes on: what is done then is the same in
+    /// each run.
+    pub(crate) fn set(&self, at: UnixMs, entropy: u64) {
+        self.clock.0.store(at.0, Ordering::SeqCst);
+        self.entropy.0.store(entropy, Ordering::SeqCst);
+    }
+
     pub(crate) async fn token(&self, name: &str) -> JoinToken {
+        self.try_token(name).await.unwrap()
+    }
+
+    pub(crate) async fn try_token(&self, name: &str) -> Result<JoinToken, HubError> {
         let new = NewToken { name: name.to_owned(), ..NewToken::default() };
-        self.hub.create_join_token(&admin(), new).await.unwrap().token.parse().unwrap()
+        Ok(self.hub.create_join_token(&admin(), new).await?.token.parse().unwrap())
     }
 
     pub(crate) async fn server(&self, tenant: &TenantScope, node: NodeId) -> ServerId {

@@ -66,7 +66,7 @@ impl Hub {
     }
 
     /// Writes down how far a verified copy reaches, and wakes the nodes that this concerns.
-    async fn promise(&self, reached: Vec<(StreamKey, Seq)>) -> Result<(), HubError> {
+    pub(crate) async fn promise(&self, reached: Vec<(StreamKey, Seq)>) -> Result<(), HubError> {
         for part in reached.chunks(PROMISES_AT_ONCE) {
             let part = part.to_vec();
             let nodes: BTreeSet<NodeId> = self
