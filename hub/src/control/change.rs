@@ -2,6 +2,7 @@
 
 use super::{
     Deleting, ServerChange,
+    create::check_growth,
     wish::{Happened, ServerKey, check_mass_limit, commit, find},
 };
 use crate::{
@@ -65,6 +66,7 @@ fn apply(
     happened: &Happened,
 ) -> Result<NodeId, HubError> {
     let mut record = find(txn, &key)?;
+    let before = record.choices.limits;
     if record.deletion.is_some() {
         return Err(HubError::Refused("server is being deleted".to_owned()));
     }
@@ -76,6 +78,7 @@ fn apply(
         check_mass_limit(txn, record.node, key.1)?;
     }
     record.changed_at = happened.now;
+    check_growth(txn, &record, &before)?;
     commit(hub, txn, key, &mut record, change.force)?;
     let generation = record.order.generation.0;
     let fields = fields.into_iter().map(str::to_owned).collect();

@@ -4,8 +4,8 @@ use super::wish::{Happened, commit, find_blueprint, holder};
 use crate::{
     Hub, HubError,
     store::{
-        ALLOCATIONS, AllocationRecord, LEASES, Lease, NODE_STATES, NODES, NodeRecord, PLACED,
-        SERVER_TENANTS, SERVERS, ServerRecord, TenantRef,
+        ALLOCATIONS, AllocationRecord, LEASES, Lease, NODE_STATES, NODES, NodeRecord,
+        NodeStateRecord, PLACED, SERVER_TENANTS, SERVERS, ServerRecord, TenantRef,
     },
 };
 use mamba_core::{
@@ -18,6 +18,7 @@ use mamba_core::{
     placement::{Candidate, Size, no_room, place},
     scope::TenantScope,
     server::{AutoStart, Limits, PortBinding, PortProtocol, RestartPolicy},
+    units::Mib,
 };
 use mamba_wire::{
     api::{node::Standing, server::Server},
@@ -196,19 +197,55 @@ fn candidate(
     needs: &[PortProtocol],
     connected: &BTreeSet<NodeId>,
 ) -> Result<Candidate, HubError> {
-    let size = txn
-        .get(NODE_STATES, &node)?
-        .map(|it| Size { memory_bytes: it.state.memory_bytes, disk_bytes: it.state.disk_bytes });
     let ports = choose(&offers(txn, node)?, needs, &new.allocations);
     Ok(Candidate {
         node,
         name: record.name.clone(),
         is_active: record.standing == Standing::Active,
         is_connected: connected.contains(&node),
-        size,
+        size: size(txn, node)?,
         promised: promised(txn, node)?,
         ports_missing: ports.err().map(|err| format!("{}: {}", err.field, err.rule)),
     })
+}
+
+/// Checks that the node has room for what a server's limits grow by. What shrinks always fits, also
+/// on a node that was promised away already.
+pub(super) fn check_growth(
+    txn: &impl Snapshot,
+    record: &ServerRecord,
+    before: &Limits,
+) -> Result<(), HubError> {
+    let after = record.choices.limits;
+    let growth = Limits {
+        memory_mib: Mib(after.memory_mib.0.saturating_sub(before.memory_mib.0)),
+        disk_mib: Mib(after.disk_mib.0.saturating_sub(before.disk_mib.0)),
+        ..after
+    };
+    if Size::of(&growth) == Size::default() {
+        return Ok(());
+    }
+    let candidate = Candidate {
+        node: record.node,
+        name: String::new(),
+        is_active: true,
+        is_connected: true,
+        size: size(txn, record.node)?,
+        promised: promised(txn, record.node)?,
+        ports_missing: None,
+    };
+    match no_room(&candidate, &growth) {
+        Some(reason) => Err(HubError::invalid("limits", format!("the server's node {reason}"))),
+        None => Ok(()),
+    }
+}
+
+fn size(txn: &impl Snapshot, node: NodeId) -> Result<Option<Size>, HubError> {
+    let size = |it: NodeStateRecord| Size {
+        memory_bytes: it.state.memory_bytes,
+        disk_bytes: it.state.disk_bytes,
+    };
+    Ok(txn.get(NODE_STATES, &node)?.map(size))
 }
 
 /// Returns what the servers of a node may use together.

@@ -18,7 +18,7 @@ use mamba_core::{
 };
 use mamba_wire::{
     api::{PageQuery, server::IntentState},
-    link::v1::{DesiredOutcome, DesiredResult, IntentOutcome, IntentResult},
+    link::v1::{DesiredOutcome, DesiredResult, IntentOutcome, IntentResult, StateReport},
 };
 use std::collections::BTreeMap;
 
@@ -138,6 +138,38 @@ async fn each_change_is_one_generation_and_no_change_is_none() {
     let err = world.hub.change_server(&other, server, change).await.unwrap_err();
     assert_eq!(err.to_string(), "server does not exist");
     assert_eq!(wish(&world, server).0, 2);
+}
+
+#[tokio::test]
+async fn a_server_grows_only_into_the_room_of_its_node() {
+    let mut world = World::new().await;
+    let node = world.node("a").await;
+    let scope = NodeScope::granted(node);
+    let server = world.server(&tenant(1), node).await;
+    world.server(&tenant(2), node).await;
+    // Two servers with 256 MiB each are on it: 488 MiB of memory and 1 GiB of disk are left.
+    let mut state = crate::testing::machine();
+    (state.memory_bytes, state.disk_bytes) = (1_000 << 20, 2_048 << 20);
+    let report = StateReport { complete: true, servers: vec![], node: state.clone() };
+    world.hub.note_state(&scope, report).await.unwrap();
+    let room = |memory, disk| Limits { memory_mib: Mib(memory), disk_mib: Mib(disk), ..limits() };
+    let resize = async |limits| {
+        let change = ServerChange { limits: Some(limits), ..ServerChange::default() };
+        let changed = world.hub.change_server(&tenant(1), server, change).await;
+        changed.map(|it| it.limits).map_err(|err| err.to_string())
+    };
+    let refused = "`limits`: the server's node has 488 MiB of memory left, 489 MiB are needed";
+    assert_eq!(resize(room(745, 512)).await, Err(refused.to_owned()));
+    let refused = "`limits`: the server's node has 1024 MiB of disk left, 1025 MiB are needed";
+    assert_eq!(resize(room(256, 1_537)).await, Err(refused.to_owned()));
+    assert_eq!(world.hub.server(&tenant(1), server).unwrap().desired.generation.0, 1);
+    assert_eq!(resize(room(744, 1_536)).await, Ok(room(744, 1_536)));
+    // A node that shrank below what it promised: less is always possible, more is not.
+    state.memory_bytes = 512 << 20;
+    let report = StateReport { complete: true, servers: vec![], node: state };
+    world.hub.note_state(&scope, report).await.unwrap();
+    assert_eq!(resize(room(700, 1_536)).await, Ok(room(700, 1_536)));
+    assert!(resize(room(701, 1_536)).await.is_err());
 }
 
 #[tokio::test]
