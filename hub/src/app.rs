@@ -205,6 +205,7 @@ impl App {
             consoles: consoles.clone(),
             public_link_address: config.public_link_address.clone(),
             link_listen: link,
+            trusted_proxies: config.trusted_proxies,
         }));
         let (mut doors, mut links, mut backups) = (Part::new(), Part::new(), Part::new());
         links.spawn("the link", hub_link.run(links.stopping()));

@@ -4,7 +4,7 @@ use mamba_core::settings::SettingsError;
 use serde::Deserialize;
 use std::{
     fmt::Display,
-    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4},
     ops::Range,
     path::{Path, PathBuf},
     time::Duration,
@@ -15,6 +15,8 @@ use toml::Spanned;
 const HTTP_DEFAULT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
 /// Where edges connect without a word in the file.
 const LINK_DEFAULT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 7443));
+/// Most proxies; each request is compared with all.
+const PROXIES_MAX: usize = 64;
 /// Longest config file; ours has two kilobytes.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
 
@@ -25,6 +27,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where the API listens.
     pub http_listen: SocketAddr,
+    /// Proxies in front of the API, whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
     /// Where edges connect (UDP).
     pub link_listen: SocketAddr,
     /// Host and port that go into join tokens.
@@ -83,6 +87,8 @@ struct Raw {
     data_dir: Spanned<PathBuf>,
     http_listen: Option<Spanned<String>>,
     http_plain_public: Option<bool>,
+    #[serde(default)]
+    trusted_proxies: Vec<Spanned<String>>,
     link_listen: Option<Spanned<String>>,
     public_link_address: Spanned<String>,
     log: Option<Spanned<String>>,
@@ -135,6 +141,7 @@ impl Config {
         let backup = raw.backup;
         Ok(Self {
             http_listen: place.http(raw.http_listen, raw.http_plain_public == Some(true))?,
+            trusted_proxies: place.proxies(raw.trusted_proxies)?,
             link_listen: place.socket("link_listen", raw.link_listen, LINK_DEFAULT)?,
             public_link_address: place.public_address(raw.public_link_address)?,
             log: place.log(raw.log)?,
@@ -211,6 +218,19 @@ impl Place<'_> {
         let rule = "must be a loopback address, for passwords would travel in the clear; \
                     `http_plain_public = true` says that something in front encrypts";
         Err(self.error(span, "http_listen", rule))
+    }
+
+    fn proxies(&self, values: Vec<Spanned<String>>) -> Result<Vec<IpAddr>, SettingsError> {
+        let (key, rule) = ("trusted_proxies", "must be addresses such as `127.0.0.1`");
+        let parse = |value: Spanned<String>| match value.get_ref().parse::<IpAddr>() {
+            Ok(address) => Ok(address.to_canonical()),
+            Err(_) => Err(self.error(value.span(), key, rule)),
+        };
+        if let Some(first) = values.get(PROXIES_MAX) {
+            let rule = format_args!("must be at most {PROXIES_MAX} addresses");
+            return Err(self.error(first.span(), key, rule));
+        }
+        values.into_iter().map(parse).collect()
     }
 
     fn public_address(&self, value: Spanned<String>) -> Result<String, SettingsError> {
@@ -299,7 +319,8 @@ mod tests {
             .collect();
         assert_ne!(commented_in, EXAMPLE);
         assert_eq!(Config::parse(file, &commented_in).unwrap(), example);
-        let keys = ["http_plain_public", "log", "dir", "keep", "consoles_per_user_max"];
+        let keys =
+            ["http_plain_public", "trusted_proxies", "log", "dir", "keep", "consoles_per_user_max"];
         for key in keys {
             assert!(commented_in.lines().any(|line| line.starts_with(key)), "{key}");
         }
@@ -318,6 +339,10 @@ mod tests {
         );
         check(&format!("{LEAST}link_listen = \"here\"\n"), "line 3: `link_listen` must be");
         check(&format!("{LEAST}log = \"a=b=c\"\n"), "line 3: `log` must be a filter");
+        check(
+            &format!("{LEAST}trusted_proxies = [\"::1\", \"10.0.0.0/8\"]\n"),
+            "line 3: `trusted_proxies` must be addresses",
+        );
         for address in ["h", "h:0", ":1", "h:x", "a b:1", "[1]:1"] {
             check(
                 &format!("data_dir = \"/d\"\npublic_link_address = \"{address}\"\n"),
@@ -328,8 +353,12 @@ mod tests {
 
     #[test]
     fn a_public_address_needs_a_word_for_it() {
-        let text = format!("{LEAST}http_listen = \"0.0.0.0:80\"\nhttp_plain_public = true\n");
+        let text = format!(
+            "{LEAST}http_listen = \"0.0.0.0:80\"\nhttp_plain_public = true\n\
+             trusted_proxies = [\"::ffff:10.0.0.1\"]\n"
+        );
         let config = Config::parse("hub.toml", &text).unwrap();
         assert_eq!(config.http_listen, "0.0.0.0:80".parse().unwrap());
+        assert_eq!(config.trusted_proxies, ["10.0.0.1".parse::<IpAddr>().unwrap()]);
     }
 }

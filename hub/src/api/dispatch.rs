@@ -3,6 +3,7 @@
 use super::{
     Api, ApiError, Context, Served, body,
     idempotency::{self, Begin},
+    origin::origin,
     routes::{Found, Input, Routes},
 };
 use crate::identity::Caller;
@@ -133,7 +134,8 @@ async fn serve(api: &Arc<Api>, found: Found<'_>, raw: Raw) -> Result<Response, A
         None => None,
     };
     let Raw { headers, peer, ws, query, .. } = raw;
-    let context = Context { caller, peer: peer.ip(), headers, ws };
+    let peer = origin(peer.ip(), &headers, &api.parts.trusted_proxies);
+    let context = Context { caller, peer, headers, ws };
     let work = async {
         if let Some(key) = &key
             && let Begin::Replay(status, body) = idempotency::begin(api, key).await?

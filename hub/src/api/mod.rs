@@ -10,6 +10,7 @@ mod body;
 mod idempotency;
 mod routes;
 mod dispatch;
+mod origin;
 mod serve;
 mod handlers;
 
@@ -51,6 +52,8 @@ pub struct ApiParts {
     pub public_link_address: String,
     /// Where edges connect, as bound.
     pub link_listen: SocketAddr,
+    /// Peers whose word is taken for where a request came from.
+    pub trusted_proxies: Vec<IpAddr>,
 }
 
 /// Serves every endpoint.
@@ -88,7 +91,7 @@ pub(crate) enum Served<T> {
 pub(crate) struct Context {
     /// Who asks; `None` when the row is public.
     pub(crate) caller: Option<Caller>,
-    /// Where from.
+    /// Where from, as far as it is known: see `origin`.
     pub(crate) peer: IpAddr,
     pub(crate) headers: HeaderMap,
     /// There when the client wants a WebSocket.

@@ -1,6 +1,6 @@
 //! Who may do what: generated from the contract table.
 
-use super::world::{NO_PAGE, World, ids, path_of_nothing};
+use super::world::{NO_PAGE, PASSWORD, World, ids, path_of_nothing};
 use mamba_core::ids::ServerId;
 use mamba_hub::identity::{ACCESS_TTL_MS, REFRESH_TTL_MS};
 use mamba_wire::api::{Code, ENDPOINTS, Permission, Row, auth, params::ServerPath, table};
@@ -64,6 +64,26 @@ async fn endpoints_of_administrators_refuse_owners() {
         let reply = world.send(row.method.name(), &path, &headers, body(row)).await;
         assert_eq!(reply.problem().code, Code::Forbidden, "{}", row.name);
     }
+}
+
+/// CVE-2026-61609: attempts from everywhere were counted together, so that one attacker locked out
+/// everybody.
+#[tokio::test]
+async fn guessing_behind_a_proxy_locks_out_the_guesser_and_nobody_else() {
+    let world = World::new().await;
+    let login = async |forwarded: &str, password: &str| {
+        let body = format!(r#"{{"email":"admin@example.org","password":"{password}"}}"#);
+        let headers = [("x-forwarded-for", forwarded)];
+        world.send("POST", "/api/v1/auth/login", &headers, Some(&body)).await.status
+    };
+    for attempt in 0..5 {
+        // What a client writes itself stands before the proxy's entry.
+        let forwarded = format!("198.51.100.{attempt}, 192.0.2.66");
+        assert_eq!(login(&forwarded, "wrong").await, 401);
+    }
+    assert_eq!(login("192.0.2.66", PASSWORD).await, 429);
+    assert_eq!(login("192.0.2.1, 192.0.2.66", PASSWORD).await, 429);
+    assert_eq!(login("192.0.2.66, 192.0.2.1", PASSWORD).await, 200);
 }
 
 #[tokio::test]

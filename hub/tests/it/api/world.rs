@@ -149,6 +149,7 @@ impl World {
             consoles: consoles.clone(),
             public_link_address: "hub.example.org:7443".to_owned(),
             link_listen: "127.0.0.1:7443".parse().unwrap(),
+            trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
         }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
