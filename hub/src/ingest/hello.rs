@@ -5,8 +5,8 @@ use crate::{
     Hub, HubError,
     nodes::raise,
     store::{
-        NODES_SEEN, NodeSeen, OPEN_EPOCHS, PLACED, STREAM_GAPS, STREAMS, StreamGap, StreamGapKind,
-        StreamRecord, stream_number,
+        AlarmKind, NODES_SEEN, NodeSeen, OPEN_EPOCHS, PLACED, STREAM_GAPS, STREAMS, StreamGap,
+        StreamGapKind, StreamRecord, stream_number,
     },
 };
 use mamba_core::{
@@ -102,7 +102,11 @@ fn greet(
         texts.push(format!("{name} facts {first} to {last} are lost: the node has pruned them"));
     }
     if !texts.is_empty() {
-        raise(txn, alarm, now, Some(node), None, &texts.join("; "))?;
+        let kind = match comparison.found {
+            Found::Fork => AlarmKind::Forked(hello.stream),
+            Found::InStep | Found::HubLost | Found::NewEpoch => AlarmKind::Lost(hello.stream),
+        };
+        raise(txn, alarm, now, (Some(node), None), kind, &texts.join("; "))?;
     }
     Ok(comparison.welcome(hello))
 }

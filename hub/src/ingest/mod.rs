@@ -22,7 +22,7 @@ use crate::{
     link::backend::{BackendError, IngestError},
     nodes::raise,
     store::{
-        COUNTERS, CUSTODY, Counters, CustodyRecord, FactKey, QUARANTINE, Quarantined, STREAMS,
+        AlarmKind, COUNTERS, CUSTODY, Counters, CustodyRecord, FactKey, QUARANTINE, Quarantined, STREAMS,
         StreamKey, StreamRecord, stream_number,
     },
 };
@@ -172,7 +172,8 @@ impl Booking {
         if has_doubts && (is_due || before.quarantined == 0) {
             self.counters.alarmed_at = self.now;
             let text = "facts of this node are in quarantine: see `mamba-hub node show`";
-            raise(txn, alarm, self.now, Some(self.node), None, text)?;
+            let about = (Some(self.node), None);
+            raise(txn, alarm, self.now, about, AlarmKind::Quarantine, text)?;
         }
         if self.counters != before {
             txn.put(COUNTERS, &self.node, &self.counters)?;

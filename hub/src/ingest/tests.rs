@@ -32,7 +32,11 @@ fn activity(server: Option<(TenantId, ServerId)>, event: u8, body: Activity) -> 
     ActivityFact { event, at: START.plus(1), about: server, actor: Actor::Edge, body }
 }
 
-async fn greet(world: &World, node: NodeId, streams: Vec<StreamHello>) -> Vec<StreamWelcome> {
+async fn greet(
+    world: &World,
+    node: NodeId,
+    streams: Vec<StreamHello>,
+) -> Vec<StreamWelcome> {
     let peer = "127.0.0.1:1".parse().unwrap();
     world.hub.hello(&NodeScope::granted(node), hello(node, streams), peer).await.unwrap()
 }
@@ -220,6 +224,29 @@ async fn a_new_epoch_closes_the_older_one_and_says_what_may_be_lost() {
     let welcome = greet(&world, node, vec![old.hello(1)]).await;
     assert_eq!(welcome[0].found, Found::Fork, "a closed epoch does not come back");
     assert!(!world.hub.alarms(&admin(), &PageQuery::FIRST).unwrap().items.is_empty());
+}
+
+#[tokio::test]
+async fn a_node_that_forks_at_every_hello_has_one_alarm() {
+    let (world, node, server) = world_with_server().await;
+    let facts = [usage(server, 0, 1_000, 1), usage(server, 1_000, 1_000, 1)];
+    let outbox = usage_outbox(&facts);
+    greet(&world, node, vec![outbox.hello(1)]).await;
+    send(&world, node, outbox.batch(1, 2)).await.unwrap();
+    let reverted = usage_outbox(&facts[..1]);
+    for _ in 0..5 {
+        world.clock.advance(1_000);
+        let found = greet(&world, node, vec![reverted.hello(1)]).await[0].found;
+        assert_eq!(found, Found::Fork);
+    }
+    let alarms = world.hub.alarms(&admin(), &PageQuery::FIRST).unwrap().items;
+    let [alarm] = &alarms[..] else { panic!("{alarms:?}") };
+    assert_eq!((alarm.count, alarm.last_at.since(alarm.at)), (5, 4_000));
+    // Once it was dealt with, the same again is a new one.
+    world.hub.clear_alarm(&admin(), alarm.alarm).await.unwrap();
+    greet(&world, node, vec![reverted.hello(1)]).await;
+    let alarms = world.hub.alarms(&admin(), &PageQuery::FIRST).unwrap().items;
+    assert_eq!(alarms.iter().map(|it| it.count).collect::<Vec<_>>(), [1]);
 }
 
 #[tokio::test]

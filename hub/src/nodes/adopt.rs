@@ -5,7 +5,7 @@ use super::registry::raise;
 use crate::{
     Hub, HubError,
     store::{
-        ALLOCATION_NODES, ALLOCATIONS, AllocationRecord, Deletion, ENVELOPES, EnvelopeRecord,
+        ALLOCATION_NODES, ALLOCATIONS, AlarmKind, AllocationRecord, Deletion, ENVELOPES, EnvelopeRecord,
         LEASES, Lease, NodeRef, PLACED, PlacedServer, SERVER_TENANTS, SERVERS, ServerRecord,
         TenantRef,
     },
@@ -97,7 +97,7 @@ fn take(
     txn.put(ENVELOPES, &key, &EnvelopeRecord { order, signed: signed.clone() })?;
     txn.put(SERVERS, &key, &record)?;
     let text = "what is wanted of this server was taken over from its node";
-    raise(txn, alarm, now, Some(node), Some(key), text)
+    raise(txn, alarm, now, (Some(node), Some(key)), AlarmKind::WishAdopted, text)
 }
 
 /// Makes the record again from what was rendered from it.

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Hub, HubError,
     link::backend::{BackendError, EnrolError, Enrolment},
-    store::{JOIN_TOKENS, JoinTokenRecord, KeyRecord, NODE_KEYS, NODES, NodeRecord},
+    store::{AlarmKind, JOIN_TOKENS, JoinTokenRecord, KeyRecord, NODE_KEYS, NODES, NodeRecord},
 };
 use mamba_core::{
     clock::{UnixMs, draw},
@@ -201,7 +201,8 @@ fn take(
             let old = find(txn, node)?;
             let retired = KeyRecord { node, revoked_at: Some(now) };
             txn.put(NODE_KEYS, &old.key, &retired)?;
-            raise(txn, event, now, Some(node), None, "node was given a new key")?;
+            let text = "node was given a new key";
+            raise(txn, event, now, (Some(node), None), AlarmKind::NewKey, text)?;
             NodeRecord { key, standing: Standing::Active, why: None, replaced_at: Some(now), ..old }
         }
     };

@@ -5,8 +5,8 @@ use crate::{
     control::Cut,
     link::backend::Standing as LinkStanding,
     store::{
-        ALARMS, Alarm, COUNTERS, Counters, JOIN_TOKENS, NODE_STATES, NODES, NODES_SEEN, NodeRecord,
-        NodeSeen, PLACED,
+        ALARMS, ALARMS_OF, Alarm, AlarmKind, COUNTERS, Counters, EventRef, JOIN_TOKENS,
+        NODE_STATES, NODES, NODES_SEEN, NodeRecord, NodeSeen, PLACED,
     },
 };
 use mamba_core::{
@@ -46,13 +46,17 @@ pub struct NodeDetail {
 pub struct AlarmView {
     /// Its id, to clear it.
     pub alarm: EventId,
-    /// When.
+    /// When it happened first.
     pub at: UnixMs,
+    /// When it happened last.
+    pub last_at: UnixMs,
+    /// How often it happened.
+    pub count: u64,
     /// About which node.
     pub node: Option<NodeId>,
     /// About which server.
     pub server: Option<ServerId>,
-    /// What happened.
+    /// What happened last.
     pub text: String,
 }
 
@@ -146,8 +150,9 @@ impl Hub {
             }
             let found = txn.scan(ALARMS, span, Order::Descending, cut.fetch())?;
             let view = |(alarm, it): (EventId, Alarm)| {
-                let server = it.server.map(|(_, server)| server);
-                (alarm, AlarmView { alarm, at: it.at, node: it.node, server, text: it.text })
+                let Alarm { at, node, server, text, count, last_at } = it;
+                let server = server.map(|(_, server)| server);
+                (alarm, AlarmView { alarm, at, last_at, count, node, server, text })
             };
             Ok(cut.page(found.into_iter().map(view).collect()))
         })
@@ -193,7 +198,7 @@ impl Hub {
                 record.why = why.map(str::to_owned);
                 txn.put(NODES, &node, &record)?;
                 if let Some(text) = alarm {
-                    raise(txn, event, now, Some(node), None, text)?;
+                    raise(txn, event, now, (Some(node), None), AlarmKind::Identity, text)?;
                 }
                 Ok(standing)
             })
@@ -264,15 +269,29 @@ pub(super) fn check_name(
     Ok(())
 }
 
-/// Records that a person should look at something.
+/// Records that a person should look at something. `alarm` is the id that it gets unless an alarm
+/// of this kind about the same thing is open: then that one counts it, so that what goes on for days
+/// does not fill the store.
 pub(crate) fn raise(
     txn: &mut Txn<'_>,
     alarm: EventId,
     at: UnixMs,
-    node: Option<NodeId>,
-    server: Option<(TenantId, ServerId)>,
+    (node, server): (Option<NodeId>, Option<(TenantId, ServerId)>),
+    kind: AlarmKind,
     text: &str,
 ) -> Result<(), HubError> {
-    txn.put(ALARMS, &alarm, &Alarm { at, node, server, text: text.to_owned() })?;
-    Ok(())
+    let text = text.to_owned();
+    let about = (
+        node.unwrap_or(NodeId::from_bytes([0; 16])),
+        server.map_or(ServerId::from_bytes([0; 16]), |(_, server)| server),
+        kind.number(),
+    );
+    if let Some(EventRef(open)) = txn.get(ALARMS_OF, &about)?
+        && let Some(found) = txn.get(ALARMS, &open)?
+    {
+        let again = Alarm { text, count: found.count + 1, last_at: at, ..found };
+        return Ok(txn.put(ALARMS, &open, &again)?);
+    }
+    txn.put(ALARMS_OF, &about, &EventRef(alarm))?;
+    Ok(txn.put(ALARMS, &alarm, &Alarm { at, node, server, text, count: 1, last_at: at })?)
 }

@@ -7,8 +7,8 @@ use super::registry::raise;
 use crate::{
     Hub, HubError,
     store::{
-        INTENTS, INTENTS_OF_NODE, IntentState, NODE_STATES, NODES_SEEN, NodeStateRecord, OBSERVED,
-        ObservedRecord, PLACED, PlacedServer,
+        AlarmKind, INTENTS, INTENTS_OF_NODE, IntentState, NODE_STATES, NODES_SEEN, NodeStateRecord,
+        OBSERVED, ObservedRecord, PLACED, PlacedServer,
     },
 };
 use mamba_core::{
@@ -163,7 +163,7 @@ fn note_result(
             placed.refused = Some((result.order, outcome.clone(), now));
             if let Some(text) = alarm_text(outcome) {
                 let server = Some((placed.tenant, result.server));
-                raise(txn, alarm, now, Some(node), server, text)?;
+                raise(txn, alarm, now, (Some(node), server), AlarmKind::WishRefused, text)?;
             }
         }
     }

@@ -2,7 +2,8 @@
 
 use mamba_core::{
     clock::UnixMs,
-    fact::{Activity, Chain, GapReason, Quantities},
+    db::{RecordError, decode_postcard},
+    fact::{Activity, Chain, GapReason, Quantities, Stream},
     ids::{NodeId, ServerId, TenantId},
     lifecycle::Actor,
     record,
@@ -145,16 +146,74 @@ pub struct ActivityRecord {
 }
 record!(ActivityRecord, 1);
 
-/// Something that a person should look at. Stays until it is cleared.
+/// Something that a person should look at. Stays until it is cleared; while it does, the same again
+/// is counted in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alarm {
-    /// When.
+    /// When it happened first.
     pub at: UnixMs,
     /// About which node.
     pub node: Option<NodeId>,
     /// About which server.
     pub server: Option<(TenantId, ServerId)>,
-    /// What happened, in one line.
+    /// What happened last, in one line.
     pub text: String,
+    /// How often it happened.
+    pub count: u64,
+    /// When it happened last.
+    pub last_at: UnixMs,
 }
-record!(Alarm, 1);
+record!(Alarm, 2, Alarm::from_first);
+
+impl Alarm {
+    /// Version 1 had neither count nor last time.
+    fn from_first(version: u8, body: &[u8]) -> Result<Self, RecordError> {
+        type First = (UnixMs, Option<NodeId>, Option<(TenantId, ServerId)>, String);
+        if version != 1 {
+            return Err(RecordError::Unmigratable { found: version });
+        }
+        let (at, node, server, text): First = decode_postcard(version, body)?;
+        Ok(Self { at, node, server, text, count: 1, last_at: at })
+    }
+}
+
+/// What an alarm is about. Of one kind there is one open alarm per node and server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlarmKind {
+    /// Two daemons fight over a node's identity.
+    Identity,
+    /// A node was given a new key.
+    NewKey,
+    /// A node did not take over a wish.
+    WishRefused,
+    /// A wish was taken over from a node.
+    WishAdopted,
+    /// A server that was taken over uses a port of another.
+    PortTaken,
+    /// Facts are in quarantine.
+    Quarantine,
+    /// The hub's clock went back.
+    Clock,
+    /// A node's facts differ from those in custody.
+    Forked(Stream),
+    /// Facts are lost.
+    Lost(Stream),
+}
+
+impl AlarmKind {
+    /// Number in keys. Never changes.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Identity => 0,
+            Self::NewKey => 1,
+            Self::WishRefused => 2,
+            Self::WishAdopted => 3,
+            Self::PortTaken => 4,
+            Self::Quarantine => 5,
+            Self::Clock => 6,
+            Self::Forked(stream) => 16 + super::stream_number(stream),
+            Self::Lost(stream) => 32 + super::stream_number(stream),
+        }
+    }
+}

@@ -11,14 +11,14 @@
 //! | [`OBSERVED`] | what is seen of them |
 //! | [`STREAMS`] .. [`STREAM_GAPS`] | custody of facts |
 //! | [`POSTINGS`] .. [`GAPS`] | usage, which is money |
-//! | [`ACTIVITY`] .. [`ALARMS`] | what happened |
+//! | [`ACTIVITY`] .. [`ALARMS_OF`] | what happened |
 
 mod node;
 mod server;
 mod facts;
 
 pub use facts::{
-    ActivityRecord, Alarm, Counters, Coverage, CustodyRecord, Gap, HourRecord, Posting,
+    ActivityRecord, Alarm, AlarmKind, Counters, Coverage, CustodyRecord, Gap, HourRecord, Posting,
     Quarantined, StreamGap, StreamGapKind, StreamRecord,
 };
 pub use node::{
@@ -121,6 +121,9 @@ pub const NODE_ACTIVITY: Table<(NodeId, UnixMs, EventId), ActivityRecord> =
 pub const NODE_EVENTS: Table<(NodeId, EventId), u64> = Table::new(143, "node_events");
 /// What somebody should look at.
 pub const ALARMS: Table<EventId, Alarm> = Table::new(144, "alarms");
+/// The newest alarm about each thing: node, server and [`AlarmKind::number`], where zeros stand for
+/// the hub itself and for no server. It may have been cleared.
+pub const ALARMS_OF: Table<(NodeId, ServerId, u8), EventRef> = Table::new(145, "alarms_of");
 
 /// All tables of this module.
 pub const TABLES: &[TableDef] = &[
@@ -155,6 +158,7 @@ pub const TABLES: &[TableDef] = &[
     NODE_ACTIVITY.def(),
     NODE_EVENTS.def(),
     ALARMS.def(),
+    ALARMS_OF.def(),
 ];
 
 /// The life of this database.
@@ -178,6 +182,11 @@ record!(NodeRef, 1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TenantRef(pub TenantId);
 record!(TenantRef, 1);
+
+/// Points to an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventRef(pub EventId);
+record!(EventRef, 1);
 
 /// Number of a stream in keys. Never changes.
 #[must_use]
