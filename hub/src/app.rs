@@ -11,6 +11,7 @@ use crate::{
     cli::{self, AdminContext, SocketError},
     config::{BackupConfig, Config},
     identity::{AccessKey, Identity, KeyError},
+    ingest::requeue,
     link::{HubLink, LinkConfig, LinkError, Links, RequestError},
     relay::{Boxed, Consoles, DoorError, NodeDoor},
     secrets::{self, SecretsError},
@@ -107,6 +108,7 @@ pub struct App {
     /// API and local socket.
     doors: Part,
     links: Part,
+    /// Backups and the look at quarantine.
     backups: Part,
 }
 
@@ -216,6 +218,8 @@ impl App {
         let BackupConfig { dir, every, keep } = config.backup;
         let keeping = backup::keep_backups(hub.clone(), dir, every, keep, backups.stopping());
         backups.spawn("the backups", keeping);
+        let requeueing = requeue::keep_requeued(hub.clone(), backups.stopping());
+        backups.spawn("the look at quarantine", requeueing);
         Ok(Self { http, link, hub, identity, consoles, doors, links, backups })
     }
 

@@ -45,6 +45,10 @@ impl Hand {
     pub(crate) fn advance(&self, ms: u64) {
         self.0.fetch_add(ms, Ordering::SeqCst);
     }
+
+    pub(crate) fn set(&self, at: UnixMs) {
+        self.0.store(at.0, Ordering::SeqCst);
+    }
 }
 
 impl Clock for Hand {

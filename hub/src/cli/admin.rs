@@ -5,6 +5,7 @@ use crate::{
     Hub, HubError, HubParts,
     app::BALLAST_BYTES,
     backup::MakeBackupError,
+    ingest::requeue::Requeued,
     nodes::{NewToken, NodeDetail},
     reconcile::Report,
     secrets,
@@ -41,6 +42,7 @@ pub(super) enum AdminRequest {
     Revoke { node: String },
     Approve { node: String },
     Backup { file: PathBuf },
+    Requeue { clock_is_right: bool },
     Doctor,
     Reconcile { days: Option<u32> },
 }
@@ -53,6 +55,7 @@ pub(super) enum AdminReply {
     Nodes(Vec<Node>),
     Node(Box<NodeDetail>),
     Backup(BackupDone),
+    Requeued(Requeued),
     Checks(Vec<Check>),
     Reconciled(Box<Report>),
     Failure(Failure),
@@ -112,6 +115,12 @@ impl AdminContext {
     ) -> Result<AdminReply, Failure> {
         let hub = &self.hub;
         Ok(match request {
+            AdminRequest::Requeue { clock_is_right } => {
+                if clock_is_right {
+                    hub.trust_clock(scope).await?;
+                }
+                AdminReply::Requeued(hub.requeue().await?)
+            }
             AdminRequest::Doctor => AdminReply::Checks(hub.check()?),
             AdminRequest::Reconcile { days } => {
                 AdminReply::Reconciled(Box::new(hub.reconcile(days).await?))

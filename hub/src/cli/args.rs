@@ -51,6 +51,12 @@ pub(super) enum Command {
         /// The copy.
         file: PathBuf,
     },
+    /// Book the facts in quarantine that have become bookable.
+    Requeue {
+        /// The hub's clock is right, although facts came at a later time: it was ahead then.
+        #[arg(long)]
+        clock_is_right: bool,
+    },
     /// Look for what is wrong.
     Doctor,
     /// Compare what nodes reported with what is booked and billed, by tenant, day and meter.

@@ -125,6 +125,9 @@ async fn run(args: Args) -> Result<Output, CliError> {
             let file = std::path::absolute(&file).map_err(|err| CliError::failed(&err))?;
             ask(&data, AdminRequest::Backup { file }).await
         }
+        Command::Requeue { clock_is_right } => {
+            ask(&data, AdminRequest::Requeue { clock_is_right }).await
+        }
         Command::Doctor => doctor::run(&data).await,
         Command::Reconcile { days } => ask(&data, AdminRequest::Reconcile { days }).await,
         Command::Node(command) => ask(&data, request(command)?).await,

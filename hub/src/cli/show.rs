@@ -26,6 +26,10 @@ pub(super) fn reply(reply: &AdminReply) -> Result<Output, CliError> {
         }
         AdminReply::Nodes(nodes) => output(node_table(nodes), nodes, true),
         AdminReply::Node(detail) => output(node_detail(detail), detail, true),
+        AdminReply::Requeued(done) => {
+            let text = format!("{} facts booked, {} stay in quarantine\n", done.booked, done.left);
+            output(text, done, true)
+        }
         AdminReply::Backup(done) => {
             let text = format!(
                 "{}: {} records, {} bytes, digest {}\n",

@@ -7,20 +7,17 @@ use crate::{
     store::{ActivityRecord, EVENTS, LEASES, NODE_ACTIVITY, NODE_EVENTS, PLACED, SERVERS},
 };
 use mamba_core::{
-    db::{Order, Snapshot as _, Span, Txn},
+    db::{Order, Snapshot, Span, Txn},
     fact::{Activity, ActivityFact},
     ids::{ServerId, TenantId},
 };
 
 impl Booking {
     pub(super) fn book_activity(&mut self, txn: &mut Txn<'_>, body: &[u8]) -> Booked {
-        let fact = match ActivityFact::decode(body) {
+        let fact = match self.read_activity(txn, body)? {
             Ok(fact) => fact,
-            Err(err) => return Ok(Err(Doubt::new(err.to_string()))),
+            Err(doubt) => return Ok(Err(doubt)),
         };
-        if is_of_the_hub(&fact.body) {
-            return Ok(Err(Doubt::new("only the hub makes this kind of activity")));
-        }
         let ActivityFact { event, at, about, actor, body: activity } = fact;
         let is_deleted = activity == Activity::Deleted;
         let record = ActivityRecord { at, received_at: self.now, actor, activity };
@@ -34,9 +31,6 @@ impl Booking {
             txn.put(NODE_ACTIVITY, &(self.node, place, event), &record)?;
             return Ok(Ok(()));
         };
-        if let Err(doubt) = self.leases.check_ever(txn, self.node, server)? {
-            return Ok(Err(doubt));
-        }
         if txn.contains(EVENTS, &(server.0, event))? {
             self.counters.events_known += 1;
             return Ok(Ok(()));
@@ -46,6 +40,23 @@ impl Booking {
             self.end_server(txn, server)?;
         }
         Ok(Ok(()))
+    }
+
+    /// Returns an event that may be booked.
+    pub(super) fn read_activity(
+        &mut self,
+        view: &impl Snapshot,
+        body: &[u8],
+    ) -> Result<Result<ActivityFact, Doubt>, HubError> {
+        let fact = match ActivityFact::decode(body) {
+            Ok(fact) => fact,
+            Err(err) => return Ok(Err(Doubt::new(err.to_string()))),
+        };
+        if is_of_the_hub(&fact.body) {
+            return Ok(Err(Doubt::new("only the hub makes this kind of activity")));
+        }
+        let Some(server) = fact.about else { return Ok(Ok(fact)) };
+        Ok(self.leases.check_ever(view, self.node, server)?.map(|()| fact))
     }
 
     /// Notes that the node did what a tombstone says: the server's ports, memory and name are free,

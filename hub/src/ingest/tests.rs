@@ -21,7 +21,7 @@ use mamba_wire::{
     link::v1::{Facts, Found, StreamHello, StreamWelcome},
 };
 
-fn usage(server: (TenantId, ServerId), from_ms: u64, ms: u64, cpu: u128) -> UsageFact {
+pub(super) fn usage(server: (TenantId, ServerId), from_ms: u64, ms: u64, cpu: u128) -> UsageFact {
     let from = START.plus(from_ms);
     let body = UsageBody::Measured(Quantities { cpu_used: cpu, ..Quantities::default() });
     UsageFact { tenant: server.0, server: server.1, from, to: from.plus(ms), body }
@@ -32,7 +32,7 @@ fn activity(server: Option<(TenantId, ServerId)>, event: u8, body: Activity) -> 
     ActivityFact { event, at: START.plus(1), about: server, actor: Actor::Edge, body }
 }
 
-async fn greet(
+pub(super) async fn greet(
     world: &World,
     node: NodeId,
     streams: Vec<StreamHello>,
@@ -41,24 +41,24 @@ async fn greet(
     world.hub.hello(&NodeScope::granted(node), hello(node, streams), peer).await.unwrap()
 }
 
-async fn send(world: &World, node: NodeId, facts: Facts) -> Result<u64, IngestError> {
+pub(super) async fn send(world: &World, node: NodeId, facts: Facts) -> Result<u64, IngestError> {
     let ack = world.hub.ingest(&NodeScope::granted(node), facts).await?;
     Ok(ack.watermark.0)
 }
 
-fn cpu_billed(world: &World, server: (TenantId, ServerId)) -> u128 {
+pub(super) fn cpu_billed(world: &World, server: (TenantId, ServerId)) -> u128 {
     let span = Span::prefix(&server);
     let hours = world.hub.read(|txn| Ok(txn.range(HOURS, span, 1_000)?)).unwrap();
     hours.iter().map(|(_, it)| it.billed.cpu_used).sum()
 }
 
-fn reasons(world: &World) -> Vec<String> {
+pub(super) fn reasons(world: &World) -> Vec<String> {
     let found = world.hub.read(|txn| Ok(txn.range(QUARANTINE, Span::all(), 1_000)?)).unwrap();
     found.into_iter().map(|(_, it)| it.reason).collect()
 }
 
 /// A world with one connected node, one server on it, an hour after its making.
-async fn world_with_server() -> (World, NodeId, (TenantId, ServerId)) {
+pub(super) async fn world_with_server() -> (World, NodeId, (TenantId, ServerId)) {
     let mut world = World::new().await;
     let node = world.node("a").await;
     let server = world.server(&tenant(1), node).await;
@@ -66,7 +66,7 @@ async fn world_with_server() -> (World, NodeId, (TenantId, ServerId)) {
     (world, node, (tenant(1).tenant(), server))
 }
 
-fn usage_outbox(facts: &[UsageFact]) -> Outbox {
+pub(super) fn usage_outbox(facts: &[UsageFact]) -> Outbox {
     let bodies = facts.iter().map(|fact| fact.encode().unwrap()).collect();
     Outbox { bodies, ..Outbox::new(Stream::Usage, 1) }
 }

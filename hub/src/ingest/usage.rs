@@ -18,14 +18,13 @@ use std::collections::BTreeSet;
 /// a dozen facts, after many changes in some dozens.
 const ASSERTED_POSTINGS_MAX: usize = 1_000;
 
+/// A fact and its span, or why it is not booked.
+type Read = Result<Result<(UsageFact, Option<HourSpan>), Doubt>, HubError>;
+
 impl Booking {
     pub(super) fn book_usage(&mut self, txn: &mut Txn<'_>, seq: Seq, body: &[u8]) -> Booked {
-        let fact = match UsageFact::decode(body) {
-            Ok(fact) => fact,
-            Err(err) => return Ok(Err(Doubt::new(err.to_string()))),
-        };
-        let span = match self.check_usage(txn, &fact)? {
-            Ok(span) => span,
+        let (fact, span) = match self.read_usage(txn, body)? {
+            Ok(found) => found,
             Err(doubt) => return Ok(Err(doubt)),
         };
         match (fact.body.clone(), span) {
@@ -40,12 +39,13 @@ impl Booking {
         }
     }
 
-    /// Returns the fact's span; `None` for a step of the clock, which has no length.
-    fn check_usage(
-        &mut self,
-        txn: &Txn<'_>,
-        fact: &UsageFact,
-    ) -> Result<Result<Option<HourSpan>, Doubt>, HubError> {
+    /// Returns a fact that may be booked with its span; `None` for a step of the clock, which has no
+    /// length.
+    pub(super) fn read_usage(&mut self, view: &impl Snapshot, body: &[u8]) -> Read {
+        let fact = match UsageFact::decode(body) {
+            Ok(fact) => fact,
+            Err(err) => return Ok(Err(Doubt::new(err.to_string()))),
+        };
         let is_step = matches!(fact.body, UsageBody::ClockStep { .. }) && fact.from == fact.to;
         let span = match HourSpan::new(fact.from, fact.to) {
             Ok(span) => Some(span),
@@ -57,8 +57,8 @@ impl Booking {
             return Ok(Err(Doubt::new(format!("span ends {ahead} ms in the future"))));
         }
         let (server, times) = ((fact.tenant, fact.server), (fact.from, fact.to));
-        let checked = self.leases.check_span(txn, self.node, server, times)?;
-        Ok(checked.map(|()| span))
+        let checked = self.leases.check_span(view, self.node, server, times)?;
+        Ok(checked.map(|()| (fact, span)))
     }
 
     fn bill(

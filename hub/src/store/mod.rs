@@ -98,6 +98,8 @@ pub const STREAM_GAPS: Table<(NodeId, u8, Epoch, UnixMs), StreamGap> =
 pub const OPEN_EPOCHS: Table<(NodeId, u8), u64> = Table::new(125, "open_epochs");
 /// Counts per node.
 pub const COUNTERS: Table<NodeId, Counters> = Table::new(124, "counters");
+/// Newest hub time, in milliseconds since 1970, at which a fact came into custody.
+pub const RECEIVED: Table<(), u64> = Table::new(126, "received");
 
 /// The ledger: what each usage fact added to the hour it lies in, named by its start and source.
 pub const POSTINGS: Table<(TenantId, ServerId, UnixMs, Epoch, Seq), Posting> =
@@ -149,6 +151,7 @@ pub const TABLES: &[TableDef] = &[
     STREAM_GAPS.def(),
     OPEN_EPOCHS.def(),
     COUNTERS.def(),
+    RECEIVED.def(),
     POSTINGS.def(),
     COVERAGE.def(),
     HOURS.def(),
