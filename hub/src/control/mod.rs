@@ -19,7 +19,7 @@ pub(crate) use create::ALLOCATIONS_MAX;
 pub use create::NewServer;
 pub(crate) use intents::settle_expired;
 pub use page::Cut;
-pub(crate) use wish::note;
+pub(crate) use wish::{holder, note};
 
 use mamba_core::{
     error::Invalid,

@@ -92,7 +92,7 @@ pub(super) fn check_mass_limit(
 
 /// Returns the server that has an allocation. A server that its node deleted has none any more;
 /// its allocations are not written for that, so that a batch of facts stays a small transaction.
-pub(super) fn holder(
+pub(crate) fn holder(
     txn: &impl Snapshot,
     allocation: &AllocationRecord,
 ) -> Result<Option<ServerId>, HubError> {

@@ -4,10 +4,11 @@
 use super::registry::raise;
 use crate::{
     Hub, HubError,
+    control::holder,
     store::{
-        ALLOCATION_NODES, ALLOCATIONS, AlarmKind, AllocationRecord, Deletion, ENVELOPES, EnvelopeRecord,
-        LEASES, Lease, NodeRef, PLACED, PlacedServer, SERVER_TENANTS, SERVERS, ServerRecord,
-        TenantRef,
+        ALLOCATION_NODES, ALLOCATIONS, AlarmKind, AllocationRecord, Deletion, ENVELOPES,
+        EnvelopeRecord, LEASES, Lease, NodeRef, PLACED, PlacedServer, SERVER_TENANTS, SERVERS,
+        ServerRecord, TenantRef,
     },
 };
 use mamba_core::{
@@ -40,9 +41,9 @@ impl Hub {
             if envelope.node != node {
                 continue;
             }
-            let alarm = self.new_id(EventId::new);
+            let alarms = [self.new_id(EventId::new), self.new_id(EventId::new)];
             let now = self.now();
-            self.write(move |txn| take(txn, &envelope, &signed, now, alarm)).await?;
+            self.write(move |txn| take(txn, &envelope, &signed, now, alarms)).await?;
         }
         self.live().changed(node);
         Ok(())
@@ -54,7 +55,7 @@ fn take(
     envelope: &Envelope,
     signed: &SignedEnvelope,
     now: UnixMs,
-    alarm: EventId,
+    alarms: [EventId; 2],
 ) -> Result<(), HubError> {
     let Envelope { tenant, node, server, order, .. } = *envelope;
     let key = (tenant, server);
@@ -70,8 +71,9 @@ fn take(
     if is_elsewhere || is_older || judge(held, (order, signed.hash())) != Verdict::Adopt {
         return Ok(());
     }
+    let mut taken = Vec::new();
     let record = match (&envelope.body, known) {
-        (Wish::Exist(spec), known) => existing(txn, envelope, spec, known, now)?,
+        (Wish::Exist(spec), known) => existing(txn, envelope, spec, known, now, &mut taken)?,
         (Wish::Deleted { retain_ms }, Some(mut record)) => {
             record.deletion = Some(Deletion {
                 asked_at: now,
@@ -97,16 +99,28 @@ fn take(
     txn.put(ENVELOPES, &key, &EnvelopeRecord { order, signed: signed.clone() })?;
     txn.put(SERVERS, &key, &record)?;
     let text = "what is wanted of this server was taken over from its node";
-    raise(txn, alarm, now, (Some(node), Some(key)), AlarmKind::WishAdopted, text)
+    let about = (Some(node), Some(key));
+    raise(txn, alarms[0], now, about, AlarmKind::WishAdopted, text)?;
+    if taken.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
+        "this server was taken over from its node without what belongs to another server by now: \
+         {}; the two cannot run at one time: make this one anew",
+        taken.join(", ")
+    );
+    raise(txn, alarms[1], now, about, AlarmKind::PortTaken, &text)
 }
 
-/// Makes the record again from what was rendered from it.
+/// Makes the record again from what was rendered from it. Ports that another server has by now are
+/// told in `taken`.
 fn existing(
     txn: &mut Txn<'_>,
     envelope: &Envelope,
     spec: &ServerSpec,
     known: Option<ServerRecord>,
     now: UnixMs,
+    taken: &mut Vec<String>,
 ) -> Result<ServerRecord, HubError> {
     let blueprints = Blueprint::built_in();
     let key = known.as_ref().map(|it| it.blueprint.clone());
@@ -120,7 +134,12 @@ fn existing(
     });
     let mut allocations = Vec::new();
     for binding in &spec.ports {
-        allocations.push(allocation(txn, envelope, binding)?);
+        // Named also when another server has it, for the node holds a wish with this port.
+        let (allocation, is_its) = allocation(txn, envelope, binding)?;
+        allocations.push(allocation);
+        if !is_its {
+            taken.push(format!("port {} of {}", binding.port, binding.ip));
+        }
     }
     let choices = Choices {
         name: spec.name.clone(),
@@ -146,12 +165,13 @@ fn existing(
     })
 }
 
-/// Returns the allocation of a port, made again when it was lost.
+/// Returns the allocation of a port, made again when it was lost, and whether it is the server's
+/// now. It is never taken from another server that the hub knows.
 fn allocation(
     txn: &mut Txn<'_>,
     envelope: &Envelope,
     binding: &PortBinding,
-) -> Result<AllocationId, HubError> {
+) -> Result<(AllocationId, bool), HubError> {
     let node = envelope.node;
     let owner = Some((envelope.tenant, envelope.server));
     let most = crate::control::ALLOCATIONS_MAX;
@@ -159,7 +179,12 @@ fn allocation(
     let is_it =
         |it: &AllocationRecord| it.binding.ip == binding.ip && it.binding.port == binding.port;
     let (allocation, record) = match found.into_iter().find(|(_, it)| is_it(it)) {
-        Some(((_, allocation), it)) => (allocation, AllocationRecord { server: owner, ..it }),
+        Some(((_, allocation), it)) => {
+            if holder(txn, &it)?.is_some_and(|holder| holder != envelope.server) {
+                return Ok((allocation, false));
+            }
+            (allocation, AllocationRecord { server: owner, ..it })
+        }
         None => {
             let record = AllocationRecord { binding: binding.clone(), server: owner };
             (lost_id(node, binding), record)
@@ -167,7 +192,7 @@ fn allocation(
     };
     txn.put(ALLOCATIONS, &(node, allocation), &record)?;
     txn.put(ALLOCATION_NODES, &allocation, &NodeRef(node))?;
-    Ok(allocation)
+    Ok((allocation, true))
 }
 
 /// Returns the same id for the same socket, since the change may run twice.

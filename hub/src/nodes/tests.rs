@@ -179,6 +179,38 @@ async fn a_deleted_server_is_not_brought_back_by_its_nodes_past() {
     assert!(world.hub.server(&tenant(1), server).unwrap().deleted_at.is_some());
 }
 
+/// After the restore of an older backup, a port may have been given to another server.
+#[tokio::test]
+async fn a_server_that_comes_back_does_not_take_the_port_of_another() {
+    let mut world = World::new().await;
+    let node = world.node("a").await;
+    let scope = NodeScope::granted(node);
+    let old_disk = world.disk.crash(1);
+    let lost = world.server(&tenant(1), node).await;
+    let signed = world.hub.envelopes(&scope, &[lost]).unwrap();
+    world.reopen(old_disk).await;
+    world.connect(node).await;
+    let holder = world.server(&tenant(2), node).await;
+    let port_of = |world: &World, tenant_of, server| {
+        world.hub.server(&tenant(tenant_of), server).unwrap().ports[0].port
+    };
+    assert_eq!(port_of(&world, 2, holder), 30_000);
+    world.hub.adopt(&scope, signed).await.unwrap();
+    assert_eq!(port_of(&world, 1, lost), 30_000, "what the node holds is told as it is");
+    let ports = world.hub.allocations(&admin(), Some(node), &PageQuery::FIRST).unwrap().items;
+    assert_eq!((ports[0].port, ports[0].server), (30_000, Some(holder)));
+    let alarms = world.hub.alarms(&admin(), &PageQuery::FIRST).unwrap().items;
+    let texts: Vec<_> = alarms.iter().map(|it| (it.server, it.text.as_str())).collect();
+    assert!(
+        texts.iter().any(|(server, text)| *server == Some(lost)
+            && text.contains("port 30000 of 0.0.0.0; the two")),
+        "{texts:?}"
+    );
+    world.hub.delete_server(&tenant(1), lost, Default::default()).await.unwrap();
+    let ports = world.hub.allocations(&admin(), Some(node), &PageQuery::FIRST).unwrap().items;
+    assert_eq!(ports[0].server, Some(holder));
+}
+
 #[tokio::test]
 async fn a_server_that_is_gone_is_forgotten_when_its_node_forgot_the_tombstone() {
     let mut world = World::new().await;
