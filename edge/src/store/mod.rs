@@ -432,6 +432,14 @@ impl EdgeStore {
             })
             .await
     }
+
+    /// Forgets the network of a tenant, so that others can have its addresses.
+    ///
+    /// # Errors
+    /// As [`EdgeStore::save`].
+    pub async fn forget_subnet(&self, tenant: TenantId) -> Result<(), WriteError<TxnError>> {
+        self.store.write(move |txn| txn.delete(SUBNETS, &tenant)).await
+    }
 }
 
 /// Stores a power wish unless the store has a newer one.

@@ -44,6 +44,7 @@ impl<R: Runtime> Task<R> {
         let (now, boot_id) = (self.now(), self.parts.clock.boot_id());
         let after_reboot = loaded.boot_id.is_some_and(|before| before != boot_id);
         let Loaded { desired, mut power, mut life, mut trash, subnets, .. } = loaded;
+        subnets.keys().for_each(|tenant| self.networks.note(*tenant));
         self.subnets = subnets;
         self.is_loaded = true;
         let mut powers = Vec::new();

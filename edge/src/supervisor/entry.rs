@@ -188,6 +188,17 @@ impl Entry {
         }
     }
 
+    /// Whose network it needs, or may still be in. `None` when it was deleted and its container is
+    /// gone.
+    pub(super) fn network_user(&self) -> Option<TenantId> {
+        let is_deleted = self.wish.as_ref().is_some_and(|wish| wish.spec.is_none());
+        let is_over = is_deleted
+            && self.disposal() != Disposal::Present
+            && self.seen == Seen::Absent
+            && self.operation.is_none();
+        self.tenant().filter(|_| !is_over)
+    }
+
     pub(super) fn spec(&self) -> Option<&Arc<ServerSpec>> {
         self.wish.as_ref()?.spec.as_ref()
     }

@@ -38,6 +38,13 @@ pub(super) struct Engine {
     failures: u32,
 }
 
+impl Engine {
+    /// Whether it answers and everything was looked at once.
+    pub(super) fn has_shown_all(&self) -> bool {
+        self.error.is_none() && self.has_listed
+    }
+}
+
 /// What a look has shown.
 pub(super) enum Looked {
     All {
@@ -55,7 +62,7 @@ pub(super) enum Looked {
 impl<R: Runtime> Task<R> {
     /// Begins the looks that are due.
     pub(super) fn start_looks(&mut self, now: Now) {
-        let can_look = self.engine.error.is_none() && self.engine.has_listed;
+        let can_look = self.engine.has_shown_all();
         for (&server, entry) in &mut self.entries {
             let is_due = entry.look_due && entry.operation.is_none() && !entry.is_looking;
             if !is_due || !can_look {

@@ -17,6 +17,7 @@ mod task;
 mod outcome;
 mod operation;
 mod start;
+mod release;
 #[cfg(test)]
 mod tests;
 

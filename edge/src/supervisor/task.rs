@@ -5,7 +5,8 @@ use super::{
     boot::PendingBoot,
     entry::{Entry, InProgress, Kind, Save},
     look::{Engine, Looked},
-    operation::{self, Outcome},
+    operation::{self, Outcome, StepError},
+    release::Networks,
     start::StartPlan,
 };
 use crate::{
@@ -47,6 +48,8 @@ pub(super) struct Task<R> {
     pub(super) entries: BTreeMap<ServerId, Entry>,
     /// Networks of tenants, so that a start needs no store.
     pub(super) subnets: BTreeMap<TenantId, Subnet>,
+    /// Which of them may exist.
+    pub(super) networks: Networks,
     pub(super) engine: Engine,
     /// What the boot changed and is not stored yet.
     pub(super) boot: Option<PendingBoot>,
@@ -62,6 +65,8 @@ pub(super) struct Task<R> {
     pub(super) sessions: JoinSet<SessionNews>,
     /// At most one per server and one for the boot.
     pub(super) saves: JoinSet<Saved>,
+    /// At most one.
+    pub(super) releases: JoinSet<Result<(), StepError>>,
 }
 
 /// An operation that ended.
@@ -105,6 +110,8 @@ enum Event {
     Session(SessionNews),
     /// `None`: it panicked.
     Saved(Option<Saved>),
+    /// `None`: it panicked.
+    Released(Option<Result<(), StepError>>),
     Runtime(Option<RuntimeEvent>),
     Time,
 }
@@ -119,6 +126,7 @@ impl<R: Runtime> Task<R> {
             shown,
             entries: BTreeMap::new(),
             subnets: BTreeMap::new(),
+            networks: Networks::default(),
             engine: Engine::default(),
             boot: None,
             is_loaded: false,
@@ -127,6 +135,7 @@ impl<R: Runtime> Task<R> {
             looks: JoinSet::new(),
             sessions: JoinSet::new(),
             saves: JoinSet::new(),
+            releases: JoinSet::new(),
         }
     }
 
@@ -191,6 +200,7 @@ impl<R: Runtime> Task<R> {
         }
         self.start_looks(now);
         self.start_saves(now);
+        self.start_release(now);
         self.entries.retain(|_, entry| !entry.is_empty());
         let saves = self.entries.values().filter_map(|entry| match entry.save {
             Save::Due(at) => Some(at),
@@ -211,6 +221,7 @@ impl<R: Runtime> Task<R> {
             Some(looked) = self.looks.join_next() => Event::Looked(looked.ok()),
             Some(Ok(news)) = self.sessions.join_next() => Event::Session(news),
             Some(saved) = self.saves.join_next() => Event::Saved(saved.ok()),
+            Some(released) = self.releases.join_next() => Event::Released(released.ok()),
             event = next_runtime_event(&mut self.engine.events) => Event::Runtime(event),
             () = tokio::time::sleep(Duration::from_millis(wait_ms)) => Event::Time,
         }
@@ -239,6 +250,7 @@ impl<R: Runtime> Task<R> {
             Event::Session(news) => self.session_news(news),
             Event::Saved(Some(saved)) => self.saved(saved),
             Event::Saved(None) => self.save_lost(),
+            Event::Released(result) => self.released(result),
             Event::Runtime(event) => self.runtime_event(event),
         }
     }
@@ -297,6 +309,8 @@ impl<R: Runtime> Task<R> {
                 let kind = Kind::Fetch { image: image.clone() };
                 self.spawn(server, kind, operation::fetch(parts, server, image));
             }
+            // It is asked for again when that is over, which is soon.
+            (Action::Start, ..) if self.networks.is_releasing(entry.tenant()) => {}
             (Action::Start, _, Some(spec)) => {
                 entry.image_ready = None;
                 let Some(plan) = start_plan(entry, spec, &self.settings, &self.subnets) else {

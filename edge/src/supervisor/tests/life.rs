@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::runtime::{
-    RuntimeError,
+    Runtime, RuntimeError,
     fake::{Act, Call, Script, Trouble, When},
 };
 use mamba_core::lifecycle::NotRunning;
@@ -285,6 +285,63 @@ async fn a_tombstone_stops_moves_to_the_trash_and_purges_and_stays() {
     pass(60_000).await;
     assert!(daemon.handle.observed().borrow().is_empty() && machine.processes() == 0);
     assert_eq!(daemon.count(|it| matches!(it, Activity::Deleted | Activity::Purged)), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_network_of_a_tenant_goes_with_its_last_server_and_comes_back_with_a_new_one() {
+    let machine = Machine::new();
+    let daemon = machine.daemon().await;
+    for number in 1..=3 {
+        machine.fake.script(server(number), [Script::game()]);
+    }
+    for number in 1..=2 {
+        machine.wish(&daemon, server(number), spec()).await;
+        daemon.handle.power(server(number), PowerAction::Start, Actor::Edge).await.unwrap();
+        daemon.wait(server(number), |it| it.state == ServerState::Running).await;
+    }
+    let delete = |number| machine.envelope(server(number), Wish::Deleted { retain_ms: 60_000 });
+    let rows = |daemon: &Daemon| daemon.store.load().unwrap().subnets.len();
+    daemon.adopt(&delete(1), machine.now()).await;
+    pass(30_000).await;
+    assert_eq!((machine.fake.networks().await.unwrap().len(), rows(&daemon)), (1, 1));
+    // What fails is tried again, also by a later daemon.
+    let error = "network has active endpoints".to_owned();
+    let refused = Trouble::Fail(RuntimeError::Refused { step: "remove network", error });
+    machine.fake.trouble(Call::RemoveNetwork, When::Before, refused);
+    daemon.adopt(&delete(2), machine.now()).await;
+    pass(120_000).await;
+    assert_eq!((machine.fake.networks().await.unwrap().len(), rows(&daemon)), (1, 1));
+    let daemon = machine.reboot(daemon).await;
+    pass(30_000).await;
+    assert_eq!((machine.fake.networks().await.unwrap().len(), rows(&daemon)), (0, 0));
+    let calls = machine.fake.calls(Call::RemoveNetwork);
+    pass(1_200_000).await;
+    assert_eq!(machine.fake.calls(Call::RemoveNetwork), calls, "once is enough");
+    machine.wish(&daemon, server(3), spec()).await;
+    daemon.handle.power(server(3), PowerAction::Start, Actor::Edge).await.unwrap();
+    daemon.wait(server(3), |it| it.state == ServerState::Running).await;
+    assert_eq!((machine.fake.networks().await.unwrap().len(), rows(&daemon)), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_waits_until_the_network_of_its_tenant_is_released() {
+    let machine = Machine::new();
+    machine.fake.script(server(1), [Script::game()]);
+    machine.fake.script(server(2), [Script::game()]);
+    let daemon = machine.with_running(spec()).await;
+    machine.fake.trouble(Call::RemoveNetwork, When::Before, Trouble::Slow(5_000));
+    let tombstone = machine.envelope(server(1), Wish::Deleted { retain_ms: 60_000 });
+    daemon.adopt(&tombstone, machine.now()).await;
+    let asked = machine.fake.calls(Call::RemoveNetwork);
+    while machine.fake.calls(Call::RemoveNetwork) == asked {
+        pass(100).await;
+    }
+    machine.wish(&daemon, server(2), spec()).await;
+    daemon.handle.power(server(2), PowerAction::Start, Actor::Edge).await.unwrap();
+    daemon.wait(server(2), |it| it.state == ServerState::Running).await;
+    assert_eq!(machine.fake.networks().await.unwrap().len(), 1);
+    assert_eq!(daemon.store.load().unwrap().subnets.len(), 1);
+    assert_eq!(daemon.count(|it| matches!(it, Activity::StepFailed { .. })), 0);
 }
 
 #[tokio::test(start_paused = true)]
