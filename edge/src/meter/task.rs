@@ -36,8 +36,8 @@ const PAGE_ROWS: usize = 256;
 pub struct Meter<P, R> {
     pub(super) parts: MeterParts<P, R>,
     pub(super) entries: BTreeMap<ServerId, Entry>,
-    /// Processes that were started after this are known from their start.
-    began: BootMs,
+    /// When the meters were read. Processes that were started after this are known from their start.
+    began: Stamp,
     /// A commit that may have happened or not.
     pub(super) in_doubt: Option<Batch>,
     checkpoint_at: BootMs,
@@ -56,7 +56,6 @@ impl<P: Probe, R: Roll> Meter<P, R> {
     /// When the store cannot be read.
     pub fn load(parts: MeterParts<P, R>) -> Result<(Self, MeterHandle), TxnError> {
         let mut entries = BTreeMap::new();
-        let boot = parts.clock.boot_id();
         let now = stamp(&parts);
         let mut span = Span::all();
         loop {
@@ -66,7 +65,6 @@ impl<P: Probe, R: Roll> Meter<P, R> {
             span = span.after(last);
             for (server, kept) in page {
                 let mut entry = Entry::new(kept.meter, kept.commit);
-                entry.meter.resume(boot, now);
                 entry.is_dirty = !entry.meter.pending().is_empty();
                 entries.insert(server, entry);
             }
@@ -75,7 +73,7 @@ impl<P: Probe, R: Roll> Meter<P, R> {
         let (shown, watcher) = watch::channel(Arc::default());
         let meter = Self {
             entries,
-            began: now.boot,
+            began: now,
             in_doubt: None,
             checkpoint_at: now.boot,
             counting: JoinSet::new(),
@@ -160,7 +158,7 @@ impl<P: Probe, R: Roll> Meter<P, R> {
             place.and_then(|place| seen.get(place).copied()).unwrap_or(Seen::Gone)
         };
         let now = stamp(&self.parts);
-        let wall = self.parts.clock.wall();
+        let (wall, boot) = (self.parts.clock.wall(), self.parts.clock.boot_id());
         for (&server, metered) in &roll {
             if !self.entries.contains_key(&server) {
                 let entry = self.enter(server, metered, now);
@@ -168,6 +166,8 @@ impl<P: Probe, R: Roll> Meter<P, R> {
             }
             let Some(entry) = self.entries.get_mut(&server) else { continue };
             entry.absent_since = None;
+            // Only now: one that is deleted is not on the roll, and no time after its end is ours.
+            entry.meter.resume(boot, self.began);
             let run = seen(entry.meter.run());
             let process = seen(metered.process.as_ref().map(|process| &process.key));
             entry.look(&Look { now, wall, metered, run, process });
@@ -188,7 +188,7 @@ impl<P: Probe, R: Roll> Meter<P, R> {
         let old = metered
             .process
             .as_ref()
-            .filter(|process| age_ms(&process.key) > now.boot.since(self.began));
+            .filter(|process| age_ms(&process.key) > now.boot.since(self.began.boot));
         let young = metered.process.as_ref().filter(|_| old.is_none());
         let at = young.map_or(now, |process| now.ago(age_ms(&process.key)));
         let boot = self.parts.clock.boot_id();

@@ -458,6 +458,20 @@ async fn a_server_that_is_gone_is_closed_and_forgotten_later() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_gone_has_no_gap_after_a_restart_of_the_machine() {
+    let mut bench = Bench::new().await;
+    bench.pass(10_000);
+    bench.round().await;
+    bench.roll.0.lock().unwrap().clear();
+    bench.round().await;
+    bench.reboot(3, 120_000);
+    bench.roll.0.lock().unwrap().clear();
+    bench.pass(10_000);
+    bench.round().await;
+    assert_eq!(bench.gaps(), vec![]);
+}
+
+#[tokio::test]
 async fn limits_count_from_the_change_on() {
     let mut bench = Bench::new().await;
     bench.start(10);
