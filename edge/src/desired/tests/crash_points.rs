@@ -179,7 +179,7 @@ fn check_streams(adopter: &Adopter, at: &str) {
             let before = Seq(line.first_retained.0 - 1);
             let chain = outbox::chain_at(txn, stream, before)?;
             Ok::<_, outbox::OutboxError>((
-                line.clone(),
+                line,
                 chain.unwrap_or_default(),
                 outbox::window(txn, stream, before, 10_000, usize::MAX)?,
             ))
@@ -219,8 +219,8 @@ async fn crash_and_go_on(point: u64, survives: Survives, after: &[Vec<RawPair>])
         assert!(is_done || found == after[acknowledged], "{at}: neither before nor after");
     }
     let skip = is_done && !step.is_repeated() || step.is_seen_done(acknowledged, &adopter);
-    for index in acknowledged + usize::from(skip)..STEPS.len() {
-        assert!(STEPS[index].play(index, &adopter).await, "{at}: step {index}");
+    for (index, step) in STEPS.iter().enumerate().skip(acknowledged + usize::from(skip)) {
+        assert!(step.play(index, &adopter).await, "{at}: step {index}");
     }
     check_streams(&adopter, &at);
     assert!(dump(&adopter) == after[STEPS.len()], "{at}: the end differs");
