@@ -242,7 +242,7 @@ mod tests {
                     world.clock.set(UnixMs(right.0 - before_minutes * 60_000));
                 }
                 Step::Send { again, count } => {
-                    let first = (acked + 1_u64).saturating_sub(again).max(1).min(FACTS);
+                    let first = (acked + 1_u64).saturating_sub(again).clamp(1, FACTS);
                     let last = (first + count).min(FACTS);
                     acked = send(&world, node, outbox.batch(first, last)).await.unwrap_or(acked);
                 }
