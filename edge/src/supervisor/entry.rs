@@ -189,13 +189,11 @@ impl Entry {
     }
 
     /// Whose network it needs, or may still be in. `None` when it was deleted and its container is
-    /// gone.
+    /// gone: all that is left to do then is the purge, which takes long and needs no network.
     pub(super) fn network_user(&self) -> Option<TenantId> {
         let is_deleted = self.wish.as_ref().is_some_and(|wish| wish.spec.is_none());
-        let is_over = is_deleted
-            && self.disposal() != Disposal::Present
-            && self.seen == Seen::Absent
-            && self.operation.is_none();
+        let is_over =
+            is_deleted && self.disposal() != Disposal::Present && self.seen == Seen::Absent;
         self.tenant().filter(|_| !is_over)
     }
 
