@@ -1,11 +1,24 @@
 //! What happens when the daemon, the machine, the engine or the disk fails.
 
 use super::*;
-use crate::runtime::{
-    Container, RuntimeError,
-    fake::{Act, Call, Script, Trouble, When},
+use crate::{
+    backend::NodeBackend,
+    calendar::HubCalendar,
+    link::backend::EdgeBackend,
+    machine::unseen,
+    runtime::{
+        Container, RuntimeError,
+        fake::{Act, Call, Script, Trouble, When},
+    },
 };
-use mamba_core::{db::sim::SimMode, lifecycle::NotRunning};
+use mamba_core::{
+    db::sim::SimMode,
+    ids::{IntentId, UserId},
+    lifecycle::NotRunning,
+};
+use mamba_wire::link::v1::{Intent, IntentOutcome, IntentResult};
+use std::sync::Mutex;
+use tokio::sync::watch;
 
 #[tokio::test(start_paused = true)]
 async fn a_daemon_that_comes_back_adopts_what_runs() {
@@ -283,6 +296,49 @@ async fn a_boot_on_a_disk_that_takes_no_write_starts_servers_all_the_same() {
         daemon.count(|it| matches!(it, Activity::EdgeStarted { after_reboot: true, .. })),
         1
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_hubs_kill_needs_no_writable_disk_and_its_copy_ends_nothing_new() {
+    let machine = Machine::new();
+    machine.fake.script(server(1), [Script::game()]);
+    let daemon = machine.with_running(spec()).await;
+    pass(1_000).await;
+    let clock: Arc<dyn Clock> = machine.clock.clone();
+    let backend = NodeBackend {
+        store: daemon.store.clone(),
+        adopter: daemon.adopter.clone(),
+        outbox: outbox::Outbox::new(daemon.store.raw().clone()),
+        calendar: Arc::new(HubCalendar::new(clock, None)),
+        entropy: Arc::new(Counter(AtomicU64::new(1 << 60))),
+        supervisor: daemon.handle.clone(),
+        view: watch::channel(Arc::new(unseen())).1,
+        heard: AtomicU64::new(0),
+        carried: Mutex::default(),
+    };
+    let intent = |number: u8, action, expires_at| Intent {
+        intent: IntentId::from_bytes([number; 16]),
+        server: server(1),
+        action,
+        by: UserId::from_bytes([5; 16]),
+        expires_at,
+    };
+    let soon = machine.now().plus(60_000);
+    let late = intent(1, PowerAction::Kill, machine.now());
+    let start = intent(2, PowerAction::Restart, soon);
+    let kill = intent(3, PowerAction::Kill, soon);
+    machine.disk.set_mode(SimMode::ReadOnly);
+    let results = backend.accept(vec![late, start, kill.clone()]).await;
+    let accepted = IntentResult { intent: kill.intent, outcome: IntentOutcome::Accepted };
+    assert_eq!(results, std::slice::from_ref(&accepted));
+    daemon.wait(server(1), |it| it.state == ServerState::Offline).await;
+    machine.disk.set_mode(SimMode::Works);
+    pass(5_000).await;
+    daemon.power(PowerAction::Start).await.unwrap();
+    daemon.wait(server(1), |it| it.state == ServerState::Running).await;
+    assert_eq!(backend.accept(vec![kill]).await, [accepted]);
+    pass(10_000).await;
+    assert_eq!((machine.processes(), machine.fake.calls(Call::Start)), (1, 2));
 }
 
 #[tokio::test(start_paused = true)]
