@@ -1,3 +1,5 @@
+//! Identities in tables, and books of batches that came twice, forked or stayed in doubt.
+
 use super::{
     DAY_MS,
     books::{Books, Column, Problem, Report, complete_to},
