@@ -3,6 +3,7 @@
 use super::{
     chance::{Drawn, Rng, SimClock, Trace},
     net::{End, Net, hub_address},
+    planted::{BentHub, Bug, Held},
 };
 use mamba_core::{
     clock::{Clock, Entropy},
@@ -31,6 +32,7 @@ pub(super) struct Centre {
     /// The newest backup.
     pub(super) backup: Option<(PathBuf, Reached)>,
     secrets: HubSecrets,
+    bug: Option<Bug>,
     dir: PathBuf,
     net: Arc<Net>,
     trace: Arc<Trace>,
@@ -48,12 +50,25 @@ impl Centre {
     pub(super) fn new(
         clock: Arc<SimClock>,
         dir: PathBuf,
+        bug: Option<Bug>,
         (net, trace, mut rng): (Arc<Net>, Arc<Trace>, Rng),
     ) -> Self {
         let secrets = HubSecrets::create(clock.wall(), &*Drawn::new(Rng::new(rng.next(), 0)));
         let secrets = secrets.unwrap();
         let disk = SimDisk::new(0);
-        Self { disk, clock, running: None, backup: None, secrets, dir, net, trace, rng, files: 0 }
+        Self {
+            disk,
+            clock,
+            running: None,
+            backup: None,
+            secrets,
+            bug,
+            dir,
+            net,
+            trace,
+            rng,
+            files: 0,
+        }
     }
 
     pub(super) async fn start(&mut self) {
@@ -77,8 +92,9 @@ impl Centre {
             net: self.net.plug(End::Hub),
         };
         let keys = Arc::new(self.secrets.open().unwrap());
-        let (link, _links) =
-            HubLink::bind(config, keys, Arc::new(hub.clone()), clock, entropy).unwrap();
+        let held = std::sync::Mutex::new(Held::default());
+        let bent = Arc::new(BentHub { hub: hub.clone(), bug: self.bug, held });
+        let (link, _links) = HubLink::bind(config, keys, bent, clock, entropy).unwrap();
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(link.run(stopped));

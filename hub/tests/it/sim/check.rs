@@ -327,8 +327,11 @@ impl Truth {
             let text = format!("no edge had {:?}", UsageFact::decode(body));
             return Err(Broken::new("S3", text));
         }
-        books.check_custody()?;
+        books.check_custody(self.disturbed.is_empty())?;
         books.check_sums()?;
+        for (body, known) in &mut self.facts {
+            known.is_excused |= books.doubted.contains(body);
+        }
         for placed in &world.servers {
             self.check_server(world, &books, placed.id)?;
         }
@@ -433,6 +436,8 @@ struct Books {
     quarantined: Option<String>,
     /// Usage facts in custody.
     bodies: BTreeSet<Vec<u8>>,
+    /// Those that were not believed.
+    doubted: BTreeSet<Vec<u8>>,
 }
 
 impl Books {
@@ -474,13 +479,19 @@ impl Books {
             }
             None => None,
         };
+        let mut doubted = BTreeSet::new();
+        for (key, _) in txn.range(QUARANTINE, Span::all(), ROWS_MAX)? {
+            doubted.extend(txn.get(CUSTODY, &key)?.map(|it| it.body));
+        }
         let custody = txn.range(CUSTODY, Span::all(), ROWS_MAX)?.into_iter();
         let usage = custody.filter(|((_, stream, ..), _)| *stream == stream_number(Stream::Usage));
         let bodies = usage.map(|(_, record)| record.body).collect();
-        Ok(Self { servers, posted, whole, streams, quarantined, bodies })
+        Ok(Self { servers, posted, whole, streams, quarantined, bodies, doubted })
     }
 
-    fn check_custody(&self) -> Result<(), Broken> {
+    /// A disk that went back may bring a deleted server back for a while; what it uses then is
+    /// rightly not believed.
+    fn check_custody(&self, believes_all: bool) -> Result<(), Broken> {
         for (key, watermark, rows, lost) in &self.streams {
             if rows + lost != watermark.0 {
                 let text = format!("{key:?}: watermark {watermark}, {rows} facts, {lost} lost");
@@ -488,8 +499,8 @@ impl Books {
             }
         }
         match &self.quarantined {
-            Some(why) => Err(Broken::new("S1", format!("in quarantine: {why}"))),
-            None => Ok(()),
+            Some(why) if believes_all => Err(Broken::new("S1", format!("in quarantine: {why}"))),
+            Some(_) | None => Ok(()),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{
     chance::{Drawn, Rng, SimClock, Trace, millis},
     net::{End, HUB, Net},
+    planted::{BentEdge, Bug},
 };
 use mamba_core::{
     clock::{Clock, Entropy, draw},
@@ -50,6 +51,7 @@ pub(super) struct Machine {
     pub(super) engine: FakeRuntime,
     pub(super) clock: Arc<SimClock>,
     pub(super) daemon: Option<Daemon>,
+    bug: Option<Bug>,
     dir: PathBuf,
     net: Arc<Net>,
     trace: Arc<Trace>,
@@ -70,6 +72,7 @@ impl Machine {
         index: usize,
         clock: Arc<SimClock>,
         dir: PathBuf,
+        bug: Option<Bug>,
         (net, trace, mut rng): (Arc<Net>, Arc<Trace>, Rng),
         token: &JoinToken,
     ) -> Self {
@@ -89,7 +92,7 @@ impl Machine {
         let engine = FakeRuntime::new(clock.wall());
         let disk = SimDisk::new(0);
         let node = identity.node;
-        Self { index, node, disk, engine, clock, daemon: None, dir, net, trace, rng }
+        Self { index, node, disk, engine, clock, daemon: None, bug, dir, net, trace, rng }
     }
 
     /// Starts the daemon, as `app.rs` of the edge does.
@@ -142,11 +145,20 @@ impl Machine {
             heard: AtomicU64::new(store.read(load_heard).unwrap()),
             carried: Default::default(),
         });
+        let dir = self.dir.clone();
+        let bent = Arc::new(BentEdge { edge: Arc::clone(&backend), bug: self.bug, dir });
         let link_config = self.link_config(instance);
-        let (link, link_handle) = EdgeLink::new(link_config, Arc::clone(&backend), clock, entropy);
+        let (link, link_handle) = EdgeLink::new(link_config, bent, clock, entropy);
+        let (mut status, waits) =
+            (link_handle.status.clone(), self.bug == Some(Bug::StartWaitsForHub));
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(named("supervisor", supervisor.run()));
+        tasks.spawn(named("supervisor", async move {
+            if waits && status.wait_for(|status| status.up).await.is_err() {
+                return;
+            }
+            supervisor.run().await;
+        }));
         tasks.spawn(named("meter", async move {
             // Metered as long as the daemon is there.
             let _handle = _meter_handle;

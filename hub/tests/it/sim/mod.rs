@@ -20,15 +20,17 @@ mod check;
 mod machine;
 mod net;
 mod plan;
+mod planted;
 mod world;
 
 use check::Broken;
 use plan::{CLASSES, Event, Plan};
+use planted::Bug;
 use std::time::{Duration, Instant};
 use world::{Played, play};
 
 /// Seeds that every `cargo test` plays.
-const SEEDS: u64 = 6;
+const SEEDS: u64 = 4;
 /// Most plays to shorten a failing plan.
 const SHRINKS_MAX: usize = 40;
 
@@ -76,6 +78,30 @@ fn many_seeds() {
         number("MAMBA_SIM_SHRINKS").map_or(SHRINKS_MAX, |it| usize::try_from(it).unwrap());
     let failed = campaign(from..from + seeds, &faults, shrinks);
     assert_eq!(failed, 0, "seeds failed");
+}
+
+/// Shows that the simulator sees: each planted bug breaks one of its invariants within
+/// `MAMBA_SIM_PLANTED` seeds. Plays the cheapest one of them when that is not set.
+#[test]
+fn planted_bugs_are_found() {
+    let most = std::env::var("MAMBA_SIM_PLANTED").ok().map(|text| text.parse::<u64>().unwrap());
+    let mut missed = Vec::new();
+    for (bug, invariants) in Bug::ALL.iter().take(if most.is_some() { Bug::ALL.len() } else { 1 }) {
+        let found = (1..=most.unwrap_or(20)).find_map(|seed| {
+            let plan = Plan { bug: Some(*bug), ..Plan::draw(seed, &[]) };
+            let broken = play(&plan, false).err()?;
+            invariants.contains(&broken.invariant).then_some((seed, broken))
+        });
+        match found {
+            Some((seed, broken)) => println!("{bug:?}: found with seed {seed}: {broken}"),
+            None => {
+                println!("{bug:?}: not found");
+                missed.push(*bug);
+            }
+        }
+    }
+    println!("{} passed, {} failed", Bug::ALL.len() - missed.len(), missed.len());
+    assert_eq!(missed, [], "planted bugs that were not found");
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long it really took is a figure to report")]

@@ -1,6 +1,6 @@
 //! Pure: what a seed makes happen, as a list that can be shortened.
 
-use super::{chance::Rng, net::Line};
+use super::{chance::Rng, net::Line, planted::Bug};
 use mamba_core::lifecycle::PowerAction;
 use mamba_edge::runtime::fake::{Call, When};
 
@@ -8,6 +8,8 @@ use mamba_edge::runtime::fake::{Call, When};
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) seed: u64,
+    /// A bug that is planted into the product.
+    pub(super) bug: Option<Bug>,
     /// Servers of each edge.
     pub(super) servers: Vec<usize>,
     pub(super) lasts_ms: u64,
@@ -160,7 +162,7 @@ impl Plan {
             }
         }
         events.sort_by_key(|(at, _)| *at);
-        Self { seed, servers, lasts_ms, events }
+        Self { seed, bug: None, servers, lasts_ms, events }
     }
 
     pub(super) fn faults(&self) -> impl Iterator<Item = &Fault> {

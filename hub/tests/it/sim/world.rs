@@ -120,7 +120,7 @@ impl World {
         tasks.spawn(Arc::clone(&net).run());
         let parts = |part| (Arc::clone(&net), Arc::clone(&trace), Rng::new(seed, part));
         let clock = SimClock::new(begin, BEGIN, 0);
-        let mut centre = Centre::new(clock, dir.path().to_owned(), parts(3));
+        let mut centre = Centre::new(clock, dir.path().to_owned(), plan.bug, parts(3));
         centre.start().await;
         let mut world = Self {
             begin,
@@ -145,7 +145,8 @@ impl World {
             let clock = SimClock::new(begin, BEGIN, u8::try_from(index).unwrap() + 1);
             let dir = world._dir.path().join(format!("edge-{index}"));
             let parts = parts(10 + index as u64);
-            let mut machine = Machine::enrol(index, clock, dir, parts, &token).await;
+            let mut machine =
+                Machine::enrol(index, clock, dir, world.plan.bug, parts, &token).await;
             machine.start().await;
             world.machines.push(machine);
         }
@@ -385,6 +386,8 @@ impl World {
             Todo::StartEdge(edge) => {
                 if self.machines[edge].daemon.is_none() {
                     self.machines[edge].start().await;
+                    // Before the hub tells what it has: that may be pruned at once.
+                    truth.read_facts(self);
                     if self.machines[edge].daemon.is_none() {
                         self.later(10_000, Todo::StartEdge(edge));
                     }
