@@ -22,7 +22,7 @@ use mamba_edge::{
         EdgeLink, EnrolConfig, IdentityFiles, LinkConfig, LinkHandle,
         backend::{Dispatcher, View},
     },
-    meter::{Meter, MeterConfig, MeterParts, Probe, Seen, SupervisorRoll},
+    meter::{Meter, MeterConfig, MeterHandle, MeterParts, Probe, Seen, SupervisorRoll},
     outbox::{self, Outbox},
     runtime::{ContainerId, fake::FakeRuntime, subnet::SubnetPool},
     store::EdgeStore,
@@ -117,15 +117,7 @@ impl Machine {
             entropy: Arc::clone(&entropy),
         };
         let (supervisor, handle) = supervisor::supervisor(parts, settings(identity.node));
-        let (meter, _meter_handle) = Meter::load(MeterParts {
-            store: store.clone(),
-            clock: Arc::clone(&clock),
-            calendar: Arc::clone(&calendar),
-            probe: SimProbe { engine: self.engine.clone() },
-            roll: SupervisorRoll::new(handle.census(), handle.observed()),
-            config: MeterConfig::default(),
-        })
-        .unwrap();
+        let (meter, _meter_handle) = self.meter(&store, &clock, &calendar, &handle);
         let (view, seen) = watch::channel(Arc::new(view_of(BTreeMap::new())));
         let verifier = EnvelopeVerifier::new(identity.envelope_key);
         let adopter = Adopter {
@@ -173,6 +165,24 @@ impl Machine {
         let up_at = Instant::now();
         self.daemon = Some(Daemon { store, supervisor: handle, link: link_handle, up_at, tasks });
         self.trace.say(&format!("edge {}: up", self.index));
+    }
+
+    fn meter(
+        &self,
+        store: &Store,
+        clock: &Arc<dyn Clock>,
+        calendar: &Arc<HubCalendar>,
+        handle: &SupervisorHandle,
+    ) -> (Meter<SimProbe, SupervisorRoll>, MeterHandle) {
+        Meter::load(MeterParts {
+            store: store.clone(),
+            clock: Arc::clone(clock),
+            calendar: Arc::clone(calendar),
+            probe: SimProbe { engine: self.engine.clone() },
+            roll: SupervisorRoll::new(handle.census(), handle.observed()),
+            config: MeterConfig::default(),
+        })
+        .unwrap()
     }
 
     /// Opens the store and makes its outbox at the first start. `None` on a disk that fails.
