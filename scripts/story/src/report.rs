@@ -1,5 +1,6 @@
 //! Says what is played: a line per step with its time, and the counts at the end.
 
+use mamba_core::error::chain;
 use std::{error::Error, future::Future, path::PathBuf, pin::Pin, time::Duration};
 use tokio::time::Instant;
 
@@ -143,9 +144,4 @@ pub(crate) fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Played 
 /// Whole seconds.
 pub(crate) const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
-}
-
-/// One line with every cause.
-fn chain(failure: &(dyn Error + Send + Sync + 'static)) -> String {
-    mamba_core::error::chain(failure)
 }
