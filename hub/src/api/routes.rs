@@ -46,7 +46,7 @@ impl Routes {
             assert!(taken.is_none(), "two endpoints share a method and path");
         };
         macro_rules! add_all {
-            ($($name:ident)+) => { $(add(route::<$name>(stringify!($name)));)+ };
+            ($($name:ident)+) => { $(add(route::<$name>());)+ };
         }
         mamba_wire::for_each_endpoint!(add_all);
         let mut paths = matchit::Router::new();
@@ -71,7 +71,7 @@ impl Routes {
                 ApiError::new(Code::MethodNotAllowed, format!("this path does not take {method}"));
             let allowed = found.value.keys().flat_map(|method| match method {
                 Method::Get => vec!["GET", "HEAD"],
-                Method::Post | Method::Patch | Method::Delete => vec![method.name()],
+                Method::Post | Method::Put | Method::Patch | Method::Delete => vec![method.name()],
             });
             err.allow = Some(allowed.collect::<Vec<_>>().join(", "));
             return Err(err);
@@ -85,14 +85,11 @@ impl Routes {
     }
 }
 
-fn route<E: Endpoint>(name: &'static str) -> Route
+fn route<E: Endpoint>() -> Route
 where
     Api: Handle<E>,
 {
-    Route {
-        row: Row::of::<E>(name),
-        call: |api, context, input| Box::pin(call(api, context, input)),
-    }
+    Route { row: Row::of::<E>(), call: |api, context, input| Box::pin(call(api, context, input)) }
 }
 
 async fn call<E: Endpoint>(

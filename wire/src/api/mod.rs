@@ -39,7 +39,7 @@ pub mod table;
 pub use page::{Freshness, LinkState, Page, PageQuery};
 pub use params::Params;
 pub use problem::{Code, Problem};
-pub use table::ENDPOINTS;
+pub use table::{AREAS, ENDPOINTS};
 
 use mamba_core::access::Right;
 use serde::{Serialize, de::DeserializeOwned};
@@ -53,6 +53,10 @@ pub const KEY_TTL_MS: u64 = 24 * 3_600_000;
 
 /// One endpoint: what goes in, what comes out and who may ask.
 pub trait Endpoint: 'static {
+    /// Its name: that of its type.
+    const NAME: &'static str;
+    /// Tag of its [`Area`].
+    const TAG: &'static str;
     /// The HTTP method. GET endpoints also answer HEAD.
     const METHOD: Method;
     /// The path with `{names}`, which are those of `Path`, in order.
@@ -65,6 +69,8 @@ pub trait Endpoint: 'static {
     const STATUS: u16;
     /// Whether it takes an idempotency key.
     const KEYED: bool;
+    /// Codes of refusals that do not follow from the rest of the row: see [`Row::codes`].
+    const CODES: &'static [Code];
     /// Parts of the path.
     type Path: Params;
     /// Query parameters.
@@ -82,6 +88,8 @@ pub enum Method {
     Get,
     /// Makes something or causes something.
     Post,
+    /// Puts a whole value in place of what is there; twice is like once.
+    Put,
     /// Changes the fields that are given.
     Patch,
     /// Ends something.
@@ -95,6 +103,7 @@ impl Method {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
             Self::Patch => "PATCH",
             Self::Delete => "DELETE",
         }
@@ -128,11 +137,24 @@ impl RequestBody for () {
     const EXPECTED: bool = false;
 }
 
+/// Endpoints about one subject.
+#[derive(Clone, Copy, Debug)]
+pub struct Area {
+    /// Its short name in the documentation.
+    pub tag: &'static str,
+    /// What it is about.
+    pub about: &'static str,
+    /// Its endpoints.
+    pub rows: &'static [Row],
+}
+
 /// One endpoint as a value, for programs that go through all of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// Name of its type in [`table`].
+    /// See [`Endpoint::NAME`].
     pub name: &'static str,
+    /// See [`Endpoint::TAG`].
+    pub tag: &'static str,
     /// See [`Endpoint::METHOD`].
     pub method: Method,
     /// See [`Endpoint::PATH`].
@@ -145,6 +167,8 @@ pub struct Row {
     pub status: u16,
     /// See [`Endpoint::KEYED`].
     pub keyed: bool,
+    /// See [`Endpoint::CODES`].
+    pub own_codes: &'static [Code],
     /// Names in the path, in order.
     pub path_names: &'static [&'static str],
     /// Names of the query parameters.
@@ -156,19 +180,73 @@ pub struct Row {
 impl Row {
     /// Describes an endpoint.
     #[must_use]
-    pub const fn of<E: Endpoint>(name: &'static str) -> Self {
+    pub const fn of<E: Endpoint>() -> Self {
         Self {
-            name,
+            name: E::NAME,
+            tag: E::TAG,
             method: E::METHOD,
             path: E::PATH,
             summary: E::SUMMARY,
             permission: E::PERMISSION,
             status: E::STATUS,
             keyed: E::KEYED,
+            own_codes: E::CODES,
             path_names: <E::Path as Params>::NAMES,
             query_names: <E::Query as Params>::NAMES,
             has_body: <E::Body as RequestBody>::EXPECTED,
         }
+    }
+
+    /// Returns whether it changes something.
+    #[must_use]
+    pub fn is_change(&self) -> bool {
+        match self.method {
+            Method::Get => false,
+            Method::Post | Method::Put | Method::Patch | Method::Delete => true,
+        }
+    }
+
+    /// Returns whether a token is needed.
+    #[must_use]
+    pub fn needs_token(&self) -> bool {
+        match self.permission {
+            Permission::Public | Permission::Ticket => false,
+            Permission::SignedIn | Permission::Admin | Permission::Tenant(_) => true,
+        }
+    }
+
+    /// Returns every code that a refusal may carry, in their order.
+    #[must_use]
+    pub fn codes(&self) -> Vec<Code> {
+        let always = [
+            Code::Malformed,
+            Code::Invalid,
+            Code::Throttled,
+            Code::Unavailable,
+            Code::NoAnswer,
+            Code::Bug,
+        ];
+        let mut codes = always.to_vec();
+        match self.permission {
+            Permission::Public => {}
+            Permission::SignedIn => codes.push(Code::NotSignedIn),
+            Permission::Ticket | Permission::Admin | Permission::Tenant(_) => {
+                codes.extend([Code::NotSignedIn, Code::Forbidden]);
+            }
+        }
+        if !self.path_names.is_empty() {
+            codes.push(Code::NotFound);
+        }
+        if self.has_body {
+            codes.extend([Code::TooLarge, Code::NotJson, Code::Timeout]);
+        }
+        if self.keyed {
+            codes.extend([Code::Conflict, Code::KeyReused, Code::KeyPending]);
+        }
+        codes.extend(self.own_codes);
+        codes.sort_unstable();
+        codes.dedup();
+        codes
     }
 }
 

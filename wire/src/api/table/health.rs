@@ -1,0 +1,16 @@
+//! Pure: how the hub is.
+
+use super::prelude::*;
+use crate::api::health;
+
+endpoints! {
+    /// How the hub is.
+    HEALTH "health" for_each_health_endpoint;
+
+    /// Says how the hub is.
+    ShowHealth: Get "/api/v1/health", Permission::Public, 200,
+        ((), (), ()) -> health::Health;
+    /// Says whether the hub can serve.
+    ShowHealthz: Get "/healthz", Permission::Public, 200,
+        ((), (), ()) -> health::Healthz;
+}
