@@ -1,10 +1,13 @@
 //! Pure: who may do what. The one permission table.
 
 use crate::ids::TenantId;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What somebody may do with what a tenant owns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Right {
     /// See servers, their state and their intents.
@@ -26,7 +29,9 @@ pub enum Right {
 }
 
 /// Part that an account plays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Runs the hub: may do everything, for every tenant.

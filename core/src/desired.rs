@@ -11,6 +11,7 @@ use crate::{
     seq::{Generation, Incarnation},
     server::ServerSpec,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Most bytes of one encoded envelope: a spec at all its limits is far smaller than a frame.
@@ -18,7 +19,18 @@ pub const ENVELOPE_BYTES_MAX: usize = 256 * 1024;
 
 /// Rank of one wish among the wishes for the same server.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 pub struct Order {
     /// Life of the hub's database that made it.
@@ -28,12 +40,14 @@ pub struct Order {
 }
 
 /// BLAKE3 of an envelope's encoded bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 pub struct EnvelopeHash(pub [u8; 32]);
 
 /// One wish for one server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Envelope {
     /// Who owns the server.
     pub tenant: TenantId,
@@ -52,7 +66,7 @@ pub struct Envelope {
 }
 
 /// What is wanted of a server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Wish {
     /// It exists, so.
     Exist(Box<ServerSpec>),
@@ -64,7 +78,7 @@ pub enum Wish {
 }
 
 /// An envelope as it travels and is stored: the exact bytes that were signed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SignedEnvelope {
     /// Postcard of an [`Envelope`].
     pub bytes: Vec<u8>,

@@ -1,9 +1,10 @@
 //! Pure: what is said about bad input, and one line for a chain of causes.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Input that breaks a rule. Names the field by its path and the rule it breaks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
 #[error("`{field}`: {rule}")]
 pub struct Invalid {
     /// Path of the field as the sender wrote it, for example `limits.memory_mib`.

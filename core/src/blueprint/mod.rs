@@ -22,6 +22,7 @@ use crate::{
         RestartPolicy, ServerSpec, StopMethod, check_text, is_variable_name,
     },
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const FORMAT: &str = "MAMBA_v1";
 
 /// One game definition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Blueprint {
     /// [`FORMAT`].
@@ -61,7 +62,7 @@ pub struct Blueprint {
 }
 
 /// One image of a blueprint.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageChoice {
     /// Name for people.
@@ -71,7 +72,7 @@ pub struct ImageChoice {
 }
 
 /// One thing that can be set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Variable {
     /// Name in the environment.
@@ -91,7 +92,7 @@ pub struct Variable {
 }
 
 /// Choices for one server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Choices {
     /// The server's name.
     pub name: String,

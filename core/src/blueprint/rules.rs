@@ -1,11 +1,12 @@
 //! Pure: rules for the value of a blueprint's variable.
 
 use crate::error::Invalid;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One rule. `Min` and `Max` bound the value when `Integer` stands beside them, the length in
 /// characters otherwise.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
     /// Must not be empty. Without it an empty value passes all other rules.

@@ -10,6 +10,7 @@ use crate::{
     lifecycle::{Actor, Exit, PowerAction, Refused},
     seq::{Epoch, Seq},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Most encoded bytes of one fact.
@@ -22,7 +23,9 @@ pub const CRASH_LINE_BYTES_MAX: usize = 256;
 const _: () = assert!(CRASH_LINES_MAX * (CRASH_LINE_BYTES_MAX + 4) + 512 <= FACT_BYTES_MAX);
 
 /// Which outbox a fact is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Stream {
     /// Measured usage: money.
@@ -38,7 +41,9 @@ impl Stream {
 
 /// Hash over everything in a stream up to one fact: `chain_n = blake3(chain_{n-1} | epoch | n |
 /// body)`, numbers as 8 bytes big endian; `chain_0` is 32 zero bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 pub struct Chain(pub [u8; 32]);
 
@@ -56,7 +61,7 @@ impl Chain {
 }
 
 /// One measured span of one server: half-open `[from, to)`, never across a UTC hour.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UsageFact {
     /// Who owned the server then.
     pub tenant: TenantId,
@@ -71,7 +76,7 @@ pub struct UsageFact {
 }
 
 /// Content of a usage fact.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum UsageBody {
     /// Quantities for the span.
     Measured(Quantities),
@@ -85,7 +90,7 @@ pub enum UsageBody {
 }
 
 /// What was used and allocated in one span, in stored units.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Quantities {
     /// Working set over time, byte-milliseconds.
     pub memory_used: u128,
@@ -104,7 +109,9 @@ pub struct Quantities {
 }
 
 /// One of the seven measured quantities.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Meter {
     /// Memory used.
@@ -166,7 +173,9 @@ impl Quantities {
 }
 
 /// Why a span was not, or not wholly, measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum GapReason {
     /// The daemon was away while the container ran; counters were continued, gauges not.
@@ -182,7 +191,7 @@ pub enum GapReason {
 }
 
 /// One thing that happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ActivityFact {
     /// Its id, given on the node: a second copy is recognised by it.
     pub event: EventId,
@@ -197,7 +206,7 @@ pub struct ActivityFact {
 }
 
 /// Kinds of activity. New ones are added at the end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Activity {
     /// The daemon came up.

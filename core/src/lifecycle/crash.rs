@@ -6,13 +6,14 @@
 
 use super::Exit;
 use crate::{clock::UnixMs, server::RestartPolicy};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Most crash times kept: the largest window a policy can ask for.
 pub const CRASHES_KEPT_MAX: usize = 1_000;
 
 /// Crashes of one server.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CrashHistory {
     /// When it crashed, oldest first, as far as the window reaches. At most [`CRASHES_KEPT_MAX`].
     pub recent: Vec<UnixMs>,
@@ -30,7 +31,7 @@ pub enum Cause {
 }
 
 /// What follows the end of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Verdict {
     /// It may be started at once.
     Free,

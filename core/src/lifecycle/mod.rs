@@ -10,10 +10,11 @@ use crate::{
     error::Invalid,
     ids::{ServerId, UserId},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What somebody may ask of a server's process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PowerAction {
     /// Run it.
@@ -27,7 +28,7 @@ pub enum PowerAction {
 }
 
 /// Who caused something.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Actor {
     /// The edge by itself: crash restart, boot, entitlement.
@@ -42,7 +43,7 @@ pub enum Actor {
 
 /// Whether a server's process is wanted. Owned by the edge: changed by power actions from any door,
 /// kept across restarts of daemon and machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PowerWish {
     /// Whether it should run.
     pub running: bool,
@@ -53,7 +54,9 @@ pub struct PowerWish {
 }
 
 /// Where a server is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ServerState {
     /// No process.
@@ -69,7 +72,7 @@ pub enum ServerState {
 }
 
 /// Why a server that exists does not run, or not as wanted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NotRunning {
     /// Never asked to run.
@@ -131,7 +134,7 @@ pub enum NotRunning {
 }
 
 /// How a process ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Exit {
     /// Exit code; 128 plus the signal's number when a signal ended it.
     pub code: i64,
@@ -142,7 +145,7 @@ pub struct Exit {
 }
 
 /// What a node says about one of its servers. Only the newest matters.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Observed {
     /// Which server.
     pub server: ServerId,
@@ -170,7 +173,7 @@ pub struct Observed {
 }
 
 /// A wish that a node did not take over.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refused {
     /// Its rank.
     pub order: Order,

@@ -6,10 +6,11 @@
 
 use super::{Actor, PowerAction, PowerWish};
 use crate::clock::UnixMs;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What was asked of a server's process by all power actions so far.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Power {
     /// Whether it should run, who said so and when.
     pub wish: PowerWish,

@@ -9,6 +9,7 @@ use crate::{
     error::Invalid,
     units::{Mib, Millicores},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -50,7 +51,7 @@ pub const DONE_MAX: usize = 16;
 pub const NAME_BYTES_MAX: usize = 64;
 
 /// Everything a node needs to run one server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ServerSpec {
     /// The name people gave it. Shown, never used as a key or path.
     pub name: String,
@@ -87,7 +88,7 @@ pub struct ServerSpec {
 }
 
 /// One way to see that a game is ready.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DoneMatch {
     /// A line contains this text, blanks included. An empty text matches the first line.
@@ -97,7 +98,7 @@ pub enum DoneMatch {
 }
 
 /// How a game is asked to stop.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StopMethod {
     /// A line typed into the console.
@@ -135,7 +136,7 @@ impl StopMethod {
 }
 
 /// Signals that end a game.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Signal {
     /// SIGHUP.
@@ -182,7 +183,7 @@ impl Signal {
 }
 
 /// What a server may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Memory; above it the kernel kills.
@@ -198,7 +199,7 @@ pub struct Limits {
 }
 
 /// One published port.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PortBinding {
     /// Address on the node.
     pub ip: IpAddr,
@@ -209,7 +210,9 @@ pub struct PortBinding {
 }
 
 /// Transport of a published port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum PortProtocol {
     /// TCP only.
@@ -230,7 +233,9 @@ impl PortProtocol {
 
 /// Linux capabilities that a blueprint may ask to keep. What is not in this list cannot be asked
 /// for: the others open a way out of the container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Capability {
     /// Change the owner of files.
@@ -266,7 +271,7 @@ impl Capability {
 }
 
 /// Whether a server starts by itself when its node comes up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AutoStart {
     /// Always, also when somebody had stopped it.
@@ -278,7 +283,7 @@ pub enum AutoStart {
 }
 
 /// What happens when a game ends by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RestartPolicy {
     /// Whether it is started again at all.
@@ -309,7 +314,7 @@ impl Default for RestartPolicy {
 }
 
 /// One file to rewrite before a start.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigFile {
     /// Path below the data directory.
     pub path: String,
@@ -320,7 +325,7 @@ pub struct ConfigFile {
 }
 
 /// Syntax of a config file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ConfigParser {
     /// Lines; a key is the beginning of a line, the whole line is replaced by the value.
@@ -334,7 +339,7 @@ pub enum ConfigParser {
 }
 
 /// One value to set in a config file, rendered: no placeholder is left.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Replacement {
     /// Key in the parser's own form.
     pub key: String,

@@ -6,10 +6,11 @@ use mamba_core::{
     ids::{EventId, ServerId},
     lifecycle::Actor,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One thing that happened, newest first in lists.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ActivityItem {
     /// Its id.
     pub event: EventId,

@@ -5,6 +5,7 @@ use mamba_core::{
     ids::{AllocationId, NodeId, ServerId},
     server::PortProtocol,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -16,12 +17,12 @@ params! {
         /// Like [`super::PageQuery::after`].
         after: Option<String>,
         /// Like [`super::PageQuery::limit`].
-        limit: Option<u32>,
+        limit: Option<u32> where 1..=super::page::PAGE_ITEMS_MAX,
     }
 }
 
 /// Body of [`super::table::CreateAllocations`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateAllocations {
     /// On which node.
@@ -40,14 +41,14 @@ pub struct CreateAllocations {
 impl RequestBody for CreateAllocations {}
 
 /// What was made: one allocation for each port, in order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NewAllocations {
     /// The allocations.
     pub items: Vec<Allocation>,
 }
 
 /// One allocation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Allocation {
     /// Its id.
     pub allocation: AllocationId,

@@ -6,10 +6,11 @@ use mamba_core::{
     clock::UnixMs,
     ids::{SessionId, UserId},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Body of [`super::table::Login`].
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Login {
     /// E-mail address, in any case.
@@ -19,7 +20,7 @@ pub struct Login {
 }
 
 /// Body of [`super::table::Refresh`].
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Refresh {
     /// The newest refresh token of the session. An older one ends the session: somebody copied it.
@@ -30,7 +31,7 @@ impl RequestBody for Login {}
 impl RequestBody for Refresh {}
 
 /// What a client holds while it is signed in.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Tokens {
     /// Goes into `authorization: Bearer ..`.
     pub access_token: String,
@@ -45,7 +46,7 @@ pub struct Tokens {
 }
 
 /// Who is signed in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Me {
     /// The account.
     pub user: UserId,

@@ -1,10 +1,11 @@
 //! Pure: game definitions that servers are made from.
 
 use mamba_core::{blueprint::Rule, server::PortProtocol};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One blueprint.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Blueprint {
     /// Short name, by which it is asked for.
     pub blueprint: String,
@@ -21,7 +22,7 @@ pub struct Blueprint {
 }
 
 /// One image to choose.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Image {
     /// Name for people.
     pub label: String,
@@ -30,7 +31,7 @@ pub struct Image {
 }
 
 /// Something that is chosen per server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Variable {
     /// Name in the environment.
     pub name: String,

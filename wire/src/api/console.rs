@@ -8,6 +8,7 @@
 use super::{RequestBody, params::params};
 use crate::node::{INPUT_BYTES_MAX, LineSource};
 use mamba_core::{clock::UnixMs, lifecycle::ServerState, seq::LineNumber};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Life of a ticket: time for a browser to open the socket.
@@ -42,7 +43,7 @@ params! {
 }
 
 /// Body of [`super::table::CreateConsoleTicket`].
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateTicket {
     /// Whether the holder may also type.
@@ -52,7 +53,7 @@ pub struct CreateTicket {
 impl RequestBody for CreateTicket {}
 
 /// A console ticket.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Ticket {
     /// Opens one console once.
     pub ticket: String,
@@ -63,7 +64,7 @@ pub struct Ticket {
 }
 
 /// One message from the hub. Exactly one field is present.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ConsoleMessage {
     /// Lines in order, without gaps inside.
@@ -79,7 +80,7 @@ pub enum ConsoleMessage {
 }
 
 /// One line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Line {
     /// Its number; grows by one.
     pub n: LineNumber,
@@ -92,7 +93,7 @@ pub struct Line {
 }
 
 /// Missed lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Gap {
     /// Number of the first one.
     pub first: LineNumber,
@@ -101,7 +102,7 @@ pub struct Gap {
 }
 
 /// One message from the client.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ConsoleSend {
     /// A line to type, without its end, at most [`INPUT_BYTES_MAX`] bytes.

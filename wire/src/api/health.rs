@@ -1,10 +1,11 @@
 //! Pure: whether the hub works.
 
 use mamba_core::clock::UnixMs;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// State of the hub. Sent with 503 when `ok` is false.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     /// Whether it can serve.
     pub ok: bool,
@@ -23,7 +24,7 @@ pub struct Health {
 }
 
 /// State of one part.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Part {
     /// Whether it works.
     pub ok: bool,
@@ -32,7 +33,7 @@ pub struct Part {
 }
 
 /// Whether the hub can serve, for load balancers. Sent with 503 when `ok` is false.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Healthz {
     /// Whether it can.
     pub ok: bool,

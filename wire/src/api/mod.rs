@@ -42,6 +42,7 @@ pub use problem::{Code, Problem};
 pub use table::{AREAS, ENDPOINTS};
 
 use mamba_core::access::Right;
+use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Most bytes of a request body: a server with all its variables fits; nothing else comes near.
@@ -78,7 +79,7 @@ pub trait Endpoint: 'static {
     /// The request body.
     type Body: RequestBody;
     /// The body of a success.
-    type Out: Serialize + DeserializeOwned + Send;
+    type Out: Serialize + DeserializeOwned + JsonSchema + Send;
 }
 
 /// HTTP methods in use.
@@ -127,7 +128,7 @@ pub enum Permission {
 }
 
 /// A request body.
-pub trait RequestBody: Serialize + DeserializeOwned + Send {
+pub trait RequestBody: Serialize + DeserializeOwned + JsonSchema + Send {
     /// Whether there is a body at all.
     const EXPECTED: bool = true;
 }

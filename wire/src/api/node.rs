@@ -6,10 +6,11 @@ use mamba_core::{
     clock::UnixMs,
     ids::{NodeId, TokenId},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Node {
     /// Its id.
     pub node: NodeId,
@@ -30,7 +31,9 @@ pub struct Node {
 }
 
 /// Whether a node may connect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// It may.
@@ -42,7 +45,7 @@ pub enum Standing {
 }
 
 /// Body of [`super::table::CreateJoinToken`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateJoinToken {
     /// Name of the node that will join with it; not needed when it takes a place.
@@ -56,7 +59,7 @@ pub struct CreateJoinToken {
 impl RequestBody for CreateJoinToken {}
 
 /// A new join token.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub struct NewJoinToken {
     /// Names it in lists.
     pub id: TokenId,
@@ -67,7 +70,7 @@ pub struct NewJoinToken {
 }
 
 /// A join token that was not used yet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JoinToken {
     /// Names it.
     pub id: TokenId,

@@ -6,6 +6,7 @@
 
 use super::params::params;
 use mamba_core::clock::UnixMs;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Items of a page when nothing is asked for.
@@ -19,7 +20,7 @@ params! {
         /// `next` of the page before; from the beginning without.
         after: Option<String>,
         /// Most items, 1 to [`PAGE_ITEMS_MAX`].
-        limit: Option<u32>,
+        limit: Option<u32> where 1..=PAGE_ITEMS_MAX,
     }
 }
 
@@ -29,7 +30,8 @@ impl PageQuery {
 }
 
 /// Part of a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "PageOf{T}")]
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
@@ -38,7 +40,7 @@ pub struct Page<T> {
 }
 
 /// How old a view of something on a node is, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Freshness {
     /// When the node reported it last; `null` when it never did.
     pub as_of: Option<UnixMs>,
@@ -47,7 +49,9 @@ pub struct Freshness {
 }
 
 /// State of a node's link as the hub sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkState {
     /// Connected and heard from just now.

@@ -1,13 +1,14 @@
 //! Pure: what every refusal looks like (RFC 9457, `application/problem+json`).
 
 use mamba_core::error::Invalid;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Content type of a [`Problem`].
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
 /// Why a request was not served.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// `urn:mamba:problem:` and the code.
     #[serde(rename = "type")]
@@ -30,7 +31,7 @@ pub struct Problem {
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident $text:literal $status:literal $title:literal;)+) => {
         /// Kinds of problems. New ones are added; none changes its status.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
         pub enum Code { $($(#[doc = $doc])+ #[serde(rename = $text)] $name,)+ }
 
         impl Code {

@@ -8,6 +8,7 @@ use mamba_core::{
     lifecycle::{Observed, PowerAction},
     server::{AutoStart, Limits, PortProtocol, RestartPolicy},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -35,7 +36,7 @@ params! {
 }
 
 /// Body of [`super::table::CreateServer`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateServer {
     /// Name for people, 1 to 64 bytes.
@@ -68,7 +69,7 @@ pub struct CreateServer {
 }
 
 /// Body of [`super::table::UpdateServer`]: what is missing stays.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateServer {
     /// New name.
@@ -86,7 +87,7 @@ pub struct UpdateServer {
 }
 
 /// Body of [`super::table::UpdateLimits`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateLimits {
     /// New limits, all of them.
@@ -94,7 +95,7 @@ pub struct UpdateLimits {
 }
 
 /// Body of [`super::table::Power`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Power {
     /// What is wanted.
@@ -111,7 +112,7 @@ impl RequestBody for UpdateLimits {}
 impl RequestBody for Power {}
 
 /// One server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Server {
     /// Its id.
     pub server: ServerId,
@@ -145,7 +146,7 @@ pub struct Server {
 }
 
 /// One port of a server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Port {
     /// Allocation that it comes from.
     pub allocation: AllocationId,
@@ -158,7 +159,7 @@ pub struct Port {
 }
 
 /// A recorded power action.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Intent {
     /// Its id.
     pub intent: IntentId,
@@ -179,7 +180,7 @@ pub struct Intent {
 }
 
 /// What became of an intent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum IntentState {
     /// The node has not answered yet.

@@ -5,10 +5,11 @@ use mamba_core::{
     clock::UnixMs,
     ids::{TenantId, UserId},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Body of [`super::table::CreateTenant`].
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateTenant {
     /// Name for people, 1 to 64 bytes.
@@ -18,7 +19,7 @@ pub struct CreateTenant {
 }
 
 /// A new owner's account.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewOwner {
     /// E-mail address; no other account may have it.
@@ -30,7 +31,7 @@ pub struct NewOwner {
 impl RequestBody for CreateTenant {}
 
 /// One tenant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tenant {
     /// Its id.
     pub tenant: TenantId,

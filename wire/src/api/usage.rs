@@ -6,6 +6,7 @@ use mamba_core::{
     fact::{GapReason, Meter},
     ids::ServerId,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Longest span of one request: 31 days.
@@ -24,7 +25,7 @@ params! {
 }
 
 /// Usage of one server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Usage {
     /// Which server.
     pub server: ServerId,
@@ -39,7 +40,7 @@ pub struct Usage {
 }
 
 /// One UTC hour.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UsageHour {
     /// Its start.
     pub hour: UnixMs,
@@ -50,7 +51,7 @@ pub struct UsageHour {
 }
 
 /// Amount of one meter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Amount {
     /// Which.
     pub meter: Meter,
@@ -65,7 +66,7 @@ pub struct Amount {
 }
 
 /// A span in which some meters were not billed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UsageGap {
     /// Start.
     pub from: UnixMs,

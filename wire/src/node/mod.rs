@@ -19,6 +19,7 @@ use mamba_core::{
     seq::{Epoch, LineNumber, Seq},
     server::ServerSpec,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Most console lines in one reply.
@@ -31,7 +32,7 @@ pub const INPUT_BYTES_MAX: usize = 4_096;
 pub const FACTS_MAX: usize = 500;
 
 /// One request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum NodeRequest {
     /// The daemon and the machine: [`Answer::Status`].
     Status,
@@ -78,7 +79,7 @@ pub enum NodeRequest {
 }
 
 /// Where a console reader begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ConsoleFrom {
     /// So many lines before the newest.
     Last(u32),
@@ -87,7 +88,7 @@ pub enum ConsoleFrom {
 }
 
 /// One reply.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum NodeReply {
     /// It worked.
     Ok(Box<Answer>),
@@ -96,7 +97,7 @@ pub enum NodeReply {
 }
 
 /// Content of a reply.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Answer {
     /// To [`NodeRequest::Status`].
     Status(Status),
@@ -121,7 +122,7 @@ pub enum Answer {
 }
 
 /// Why a request was not served.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
 pub enum NodeError {
     /// No such server on this node.
     #[error("server {0} is not on this node")]
@@ -147,7 +148,7 @@ pub enum NodeError {
 }
 
 /// The daemon and the machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// Version of the program.
     pub software: String,
@@ -170,7 +171,7 @@ pub struct Status {
 }
 
 /// One server in a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ServerLine {
     /// Its name.
     pub name: String,
@@ -181,7 +182,7 @@ pub struct ServerLine {
 }
 
 /// One server, everything that is known here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ServerDetail {
     /// Who owns it.
     pub tenant: TenantId,
@@ -200,7 +201,7 @@ pub struct ServerDetail {
 }
 
 /// One outbox stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OutboxLine {
     /// Which.
     pub stream: Stream,
@@ -223,7 +224,7 @@ pub struct OutboxLine {
 }
 
 /// The link to the hub.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LinkStatus {
     /// The hub's address as configured, `None` before enrolment.
     pub hub: Option<String>,
@@ -246,7 +247,7 @@ pub struct LinkStatus {
 }
 
 /// One finding of the doctor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
     /// What was looked at.
     pub name: String,
@@ -257,7 +258,9 @@ pub struct Check {
 }
 
 /// How good a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckLevel {
     /// Good.
@@ -269,7 +272,7 @@ pub enum CheckLevel {
 }
 
 /// What a console reader is told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ConsoleEvent {
     /// Lines in order, without gaps inside.
     Lines {
@@ -292,7 +295,7 @@ pub enum ConsoleEvent {
 }
 
 /// One line of a console.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConsoleLine {
     /// When it came, by the node's calendar.
     pub at: UnixMs,
@@ -303,7 +306,7 @@ pub struct ConsoleLine {
 }
 
 /// Where a console line came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LineSource {
     /// The game's standard output.
@@ -317,7 +320,7 @@ pub enum LineSource {
 }
 
 /// A line typed into a console.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConsoleInput {
     /// The line without its end, at most [`INPUT_BYTES_MAX`].
     pub line: String,

@@ -32,8 +32,8 @@ async fn bad_input_is_refused_by_field_and_leaves_nothing_behind() {
     check(&world, tenants, None, Code::NotJson, "").await;
     check(&world, ("POST", "/api/v1/auth/logout"), Some("{}"), Code::Malformed, "").await;
     let list = |query: &'static str| ("GET", query);
-    check(&world, list("/api/v1/tenants?limit=0"), None, Code::Invalid, "limit").await;
-    check(&world, list("/api/v1/tenants?limit=201"), None, Code::Invalid, "limit").await;
+    check(&world, list("/api/v1/tenants?limit=0"), None, Code::Invalid, "query.limit").await;
+    check(&world, list("/api/v1/tenants?limit=201"), None, Code::Invalid, "query.limit").await;
     check(&world, list("/api/v1/tenants?limit=x"), None, Code::Invalid, "query.limit").await;
     check(&world, list("/api/v1/tenants?colour=red"), None, Code::Invalid, "query.colour").await;
     check(&world, list("/api/v1/tenants?after=zz"), None, Code::Invalid, "after").await;

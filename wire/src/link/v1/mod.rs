@@ -25,6 +25,7 @@ use mamba_core::{
     lifecycle::{Observed, PowerAction},
     seq::{Epoch, Seq},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// ALPN of a session.
@@ -56,7 +57,7 @@ const _: () = assert!(mamba_core::fact::FACT_BYTES_MAX < BATCH_BYTES_MAX);
 const _: () = assert!(SERVERS_MAX * 96 < crate::frame::FRAME_BYTES_MAX);
 
 /// First words of the edge.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Hello {
     /// Who it is. Must be the node in its certificate.
     pub node: NodeId,
@@ -75,7 +76,7 @@ pub struct Hello {
 }
 
 /// State of one outbox stream at the edge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StreamHello {
     /// Which.
     pub stream: Stream,
@@ -92,7 +93,7 @@ pub struct StreamHello {
 }
 
 /// One wish that the edge holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DesiredLine {
     /// About which server.
     pub server: ServerId,
@@ -103,7 +104,7 @@ pub struct DesiredLine {
 }
 
 /// First words of the hub.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Welcome {
     /// Minor version spoken from now on.
     pub minor: u16,
@@ -116,7 +117,7 @@ pub struct Welcome {
 }
 
 /// What the hub holds of one outbox stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StreamWelcome {
     /// Which.
     pub stream: Stream,
@@ -133,7 +134,7 @@ pub struct StreamWelcome {
 }
 
 /// How the two ends of a stream relate at hello.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Found {
     /// The hub has never seen this epoch.
     NewEpoch,
@@ -168,7 +169,9 @@ pub enum EdgeFrame {
 
 /// First frame of every stream that the edge opens: which one it is. The control stream needs it
 /// too, because a QUIC stream is invisible to the other side until something is written to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub enum LaneOpen {
     /// Facts of one outbox stream.
     Facts(Stream),
@@ -179,7 +182,7 @@ pub enum LaneOpen {
 }
 
 /// Consecutive facts of one stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Facts {
     /// Which stream.
     pub stream: Stream,
@@ -194,7 +197,7 @@ pub struct Facts {
 }
 
 /// What the node sees.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StateReport {
     /// Whether this is everything: servers not named are not on the node.
     pub complete: bool,
@@ -205,7 +208,7 @@ pub struct StateReport {
 }
 
 /// What is seen of the machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeState {
     /// Processors.
     pub cpus: u32,
@@ -224,7 +227,7 @@ pub struct NodeState {
 }
 
 /// Depth of one outbox stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OutboxState {
     /// Which.
     pub stream: Stream,
@@ -235,7 +238,7 @@ pub struct OutboxState {
 }
 
 /// What the edge did with one envelope.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DesiredResult {
     /// About which server.
     pub server: ServerId,
@@ -246,7 +249,7 @@ pub struct DesiredResult {
 }
 
 /// What became of an envelope.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DesiredOutcome {
     /// It is stored and in force, now or already before.
     Adopted,
@@ -267,7 +270,7 @@ pub enum DesiredOutcome {
 }
 
 /// A user's wish that is carried out once or not at all.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Intent {
     /// Its id: a second copy is recognised by it.
     pub intent: IntentId,
@@ -282,7 +285,7 @@ pub struct Intent {
 }
 
 /// What became of an intent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IntentResult {
     /// Which.
     pub intent: IntentId,
@@ -291,7 +294,7 @@ pub struct IntentResult {
 }
 
 /// What became of an intent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum IntentOutcome {
     /// Recorded on the node and carried out from there on.
     Accepted,
@@ -324,7 +327,7 @@ pub enum HubFrame {
 }
 
 /// Custody of one stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ack {
     /// Which stream.
     pub stream: Stream,
@@ -337,7 +340,7 @@ pub struct Ack {
 }
 
 /// Keeps the clocks together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ping {
     /// Comes back in the pong.
     pub number: u64,
@@ -346,7 +349,7 @@ pub struct Ping {
 }
 
 /// Why the hub ends a session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Goodbye {
     /// The node was revoked.
     Revoked,
