@@ -3,6 +3,8 @@
 mod access;
 mod app;
 mod console;
+mod contract;
+mod examples;
 mod input;
 mod servers;
 mod world;

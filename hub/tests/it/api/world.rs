@@ -20,7 +20,10 @@ use mamba_hub::{
     store::KIND,
 };
 use mamba_wire::{
-    api::{Endpoint, Page, Problem, RequestBody, allocation, auth, server, table, target, tenant},
+    api::{
+        ENDPOINTS, Endpoint, Page, Permission, Problem, RequestBody, Row, allocation, auth,
+        problem, server, table, target, tenant,
+    },
     link::{
         enrol::{Machine, PublicKey},
         token::JoinToken,
@@ -287,7 +290,38 @@ impl World {
         socket.write_all(request.as_bytes()).await.ok();
         let mut bytes = Vec::new();
         socket.read_to_end(&mut bytes).await.ok();
-        Reply::parse(&String::from_utf8(bytes).unwrap())
+        let reply = Reply::parse(&String::from_utf8(bytes).unwrap());
+        check_reply(method, target, &reply);
+        reply
+    }
+}
+
+/// Checks an answer against the contract: its status is the row's, or that of a code of the row.
+#[track_caller]
+fn check_reply(method: &str, target: &str, reply: &Reply) {
+    let wanted = if method == "HEAD" { "GET" } else { method };
+    let path = target.split('?').next().unwrap();
+    let fits = |row: &&Row| row.method.name() == wanted && is_path_of(row.path, path);
+    let Some(row) = ENDPOINTS.iter().find(fits) else { return };
+    if reply.headers.get("content-type").is_none_or(|kind| kind != problem::CONTENT_TYPE) {
+        let also = if row.permission == Permission::Public { 503 } else { row.status };
+        let is_told = [row.status, also, 304].contains(&reply.status);
+        assert!(is_told, "{}: {reply:?}", row.name);
+    } else if method != "HEAD" {
+        let problem = reply.problem();
+        assert!(row.codes().contains(&problem.code), "{}: {problem:?}", row.name);
+    }
+}
+
+/// Whether a path is one of a row's. Fixed parts win over names: no row has both at one place.
+fn is_path_of(pattern: &str, path: &str) -> bool {
+    let (mut parts, mut wanted) = (path.split('/'), pattern.split('/'));
+    loop {
+        match (parts.next(), wanted.next()) {
+            (None, None) => return true,
+            (Some(part), Some(want)) if want.starts_with('{') || part == want => {}
+            _ => return false,
+        }
     }
 }
 

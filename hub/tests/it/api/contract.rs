@@ -1,0 +1,99 @@
+//! Who may do what, and what the contract promises: generated from the table, with the examples.
+
+use super::{
+    examples::{CANARY, Entry, Sample, Seed, every},
+    world::{Reply, World},
+};
+use mamba_wire::api::{Code, Permission, Row};
+use uuid::Uuid;
+
+/// Credentials of the one who may ask.
+fn entitled(seed: &Seed<'_>, row: &Row) -> Option<String> {
+    match row.permission {
+        Permission::Public | Permission::Ticket => None,
+        Permission::Admin => Some(seed.world.admin.clone()),
+        Permission::SignedIn | Permission::Tenant(_) => Some(seed.owner.clone()),
+    }
+}
+
+/// Sends an example as whoever has this token; all its requests have the same id.
+async fn send(
+    world: &World,
+    row: &Row,
+    token: Option<&str>,
+    target: &str,
+    sample: &Sample,
+) -> Reply {
+    let bearer = token.map(|token| format!("Bearer {token}"));
+    let mut headers = vec![("x-request-id", "same")];
+    headers.extend(bearer.as_deref().map(|bearer| ("authorization", bearer)));
+    world.send(row.method.name(), target, &headers, sample.body.as_deref()).await
+}
+
+/// The same request about things that do not exist; `None` when it names nothing by an id.
+fn about_nothing(target: &str) -> Option<String> {
+    let (path, query) = target.split_once('?').map_or((target, None), |(p, q)| (p, Some(q)));
+    let nothing = "01890a5d-ac96-774b-bcce-b302099a8057";
+    let replace = |part| if Uuid::try_parse(part).is_ok() { nothing } else { part };
+    let other = path.split('/').map(replace).collect::<Vec<_>>().join("/");
+    let is_other = other != path;
+    is_other.then(|| query.map_or_else(|| other.clone(), |query| format!("{other}?{query}")))
+}
+
+#[tokio::test]
+async fn every_example_gets_what_its_row_says() {
+    let world = World::new().await;
+    let mut seed = Seed::new(&world).await;
+    for entry in every() {
+        let Entry { row, .. } = entry;
+        let sample = entry.sample(&seed).await;
+        let token = entitled(&seed, &row);
+        let reply = send(&world, &row, token.as_deref(), &sample.target, &sample).await;
+        match sample.outcome {
+            Ok(()) => assert_eq!(reply.status, row.status, "{}: {reply:?}", row.name),
+            Err(code) => assert_eq!(reply.problem().code, code, "{}: {reply:?}", row.name),
+        }
+        // What an account does to itself may have ended its session.
+        if row.tag == "account" {
+            seed.owner = world.login(&seed.email()).await.access_token;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_learns_nothing_and_changes_nothing() {
+    let world = World::new().await;
+    let seed = Seed::new(&world).await;
+    let (_, mut stranger) = world.tenant("stranger").await;
+    let (mut compared, mut asked) = (0, 0);
+    for entry in every() {
+        let Entry { row, .. } = entry;
+        if !row.needs_token() {
+            continue;
+        }
+        let sample = entry.sample(&seed).await;
+        let reply = send(&world, &row, Some(&stranger), &sample.target, &sample).await;
+        asked += 1;
+        let seen = format!("{:?} {}", reply.headers, reply.body);
+        assert!(!seen.contains(CANARY), "{} leaks: {seen}", row.name);
+        if row.permission == Permission::Admin {
+            assert_eq!(reply.problem().code, Code::Forbidden, "{}", row.name);
+        } else if let Some(nothing) = about_nothing(&sample.target).filter(|_| !sample.is_shared) {
+            let other = send(&world, &row, Some(&stranger), &nothing, &sample).await;
+            assert_eq!(reply.problem().code, Code::NotFound, "{}: {reply:?}", row.name);
+            assert_eq!(reply.body, other.body, "{}", row.name);
+            assert_eq!(told(&reply), told(&other), "{}", row.name);
+            compared += 1;
+        }
+        if row.tag == "account" {
+            stranger = world.login("stranger@example.org").await.access_token;
+        }
+    }
+    assert!(compared >= 8 && asked >= 25, "{compared} of {asked}");
+}
+
+/// What of an answer may not differ. The rate limit counts on, and the clock goes on.
+fn told(reply: &Reply) -> Vec<(&String, &String)> {
+    let differs = |name: &str| name == "date" || name.starts_with("ratelimit-");
+    reply.headers.iter().filter(|(name, _)| !differs(name)).collect()
+}

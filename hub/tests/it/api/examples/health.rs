@@ -1,0 +1,8 @@
+//! Examples: how the hub is.
+
+use super::{Example, examples};
+
+examples! {
+    ShowHealth, _seed => Example::new((), (), ());
+    ShowHealthz, _seed => Example::new((), (), ());
+}

@@ -1,0 +1,34 @@
+//! Examples: nodes and join tokens.
+
+use super::{super::world::NO_PAGE, Example, Seed, examples};
+use mamba_core::ids::TokenId;
+use mamba_wire::api::{
+    node::CreateJoinToken,
+    params::{NodePath, TokenPath},
+    table,
+};
+
+/// A node that may be spoilt.
+async fn spare(seed: &Seed<'_>) -> NodePath {
+    let number = seed.number();
+    let key = u8::try_from(number % 199).unwrap() + 2;
+    NodePath { node: seed.world.node(&format!("spare-{number}"), key).await }
+}
+
+fn new_token(seed: &Seed<'_>) -> CreateJoinToken {
+    CreateJoinToken { name: format!("token-{}", seed.number()), replaces: None }
+}
+
+async fn token(seed: &Seed<'_>) -> TokenId {
+    seed.world.admin::<table::CreateJoinToken>(&(), &(), &new_token(seed)).await.id
+}
+
+examples! {
+    ListNodes, _seed => Example::new((), NO_PAGE, ());
+    ShowNode, seed => Example::new(NodePath { node: seed.node() }, (), ());
+    RevokeNode, seed => Example::new(spare(seed).await, (), ());
+    ApproveReplacement, seed => Example::new(NodePath { node: seed.node() }, (), ());
+    CreateJoinToken, seed => Example::new((), (), new_token(seed));
+    ListJoinTokens, _seed => Example::new((), NO_PAGE, ());
+    DeleteJoinToken, seed => Example::new(TokenPath { token: token(seed).await }, (), ());
+}

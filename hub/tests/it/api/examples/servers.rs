@@ -1,0 +1,63 @@
+//! Examples: servers.
+
+use super::{
+    super::world::{NO_PAGE, limits, new_server},
+    CANARY, Example, Seed, examples,
+};
+use mamba_core::lifecycle::PowerAction;
+use mamba_wire::api::{
+    Code,
+    console::{ConsoleQuery, CreateTicket},
+    params::ServerPath,
+    server::{DeleteQuery, Power, SuspendQuery, UpdateLimits, UpdateServer},
+    usage::UsageQuery,
+};
+
+async fn looked_at(seed: &Seed<'_>) -> ServerPath {
+    ServerPath { server: seed.server().await }
+}
+
+async fn fresh(seed: &Seed<'_>) -> ServerPath {
+    ServerPath { server: seed.new_server().await }
+}
+
+examples! {
+    CreateServer, seed => {
+        seed.new_allocation().await;
+        Example::new((), (), new_server(seed.node(), seed.tenant))
+    };
+    ListServers, _seed => Example::new((), NO_PAGE, ());
+    ShowServer, seed => Example::new(looked_at(seed).await, (), ());
+    UpdateServer, seed => {
+        let body = UpdateServer { name: Some(CANARY.to_owned()), ..UpdateServer::default() };
+        Example::new(fresh(seed).await, (), body)
+    };
+    UpdateLimits, seed => {
+        Example::new(fresh(seed).await, (), UpdateLimits { limits: limits(256) })
+    };
+    DeleteServer, seed => {
+        let query = DeleteQuery { after_ms: None, retain_ms: None, force: None };
+        Example::new(fresh(seed).await, query, ())
+    };
+    SuspendServer, seed => {
+        Example::new(fresh(seed).await, SuspendQuery { force: None }, ())
+    };
+    UnsuspendServer, seed => Example::new(fresh(seed).await, (), ());
+    Power, seed => {
+        let body = Power { action: PowerAction::Stop, expires_in_ms: None };
+        Example::new(fresh(seed).await, (), body)
+    };
+    ListIntents, seed => Example::new(looked_at(seed).await, NO_PAGE, ());
+    CreateConsoleTicket, seed => {
+        Example::new(looked_at(seed).await, (), CreateTicket { write: true })
+    };
+    // It is no WebSocket; what one gets is in the tests of the console.
+    OpenConsole, seed => {
+        let query = ConsoleQuery { ticket: Some("0".repeat(64)) };
+        Example::new(looked_at(seed).await, query, ()).refused(Code::Malformed)
+    };
+    ListActivity, seed => Example::new(looked_at(seed).await, NO_PAGE, ());
+    ShowUsage, seed => {
+        Example::new(looked_at(seed).await, UsageQuery { from: None, to: None }, ())
+    };
+}
