@@ -115,8 +115,12 @@ ids! {
     InstanceId,
     /// One recorded wish of a user.
     IntentId,
+    /// One invitation into a tenant or to a server.
+    InvitationId,
     /// One machine running an edge.
     NodeId,
+    /// One role that a tenant made.
+    RoleId,
     /// One game server, for its whole life, on whatever node.
     ServerId,
     /// One signed-in session of a user.

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod units;
 pub mod access;
 pub mod server;
+pub mod quota;
 pub mod blueprint;
 pub mod desired;
 pub mod lifecycle;

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod error;
 pub mod identity;
+pub mod tenants;
 pub mod link;
 pub mod ingest;
 pub mod store;

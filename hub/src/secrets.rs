@@ -90,7 +90,13 @@ mod tests {
 
     #[test]
     fn no_two_tables_of_the_hub_share_an_id_or_name() {
-        let all = [crate::store::TABLES, crate::identity::TABLES, crate::api::TABLES, TABLES];
+        let all = [
+            crate::store::TABLES,
+            crate::identity::TABLES,
+            crate::tenants::TABLES,
+            crate::api::TABLES,
+            TABLES,
+        ];
         assert_eq!(mamba_core::db::duplicate_table(&all.concat()), None);
     }
 }

@@ -3,8 +3,8 @@
 use super::codec::{Key, KeyError};
 use crate::clock::UnixMs;
 use crate::ids::{
-    AllocationId, BlueprintId, EventId, InstanceId, IntentId, NodeId, ServerId, SessionId,
-    TenantId, TokenId, UserId,
+    AllocationId, BlueprintId, EventId, InstanceId, IntentId, InvitationId, NodeId, RoleId,
+    ServerId, SessionId, TenantId, TokenId, UserId,
 };
 use crate::impl_key_newtype;
 use crate::seq::{Epoch, Generation, Incarnation, LineNumber, Seq};
@@ -20,7 +20,9 @@ id_keys!(
     EventId,
     InstanceId,
     IntentId,
+    InvitationId,
     NodeId,
+    RoleId,
     ServerId,
     SessionId,
     TenantId,

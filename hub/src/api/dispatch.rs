@@ -126,7 +126,11 @@ async fn dispatch(api: &Arc<Api>, routes: &Routes, raw: Raw) -> Response {
 async fn serve(api: &Arc<Api>, found: Found<'_>, raw: Raw) -> Result<Response, ApiError> {
     let Found { route, path } = found;
     let row = route.row;
-    let caller = authorize(api, &row, &raw.headers)?;
+    let caller = authenticate(api, &row, &raw.headers)?;
+    let scope = match &caller {
+        Some(caller) => api.admit(caller, &row, &path)?,
+        None => None,
+    };
     body::check_head(&raw.headers, row.has_body)?;
     let body = if row.has_body { body::read(raw.body).await? } else { Vec::new() };
     let key = match caller.as_ref().filter(|_| row.keyed) {
@@ -135,7 +139,7 @@ async fn serve(api: &Arc<Api>, found: Found<'_>, raw: Raw) -> Result<Response, A
     };
     let Raw { headers, peer, ws, query, .. } = raw;
     let peer = origin(peer.ip(), &headers, &api.parts.trusted_proxies);
-    let context = Context { caller, peer, headers, ws };
+    let context = Context { caller, scope, peer, headers, ws };
     let work = async {
         if let Some(key) = &key
             && let Begin::Replay(status, body) = idempotency::begin(api, key).await?
@@ -160,31 +164,21 @@ async fn serve(api: &Arc<Api>, found: Found<'_>, raw: Raw) -> Result<Response, A
     }
 }
 
-/// Finds out who asks, and whether that may.
-fn authorize(api: &Api, row: &Row, headers: &HeaderMap) -> Result<Option<Caller>, ApiError> {
+/// Finds out who asks.
+fn authenticate(api: &Api, row: &Row, headers: &HeaderMap) -> Result<Option<Caller>, ApiError> {
     match row.permission {
         Permission::Public | Permission::Ticket => return Ok(None),
-        Permission::SignedIn | Permission::Admin | Permission::Tenant(_) => {}
+        Permission::SignedIn
+        | Permission::Admin(_)
+        | Permission::Tenant(_)
+        | Permission::Server(_) => {}
     }
     let token = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok()?.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
-    let caller = api.identity().authenticate(token.ok_or_else(ApiError::not_signed_in)?)?;
-    let is_allowed = match row.permission {
-        Permission::Public | Permission::Ticket | Permission::SignedIn => true,
-        Permission::Admin => caller.role.confined_to().is_none(),
-        // A tenant's own part: the scope that the handler gets hides all others.
-        Permission::Tenant(right) => {
-            caller.role.confined_to().is_none_or(|tenant| caller.role.may(right, tenant))
-        }
-    };
-    if is_allowed {
-        Ok(Some(caller))
-    } else {
-        Err(ApiError::new(Code::Forbidden, "only an administrator may do that"))
-    }
+    Ok(Some(api.identity().authenticate(token.ok_or_else(ApiError::not_signed_in)?)?))
 }
 
 /// Takes over the client's request id, or makes one.

@@ -12,6 +12,7 @@ mod routes;
 mod dispatch;
 mod origin;
 mod serve;
+mod resolve;
 mod handlers;
 
 pub(crate) use error::ApiError;
@@ -24,10 +25,8 @@ use crate::{
     relay::{Consoles, NodeDoor},
 };
 use mamba_core::{
-    access::Role,
     clock::{BootMs, Clock, Entropy, UnixMs},
     db::Store,
-    ids::ServerId,
     scope::{AdminScope, TenantScope},
 };
 use mamba_wire::api::{Code, Endpoint};
@@ -91,6 +90,8 @@ pub(crate) enum Served<T> {
 pub(crate) struct Context {
     /// Who asks; `None` when the row is public.
     pub(crate) caller: Option<Caller>,
+    /// The tenant of the object in the path; `None` when the path names none.
+    pub(crate) scope: Option<TenantScope>,
     /// Where from, as far as it is known: see `origin`.
     pub(crate) peer: IpAddr,
     pub(crate) headers: HeaderMap,
@@ -105,12 +106,16 @@ impl Context {
 
     pub(crate) fn admin(&self) -> Result<AdminScope, ApiError> {
         let caller = self.caller()?;
-        match caller.role {
-            Role::Admin => Ok(AdminScope::granted(caller.user)),
-            Role::Owner(_) => {
-                Err(ApiError::new(Code::Forbidden, "only an administrator may do that"))
-            }
+        // Which right it needs was checked for the row.
+        if caller.access.admin.is_empty() {
+            return Err(ApiError::new(Code::Forbidden, "only an administrator may do that"));
         }
+        Ok(AdminScope::granted(caller.user))
+    }
+
+    /// The scope in which the object of the path lies. The row's permission over it was checked.
+    pub(crate) fn scope(&self) -> Result<&TenantScope, ApiError> {
+        self.scope.as_ref().ok_or_else(|| ApiError::bug("a handler without an object in its path"))
     }
 }
 
@@ -144,19 +149,5 @@ impl Api {
 
     fn tickets(&self) -> MutexGuard<'_, Tickets> {
         self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns the scope in which a caller may look for a server. Within an owner's scope servers of
-    /// others do not exist.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    fn server_scope(&self, caller: &Caller, server: ServerId) -> Result<TenantScope, ApiError> {
-        match caller.role {
-            Role::Owner(tenant) => Ok(TenantScope::granted(tenant, caller.user)),
-            Role::Admin => {
-                Ok(self.hub().scope_of_server(&AdminScope::granted(caller.user), server)?)
-            }
-        }
     }
 }

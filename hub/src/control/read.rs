@@ -62,6 +62,17 @@ impl Hub {
         Ok(record.node)
     }
 
+    /// Shows a server unless it is deleted and gone.
+    pub(crate) fn present(
+        &self,
+        view: &impl Snapshot,
+        tenant: TenantId,
+        server: ServerId,
+    ) -> Result<Option<Server>, HubError> {
+        let record = view.get(SERVERS, &(tenant, server))?.filter(ServerRecord::is_present);
+        record.map(|record| self.show(view, (tenant, server), record)).transpose()
+    }
+
     /// Lists a tenant's servers in the order of their making, without those deleted and gone.
     ///
     /// # Errors

@@ -3,14 +3,16 @@
 use super::{
     Identity, IdentityError,
     passwords::hash_now,
-    records::{ACCOUNTS, Account, EMAILS, EmailOwner, TENANTS, Tenant},
+    records::{ACCOUNTS, Account, EMAILS, EmailOwner},
 };
+use crate::tenants::{self, TENANTS, Tenant};
 use mamba_core::{
-    access::Role,
+    access::Administration,
     clock::{Entropy, UnixMs, draw},
     db::{Order, Snapshot, Span, Store, Txn, TxnError},
     error::Invalid,
     ids::{TenantId, UserId},
+    quota::Quota,
     server::{NAME_BYTES_MAX, check_text},
 };
 use zeroize::Zeroizing;
@@ -34,6 +36,8 @@ pub struct NewAccount {
 pub struct NewTenant {
     /// Name for people.
     pub name: String,
+    /// What it may use.
+    pub quota: Quota,
     /// Its owner.
     pub owner: NewAccount,
 }
@@ -76,7 +80,7 @@ pub async fn create_admin(
     let email = new.check()?;
     let user = UserId::new(now, draw(entropy));
     let password = hash_now(new.password.as_bytes(), draw(entropy));
-    let account = Account { email, role: Role::Admin, password, made_at: now };
+    let account = Account { email, admin: Administration::Root, password, made_at: now };
     store.write(move |txn| insert(txn, user, &account)).await?;
     Ok(user)
 }
@@ -88,7 +92,7 @@ pub async fn create_admin(
 pub fn has_admin(view: &impl Snapshot) -> Result<bool, TxnError> {
     // The first account is the administrator that `init` made; tenants cannot be made without one.
     let accounts = view.range(ACCOUNTS, Span::all(), 1)?;
-    Ok(accounts.iter().any(|(_, account)| account.role == Role::Admin))
+    Ok(accounts.iter().any(|(_, account)| account.admin == Administration::Root))
 }
 
 /// Returns a tenant.
@@ -112,15 +116,14 @@ impl Identity {
         let password = inner.passwords.hash(new.owner.password, draw(&*inner.entropy)).await?;
         let id = TenantId::new(now, draw(&*inner.entropy));
         let owner = UserId::new(now, draw(&*inner.entropy));
-        let account =
-            Account { email: email.clone(), role: Role::Owner(id), password, made_at: now };
-        let tenant = Tenant { name: new.name, owner, owner_email: email, made_at: now };
+        let account = Account { email, admin: Administration::None, password, made_at: now };
+        let tenant = Tenant { name: new.name, parent: None, quota: new.quota, made_at: now };
         let row = tenant.clone();
         inner
             .store
             .write(move |txn| {
                 insert(txn, owner, &account)?;
-                Ok(txn.put(TENANTS, &id, &row)?)
+                Ok(tenants::insert(txn, id, &row, owner)?)
             })
             .await?;
         Ok((id, tenant))

@@ -20,12 +20,12 @@ mod tests;
 
 pub use access::{AccessKey, KeyError};
 pub use accounts::{NewAccount, NewTenant, create_admin, has_admin, tenant};
-pub use records::{Account, TABLES, Tenant};
+pub use records::{Account, TABLES};
 pub use tickets::{Ticket, TicketError, Tickets};
 
 use crate::identity::{passwords::Passwords, throttle::Throttle};
 use mamba_core::{
-    access::Role,
+    access::Access,
     clock::{Clock, Entropy},
     db::{Fault, Store, TxnError, WriteError},
     error::Invalid,
@@ -50,8 +50,8 @@ pub struct Caller {
     pub user: UserId,
     /// Its address.
     pub email: String,
-    /// What it may do.
-    pub role: Role,
+    /// What it may do, as it was when it asked.
+    pub access: Access,
     /// The session it asks from.
     pub session: SessionId,
 }

@@ -1,10 +1,10 @@
 //! What is stored about accounts, tenants and sessions.
 
 use mamba_core::{
-    access::Role,
+    access::Administration,
     clock::UnixMs,
     db::{Table, TableDef},
-    ids::{SessionId, TenantId, UserId},
+    ids::{SessionId, UserId},
     record,
 };
 use serde::{Deserialize, Serialize};
@@ -13,8 +13,6 @@ use serde::{Deserialize, Serialize};
 pub(super) const ACCOUNTS: Table<UserId, Account> = Table::new(150, "accounts");
 /// Accounts by address in lower case.
 pub(super) const EMAILS: Table<String, EmailOwner> = Table::new(151, "emails");
-/// Tenants by id.
-pub(super) const TENANTS: Table<TenantId, Tenant> = Table::new(152, "tenants");
 /// Sessions by id.
 pub(super) const SESSIONS: Table<SessionId, Session> = Table::new(153, "sessions");
 /// Sessions of each account.
@@ -23,30 +21,17 @@ pub(super) const USER_SESSIONS: Table<(UserId, SessionId), Present> =
 
 /// All tables of this module.
 pub const TABLES: &[TableDef] =
-    &[ACCOUNTS.def(), EMAILS.def(), TENANTS.def(), SESSIONS.def(), USER_SESSIONS.def()];
+    &[ACCOUNTS.def(), EMAILS.def(), SESSIONS.def(), USER_SESSIONS.def()];
 
 /// One account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// Address in lower case.
     pub email: String,
-    /// What it may do.
-    pub role: Role,
+    /// Its part in running the hub.
+    pub admin: Administration,
     /// Argon2id in PHC form.
     pub password: String,
-    /// When it was made.
-    pub made_at: UnixMs,
-}
-
-/// One tenant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tenant {
-    /// Name for people.
-    pub name: String,
-    /// Account that owns it.
-    pub owner: UserId,
-    /// Address of that account.
-    pub owner_email: String,
     /// When it was made.
     pub made_at: UnixMs,
 }
@@ -75,7 +60,6 @@ pub(super) struct Session {
 pub(super) struct Present;
 
 record!(Account, 1);
-record!(Tenant, 1);
 record!(EmailOwner, 1);
 record!(Session, 1);
 record!(Present, 1);

@@ -6,6 +6,7 @@ use super::{
     accounts::{PASSWORD_BYTES_MAX, normal_email},
     records::{ACCOUNTS, Account, EMAILS, Present, SESSIONS, Session, USER_SESSIONS},
 };
+use crate::tenants::{access_of, memberships};
 use mamba_core::{
     clock::{UnixMs, draw},
     db::{Snapshot, Txn, TxnError},
@@ -113,13 +114,27 @@ impl Identity {
                 return Ok(None);
             };
             let account = view.get(ACCOUNTS, &row.user)?;
-            Ok(account.map(|Account { email, role, .. }| Caller {
-                user: row.user,
-                email,
-                role,
-                session,
-            }))
+            let Some(Account { email, admin, .. }) = account else { return Ok(None) };
+            let access = access_of(view, row.user, &admin)?;
+            Ok(Some(Caller { user: row.user, email, access, session }))
         })
+    }
+
+    /// Returns what a client is told of who is signed in.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn who(&self, caller: &Caller) -> Result<Me, IdentityError> {
+        let account =
+            self.inner.store.read(|view| Ok::<_, TxnError>(view.get(ACCOUNTS, &caller.user)?));
+        let account = account?.ok_or(IdentityError::NotSignedIn)?;
+        self.me(caller.user, &account, caller.session)
+    }
+
+    fn me(&self, user: UserId, account: &Account, session: SessionId) -> Result<Me, IdentityError> {
+        let tenants = self.inner.store.read(|view| memberships(view, user))?;
+        let (email, admin) = (account.email.clone(), account.admin.clone());
+        Ok(Me { user, email, admin, tenants, session })
     }
 
     fn tokens(
@@ -138,7 +153,7 @@ impl Identity {
             access_until: claims.until,
             refresh_token: format!("{session}.{}", hex(secret)),
             refresh_until: now.plus(REFRESH_TTL_MS),
-            me: Me { user, email: account.email.clone(), role: account.role, session },
+            me: self.me(user, account, session)?,
         })
     }
 }

@@ -2,10 +2,13 @@
 
 use super::*;
 use mamba_core::{
+    access::{Administration, Role},
     clock::{BootId, BootMs, SystemEntropy, UnixMs},
     db::{DataDir, StoreKind, StoreOptions},
     ids::TenantId,
+    quota::Quota,
 };
+use mamba_wire::api::auth::Membership;
 use std::{
     net::IpAddr,
     sync::atomic::{AtomicU64, Ordering},
@@ -71,7 +74,10 @@ async fn a_session_lives_until_logout_and_its_tokens_with_it() {
     let world = world().await;
     let tokens = world.login().await.unwrap();
     let caller = world.identity.authenticate(&tokens.access_token).unwrap();
-    assert_eq!((caller.email.as_str(), caller.role), ("admin@example.org", Role::Admin));
+    assert_eq!(
+        (caller.email.as_str(), &caller.access.admin),
+        ("admin@example.org", &Administration::Root.rights())
+    );
     world.advance(ACCESS_TTL_MS);
     assert!(world.identity.authenticate(&tokens.access_token).is_err());
     let next = world.identity.refresh(&tokens.refresh_token).await.unwrap();
@@ -124,7 +130,11 @@ async fn sessions_of_one_account_are_bounded() {
 #[tokio::test]
 async fn a_tenant_and_its_owner_are_made_together_or_not_at_all() {
     let world = world().await;
-    let new = |email: &str| NewTenant { name: "Acme".to_owned(), owner: new_account(email) };
+    let new = |email: &str| NewTenant {
+        name: "Acme".to_owned(),
+        quota: Quota::default(),
+        owner: new_account(email),
+    };
     let (id, tenant) = world.identity.create_tenant(new("owner@example.org")).await.unwrap();
     assert_eq!(world.identity.tenant(id).unwrap(), Some(tenant));
     let err = world.identity.create_tenant(new("OWNER@example.org")).await.err().unwrap();
@@ -137,7 +147,9 @@ async fn a_tenant_and_its_owner_are_made_together_or_not_at_all() {
         .login(PEER, "owner@example.org", secret("correct horse battery"))
         .await
         .unwrap();
-    assert_eq!(tokens.me.role, Role::Owner(id));
+    assert_eq!(tokens.me.admin, Administration::None);
+    let expected = Membership { tenant: id, name: "Acme".to_owned(), role: Role::Owner };
+    assert_eq!(tokens.me.tenants, [expected]);
 }
 
 #[tokio::test]
@@ -150,7 +162,7 @@ async fn bad_accounts_are_refused_by_field() {
         ("a@b", "short", "owner.password"),
     ] {
         let owner = NewAccount { email: email.to_owned(), password: secret(password) };
-        let new = NewTenant { name: "Acme".to_owned(), owner };
+        let new = NewTenant { name: "Acme".to_owned(), quota: Quota::default(), owner };
         match world.identity.create_tenant(new).await {
             Err(IdentityError::Invalid(err)) => assert_eq!(err.field, field),
             other => panic!("{email}: {:?}", other.map(|_| ())),

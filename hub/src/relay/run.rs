@@ -1,9 +1,10 @@
 //! One console, from the upgrade to the close.
 
 use super::{Consoles, DoorError, NodeDoor};
-use crate::{Hub, identity::Identity};
+use crate::{Hub, identity::Identity, tenants::lineage};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use mamba_core::{
+    access::ServerKey,
     error::chain,
     ids::{NodeId, ServerId, SessionId, UserId},
     lifecycle::{Actor, ServerState},
@@ -58,15 +59,45 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
-    fn is_signed_in(&self) -> bool {
-        // When the store cannot be read, nobody can be shown to be signed in.
-        self.identity.caller(self.session).is_ok_and(|caller| caller.is_some())
+    /// Returns which keys of the console the visitor still has; `None` when the session ended. When
+    /// the store cannot be read, nobody can be shown to be signed in.
+    fn keys(&self) -> Option<Keys> {
+        let caller = self.identity.caller(self.session).ok()??;
+        let above = self.hub.read(|view| Ok(lineage(view, self.scope.tenant())?)).ok()?;
+        let keys = caller.access.with_server(self.server, &above);
+        let has = |key| keys.contains(&key);
+        Some(Keys {
+            can_read: has(ServerKey::ControlReadConsole),
+            can_write: has(ServerKey::ControlConsole),
+        })
+    }
+
+    /// Returns why the visit is over, if it is. Who may no longer type goes on reading.
+    fn over(&mut self) -> Option<End> {
+        match self.keys() {
+            None => Some(End::new(CLOSE_SIGNED_OUT, "the session ended")),
+            Some(Keys { can_read: false, .. }) => {
+                Some(End::new(CLOSE_SIGNED_OUT, "the right to read this console ended"))
+            }
+            Some(Keys { can_write, .. }) => {
+                if !can_write {
+                    self.by = None;
+                }
+                None
+            }
+        }
     }
 
     fn state(&self) -> Option<ServerState> {
         let server = self.hub.server(&self.scope, self.server).ok()?;
         Some(server.observed?.state)
     }
+}
+
+/// What a visitor may do with a console.
+struct Keys {
+    can_read: bool,
+    can_write: bool,
 }
 
 /// Why a console ends: a message for people, and the close code.
@@ -99,13 +130,13 @@ impl From<DoorError> for End {
 struct Gone;
 
 /// Relays until either side ends. Never fails: every end is told to the peer if it is there.
-pub(crate) async fn run<S>(mut socket: S, visit: Visit)
+pub(crate) async fn run<S>(mut socket: S, mut visit: Visit)
 where
     S: Stream<Item = Result<Message, warp::Error>> + Sink<Message, Error = warp::Error> + Unpin,
 {
     let place = visit.consoles.enter(visit.user);
     let end = if place.is_some() {
-        relay(&mut socket, &visit).await
+        relay(&mut socket, &mut visit).await
     } else {
         Ok(End::new(CLOSE_TOO_MANY, "too many consoles are open"))
     };
@@ -123,7 +154,7 @@ where
     drop(place);
 }
 
-async fn relay<S>(socket: &mut S, visit: &Visit) -> Result<End, Gone>
+async fn relay<S>(socket: &mut S, visit: &mut Visit) -> Result<End, Gone>
 where
     S: Stream<Item = Result<Message, warp::Error>> + Sink<Message, Error = warp::Error> + Unpin,
 {
@@ -146,8 +177,8 @@ where
         tokio::select! {
             () = closed(&mut closing) => return Ok(End::quiet(CLOSE_SHUTDOWN)),
             _ = ended.changed() => {
-                if !visit.is_signed_in() {
-                    return Ok(End::new(CLOSE_SIGNED_OUT, "the session ended"));
+                if let Some(end) = visit.over() {
+                    return Ok(end);
                 }
             }
             _ = tick.tick() => {
@@ -155,8 +186,8 @@ where
                 if silent_ticks > SILENT_TICKS_MAX {
                     return Err(Gone);
                 }
-                if !visit.is_signed_in() {
-                    return Ok(End::new(CLOSE_SIGNED_OUT, "the session ended"));
+                if let Some(end) = visit.over() {
+                    return Ok(end);
                 }
                 if silent_ticks % PING_TICKS == 0 {
                     deliver(socket, Message::ping(Vec::new())).await?;

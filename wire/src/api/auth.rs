@@ -2,9 +2,9 @@
 
 use super::RequestBody;
 use mamba_core::{
-    access::Role,
+    access::{Administration, Role},
     clock::UnixMs,
-    ids::{SessionId, UserId},
+    ids::{SessionId, TenantId, UserId},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,8 +52,21 @@ pub struct Me {
     pub user: UserId,
     /// Its e-mail address.
     pub email: String,
-    /// `"admin"`, or `{"owner": tenant}`.
-    pub role: Role,
+    /// Its part in running the hub: `"none"`, `"root"` or `{"some": [rights]}`.
+    pub admin: Administration,
+    /// Tenants that it is a member of, oldest first.
+    pub tenants: Vec<Membership>,
     /// This session.
     pub session: SessionId,
+}
+
+/// A tenant that somebody is a member of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Membership {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Its name.
+    pub name: String,
+    /// The member's part.
+    pub role: Role,
 }

@@ -41,7 +41,7 @@ pub use params::Params;
 pub use problem::{Code, Problem};
 pub use table::{AREAS, ENDPOINTS};
 
-use mamba_core::access::Right;
+use mamba_core::access::{AdminRight, ServerKey, TenantRight, Wanted};
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -118,13 +118,28 @@ pub enum Permission {
     Public,
     /// Everybody with a valid token.
     SignedIn,
-    /// Administrators.
-    Admin,
-    /// Who has this right over the tenant that owns the object; a list holds what the caller has the
-    /// right over.
-    Tenant(Right),
+    /// Administrators with this right.
+    Admin(AdminRight),
+    /// Who has this right over the tenant in the path, or over the tenant of the server in the path.
+    Tenant(TenantRight),
+    /// Who has this key for the server in the path; a list holds the servers for which the caller
+    /// has the key.
+    Server(ServerKey),
     /// The holder of a single-use console ticket in the query; the connection becomes a WebSocket.
     Ticket,
+}
+
+impl Permission {
+    /// Returns the key that a caller needs, if one is enough to say it.
+    #[must_use]
+    pub const fn wanted(self) -> Option<Wanted> {
+        match self {
+            Self::Public | Self::SignedIn | Self::Ticket => None,
+            Self::Admin(right) => Some(Wanted::Admin(right)),
+            Self::Tenant(right) => Some(Wanted::Tenant(right)),
+            Self::Server(key) => Some(Wanted::Server(key)),
+        }
+    }
 }
 
 /// A request body.
@@ -212,7 +227,10 @@ impl Row {
     pub fn needs_token(&self) -> bool {
         match self.permission {
             Permission::Public | Permission::Ticket => false,
-            Permission::SignedIn | Permission::Admin | Permission::Tenant(_) => true,
+            Permission::SignedIn
+            | Permission::Admin(_)
+            | Permission::Tenant(_)
+            | Permission::Server(_) => true,
         }
     }
 
@@ -231,7 +249,10 @@ impl Row {
         match self.permission {
             Permission::Public => {}
             Permission::SignedIn => codes.push(Code::NotSignedIn),
-            Permission::Ticket | Permission::Admin | Permission::Tenant(_) => {
+            Permission::Ticket
+            | Permission::Admin(_)
+            | Permission::Tenant(_)
+            | Permission::Server(_) => {
                 codes.extend([Code::NotSignedIn, Code::Forbidden]);
             }
         }

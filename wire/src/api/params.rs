@@ -3,7 +3,7 @@
 use mamba_core::{
     clock::UnixMs,
     error::Invalid,
-    ids::{AllocationId, NodeId, ServerId, TenantId, TokenId},
+    ids::{AllocationId, InvitationId, NodeId, RoleId, ServerId, TenantId, TokenId, UserId},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -97,6 +97,9 @@ plain_values! {
     ServerId: "must be an id",
     TenantId: "must be an id",
     TokenId: "must be an id",
+    RoleId: "must be an id",
+    UserId: "must be an id",
+    InvitationId: "must be an id",
 }
 
 impl Value for u32 {

@@ -1,10 +1,7 @@
 //! Pure: customers and their owners' accounts.
 
 use super::RequestBody;
-use mamba_core::{
-    clock::UnixMs,
-    ids::{TenantId, UserId},
-};
+use mamba_core::{clock::UnixMs, ids::TenantId, quota::Quota};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +11,9 @@ use serde::{Deserialize, Serialize};
 pub struct CreateTenant {
     /// Name for people, 1 to 64 bytes.
     pub name: String,
+    /// What it may use; without, nothing is limited.
+    #[serde(default)]
+    pub quota: Quota,
     /// Account that owns it.
     pub owner: NewOwner,
 }
@@ -37,10 +37,10 @@ pub struct Tenant {
     pub tenant: TenantId,
     /// Its name.
     pub name: String,
-    /// Account that owns it.
-    pub owner: UserId,
-    /// E-mail address of that account.
-    pub owner_email: String,
+    /// The tenant that owns it; `null` when only the hub does.
+    pub parent: Option<TenantId>,
+    /// What it may use.
+    pub quota: Quota,
     /// When it was made.
     pub made_at: UnixMs,
 }

@@ -1,9 +1,6 @@
 //! Signing in and out.
 
-use crate::{
-    api::{Api, ApiError, Context, Handle, Served},
-    identity::Caller,
-};
+use crate::api::{Api, ApiError, Context, Handle, Served};
 use mamba_wire::api::{
     auth::{self, Me, Tokens},
     table,
@@ -56,7 +53,6 @@ impl Handle<table::WhoAmI> for Api {
         (): (),
         (): (),
     ) -> Result<Served<Me>, ApiError> {
-        let Caller { user, email, role, session } = context.caller()?.clone();
-        Ok(Served::Json(Me { user, email, role, session }))
+        Ok(Served::Json(self.identity().who(context.caller()?)?))
     }
 }

@@ -1,11 +1,15 @@
 //! Console tickets, and the sockets that they open.
 
 use crate::{
-    api::{Api, ApiError, Context, Handle, Served},
+    api::{Api, ApiError, Context, Handle, Served, resolve::About},
     identity::Ticket,
     relay::{self, Visit},
 };
-use mamba_core::{access::Right, clock::draw, lifecycle::Actor};
+use mamba_core::{
+    access::{ServerKey, Wanted},
+    clock::draw,
+    lifecycle::Actor,
+};
 use mamba_wire::api::{
     Code,
     console::{self, ConsoleQuery, CreateTicket, SEND_BYTES_MAX, TICKET_TTL_MS},
@@ -26,10 +30,10 @@ impl Handle<table::CreateConsoleTicket> for Api {
         body: CreateTicket,
     ) -> Result<Served<console::Ticket>, ApiError> {
         let caller = context.caller()?;
-        let scope = self.server_scope(caller, path.server)?;
-        self.hub().node_of(&scope, path.server)?;
-        if body.write && !caller.role.may(Right::ConsoleWrite, scope.tenant()) {
-            return Err(ApiError::new(Code::Forbidden, "this account may only read consoles"));
+        self.hub().node_of(context.scope()?, path.server)?;
+        if body.write {
+            let wanted = Wanted::Server(ServerKey::ControlConsole);
+            self.allow(caller, wanted, About::Server(path.server))?;
         }
         let ticket = Ticket { server: path.server, session: caller.session, can_write: body.write };
         let now = self.clock().boot();
@@ -67,7 +71,9 @@ impl Handle<table::OpenConsole> for Api {
         let ticket = ticket.ok_or_else(ApiError::not_signed_in)?;
         let caller = self.identity().caller(ticket.session)?;
         let caller = caller.ok_or_else(ApiError::not_signed_in)?;
-        let scope = self.server_scope(&caller, path.server)?;
+        let wanted = Wanted::Server(ServerKey::ControlReadConsole);
+        let scope = self.allow(&caller, wanted, About::Server(path.server))?;
+        let scope = scope.ok_or_else(|| ApiError::not_found("server"))?;
         let node = self.hub().node_of(&scope, path.server)?;
         let visit = Visit {
             hub: self.hub().clone(),

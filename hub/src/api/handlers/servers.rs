@@ -1,11 +1,15 @@
 //! Servers, what is asked of them and what became of it.
 
 use crate::{
-    api::{Api, ApiError, Context, Handle, Served},
+    api::{Api, ApiError, Context, Handle, Served, resolve::About},
     control::{Deleting, NewServer, ServerChange},
 };
 use mamba_core::{
-    access::Role, blueprint::Blueprint, error::Invalid, ids::ServerId, scope::TenantScope,
+    access::{AdminRight, ServerKey, Wanted},
+    blueprint::Blueprint,
+    error::Invalid,
+    ids::ServerId,
+    lifecycle::PowerAction,
     server::AutoStart,
 };
 use mamba_wire::api::{
@@ -19,9 +23,10 @@ use mamba_wire::api::{
 use std::collections::BTreeMap;
 
 impl Api {
-    /// Returns the caller's scope for the server of a request.
-    fn scope(&self, context: &Context, server: ServerId) -> Result<TenantScope, ApiError> {
-        self.server_scope(context.caller()?, server)
+    /// Checks a further key for the server of a request.
+    fn require(&self, context: &Context, server: ServerId, key: ServerKey) -> Result<(), ApiError> {
+        let wanted = Wanted::Server(key);
+        self.allow(context.caller()?, wanted, About::Server(server)).map(|_| ())
     }
 
     /// Refuses variables that only administrators may change.
@@ -31,10 +36,10 @@ impl Api {
         server: ServerId,
         variables: &BTreeMap<String, String>,
     ) -> Result<(), ApiError> {
-        if context.caller()?.role == Role::Admin {
+        if context.caller()?.access.has(AdminRight::ServersWrite) {
             return Ok(());
         }
-        let server = self.hub().server(&self.scope(context, server)?, server)?;
+        let server = self.hub().server(context.scope()?, server)?;
         let blueprint = Blueprint::built_in().into_iter().find(|it| it.key == server.blueprint);
         let fixed = blueprint.into_iter().flat_map(|it| it.variables);
         let touched = fixed.filter(|it| !it.user_editable).find(|it| {
@@ -52,8 +57,8 @@ impl Api {
         server: ServerId,
         change: ServerChange,
     ) -> Result<Served<Server>, ApiError> {
-        let scope = self.scope(context, server)?;
-        Ok(Served::Json(self.hub().change_server(&scope, server, change).await?))
+        let scope = context.scope()?;
+        Ok(Served::Json(self.hub().change_server(scope, server, change).await?))
     }
 }
 
@@ -92,12 +97,11 @@ impl Handle<table::ListServers> for Api {
         query: PageQuery,
         (): (),
     ) -> Result<Served<Page<Server>>, ApiError> {
-        let caller = context.caller()?;
-        Ok(Served::Json(match caller.role {
-            Role::Admin => self.hub().all_servers(&context.admin()?, &query)?,
-            Role::Owner(tenant) => {
-                self.hub().servers(&TenantScope::granted(tenant, caller.user), &query)?
-            }
+        let access = &context.caller()?.access;
+        Ok(Served::Json(if access.has(AdminRight::ServersRead) {
+            self.hub().all_servers(&context.admin()?, &query)?
+        } else {
+            self.hub().servers_of(access, &query)?
         }))
     }
 }
@@ -110,8 +114,8 @@ impl Handle<table::ShowServer> for Api {
         (): (),
         (): (),
     ) -> Result<Served<Server>, ApiError> {
-        let scope = self.scope(&context, path.server)?;
-        Ok(Served::Json(self.hub().server(&scope, path.server)?))
+        let scope = context.scope()?;
+        Ok(Served::Json(self.hub().server(scope, path.server)?))
     }
 }
 
@@ -123,6 +127,13 @@ impl Handle<table::UpdateServer> for Api {
         (): (),
         body: UpdateServer,
     ) -> Result<Served<Server>, ApiError> {
+        if body.name.is_some() {
+            self.require(&context, path.server, ServerKey::SettingsRename)?;
+        }
+        let is_startup = body.auto_start.is_some() || body.restart.is_some();
+        if is_startup || body.variables.is_some() {
+            self.require(&context, path.server, ServerKey::StartupUpdate)?;
+        }
         if let Some(variables) = &body.variables {
             self.check_editable(&context, path.server, variables)?;
         }
@@ -154,10 +165,10 @@ impl Handle<table::DeleteServer> for Api {
         query: DeleteQuery,
         (): (),
     ) -> Result<Served<Server>, ApiError> {
-        let scope = self.scope(&context, path.server)?;
+        let scope = context.scope()?;
         let force = query.force.unwrap_or_default();
         // Only who sees all servers of the node can know what force would end.
-        if force && context.caller()?.role.confined_to().is_some() {
+        if force && !context.caller()?.access.has(AdminRight::ServersWrite) {
             return Err(ApiError::new(Code::Forbidden, "only an administrator may use force"));
         }
         let usual = Deleting::default();
@@ -166,7 +177,7 @@ impl Handle<table::DeleteServer> for Api {
             retain_ms: query.retain_ms.unwrap_or(usual.retain_ms),
             force,
         };
-        Ok(Served::Json(self.hub().delete_server(&scope, path.server, deleting).await?))
+        Ok(Served::Json(self.hub().delete_server(scope, path.server, deleting).await?))
     }
 }
 
@@ -205,8 +216,17 @@ impl Handle<table::Power> for Api {
         (): (),
         body: server::Power,
     ) -> Result<Served<server::Intent>, ApiError> {
-        let scope = self.scope(&context, path.server)?;
-        let power = self.hub().power(&scope, path.server, body.action, body.expires_in_ms);
+        let scope = context.scope()?;
+        self.require(
+            &context,
+            path.server,
+            match body.action {
+                PowerAction::Start => ServerKey::ControlStart,
+                PowerAction::Stop | PowerAction::Kill => ServerKey::ControlStop,
+                PowerAction::Restart => ServerKey::ControlRestart,
+            },
+        )?;
+        let power = self.hub().power(scope, path.server, body.action, body.expires_in_ms);
         Ok(Served::Json(power.await?))
     }
 }
@@ -219,8 +239,8 @@ impl Handle<table::ListIntents> for Api {
         query: PageQuery,
         (): (),
     ) -> Result<Served<Page<server::Intent>>, ApiError> {
-        let scope = self.scope(&context, path.server)?;
-        Ok(Served::Json(self.hub().intents(&scope, path.server, &query)?))
+        let scope = context.scope()?;
+        Ok(Served::Json(self.hub().intents(scope, path.server, &query)?))
     }
 }
 
@@ -232,8 +252,8 @@ impl Handle<table::ListActivity> for Api {
         query: PageQuery,
         (): (),
     ) -> Result<Served<Page<ActivityItem>>, ApiError> {
-        let scope = self.scope(&context, path.server)?;
-        Ok(Served::Json(self.hub().activity(&scope, path.server, &query)?))
+        let scope = context.scope()?;
+        Ok(Served::Json(self.hub().activity(scope, path.server, &query)?))
     }
 }
 
@@ -245,7 +265,7 @@ impl Handle<table::ShowUsage> for Api {
         query: UsageQuery,
         (): (),
     ) -> Result<Served<Usage>, ApiError> {
-        let scope = self.scope(&context, path.server)?;
-        Ok(Served::Json(self.hub().usage(&scope, path.server, &query)?))
+        let scope = context.scope()?;
+        Ok(Served::Json(self.hub().usage(scope, path.server, &query)?))
     }
 }

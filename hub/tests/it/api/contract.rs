@@ -11,8 +11,10 @@ use uuid::Uuid;
 fn entitled(seed: &Seed<'_>, row: &Row) -> Option<String> {
     match row.permission {
         Permission::Public | Permission::Ticket => None,
-        Permission::Admin => Some(seed.world.admin.clone()),
-        Permission::SignedIn | Permission::Tenant(_) => Some(seed.owner.clone()),
+        Permission::Admin(_) => Some(seed.world.admin.clone()),
+        Permission::SignedIn | Permission::Tenant(_) | Permission::Server(_) => {
+            Some(seed.owner.clone())
+        }
     }
 }
 
@@ -76,7 +78,7 @@ async fn a_stranger_learns_nothing_and_changes_nothing() {
         asked += 1;
         let seen = format!("{:?} {}", reply.headers, reply.body);
         assert!(!seen.contains(CANARY), "{} leaks: {seen}", row.name);
-        if row.permission == Permission::Admin {
+        if matches!(row.permission, Permission::Admin(_)) {
             assert_eq!(reply.problem().code, Code::Forbidden, "{}", row.name);
         } else if let Some(nothing) = about_nothing(&sample.target).filter(|_| !sample.is_shared) {
             let other = send(&world, &row, Some(&stranger), &nothing, &sample).await;

@@ -4,6 +4,7 @@ use mamba_core::{
     clock::{BootId, BootMs, Clock, SystemEntropy, UnixMs},
     db::{DataDir, Store, StoreOptions},
     ids::{NodeId, ServerId, TenantId},
+    quota::Quota,
     scope::AdminScope,
     server::{Limits, PortProtocol},
     units::{Mib, Millicores},
@@ -186,7 +187,7 @@ impl World {
     pub(super) async fn tenant(&self, name: &str) -> (TenantId, String) {
         let email = format!("{name}@example.org");
         let owner = tenant::NewOwner { email: email.clone(), password: PASSWORD.to_owned() };
-        let body = tenant::CreateTenant { name: name.to_owned(), owner };
+        let body = tenant::CreateTenant { name: name.to_owned(), quota: Quota::default(), owner };
         let made = self.admin::<table::CreateTenant>(&(), &(), &body).await;
         (made.tenant, self.login(&email).await.access_token)
     }

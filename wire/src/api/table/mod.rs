@@ -87,7 +87,7 @@ macro_rules! areas {
 /// What a file of rows needs.
 mod prelude {
     pub(super) use crate::api::{Page, PageQuery, Permission, params::*};
-    pub(super) use mamba_core::access::Right;
+    pub(super) use mamba_core::access::{AdminRight, ServerKey, TenantRight};
 }
 
 use super::{Area, Row};

@@ -8,24 +8,24 @@ endpoints! {
     NODES "nodes" for_each_node_endpoint;
 
     /// Lists nodes.
-    ListNodes: Get "/api/v1/nodes", Permission::Admin, 200,
+    ListNodes: Get "/api/v1/nodes", Permission::Admin(AdminRight::NodesRead), 200,
         ((), PageQuery, ()) -> Page<node::Node>;
     /// Shows a node.
-    ShowNode: Get "/api/v1/nodes/{node}", Permission::Admin, 200,
+    ShowNode: Get "/api/v1/nodes/{node}", Permission::Admin(AdminRight::NodesRead), 200,
         (NodePath, (), ()) -> node::Node;
     /// Ends a node's right to connect, for ever.
-    RevokeNode: Post "/api/v1/nodes/{node}/revoke", Permission::Admin, 200,
+    RevokeNode: Post "/api/v1/nodes/{node}/revoke", Permission::Admin(AdminRight::NodesWrite), 200,
         (NodePath, (), ()) -> node::Node, [Conflict];
     /// Lets a node out of quarantine: the daemon that connects next is the node.
-    ApproveReplacement: Post "/api/v1/nodes/{node}/approve-replacement", Permission::Admin, 200,
+    ApproveReplacement: Post "/api/v1/nodes/{node}/approve-replacement", Permission::Admin(AdminRight::NodesWrite), 200,
         (NodePath, (), ()) -> node::Node, [Conflict];
     /// Makes a token with which one machine can join, or take the place of a node.
-    CreateJoinToken: Post "/api/v1/join-tokens", Permission::Admin, 201,
+    CreateJoinToken: Post "/api/v1/join-tokens", Permission::Admin(AdminRight::NodesWrite), 201,
         ((), (), node::CreateJoinToken) -> node::NewJoinToken, [Conflict];
     /// Lists join tokens that were not used.
-    ListJoinTokens: Get "/api/v1/join-tokens", Permission::Admin, 200,
+    ListJoinTokens: Get "/api/v1/join-tokens", Permission::Admin(AdminRight::NodesRead), 200,
         ((), PageQuery, ()) -> Page<node::JoinToken>;
     /// Withdraws a join token.
-    DeleteJoinToken: Delete "/api/v1/join-tokens/{token}", Permission::Admin, 204,
+    DeleteJoinToken: Delete "/api/v1/join-tokens/{token}", Permission::Admin(AdminRight::NodesWrite), 204,
         (TokenPath, (), ()) -> ();
 }

@@ -8,47 +8,47 @@ endpoints! {
     SERVERS "servers" for_each_server_endpoint;
 
     /// Makes a server.
-    CreateServer: Post "/api/v1/servers", Permission::Admin, 201 keyed,
+    CreateServer: Post "/api/v1/servers", Permission::Admin(AdminRight::ServersWrite), 201 keyed,
         ((), (), server::CreateServer) -> server::Server;
     /// Lists servers.
-    ListServers: Get "/api/v1/servers", Permission::Tenant(Right::ServerRead), 200,
+    ListServers: Get "/api/v1/servers", Permission::Server(ServerKey::WebsocketConnect), 200,
         ((), PageQuery, ()) -> Page<server::Server>;
     /// Shows a server.
-    ShowServer: Get "/api/v1/servers/{server}", Permission::Tenant(Right::ServerRead), 200,
+    ShowServer: Get "/api/v1/servers/{server}", Permission::Server(ServerKey::WebsocketConnect), 200,
         (ServerPath, (), ()) -> server::Server;
-    /// Changes name and variables of a server.
-    UpdateServer: Patch "/api/v1/servers/{server}", Permission::Tenant(Right::ServerUpdate), 200,
+    /// Changes name (`settings.rename`) and variables (`startup.update`) of a server.
+    UpdateServer: Patch "/api/v1/servers/{server}", Permission::Server(ServerKey::WebsocketConnect), 200,
         (ServerPath, (), server::UpdateServer) -> server::Server, [Conflict];
     /// Changes the limits of a server.
-    UpdateLimits: Patch "/api/v1/servers/{server}/limits", Permission::Admin, 200,
+    UpdateLimits: Patch "/api/v1/servers/{server}/limits", Permission::Admin(AdminRight::ServersWrite), 200,
         (ServerPath, (), server::UpdateLimits) -> server::Server, [Conflict];
     /// Deletes a server: it stops, its data goes to the trash and is purged later.
-    DeleteServer: Delete "/api/v1/servers/{server}", Permission::Tenant(Right::ServerDelete), 202,
+    DeleteServer: Delete "/api/v1/servers/{server}", Permission::Tenant(TenantRight::ServerDelete), 202,
         (ServerPath, server::DeleteQuery, ()) -> server::Server, [Conflict];
     /// Forbids a server to run.
-    SuspendServer: Post "/api/v1/servers/{server}/suspend", Permission::Admin, 200,
+    SuspendServer: Post "/api/v1/servers/{server}/suspend", Permission::Admin(AdminRight::ServersWrite), 200,
         (ServerPath, server::SuspendQuery, ()) -> server::Server, [Conflict];
     /// Allows a suspended server to run again.
-    UnsuspendServer: Post "/api/v1/servers/{server}/unsuspend", Permission::Admin, 200,
+    UnsuspendServer: Post "/api/v1/servers/{server}/unsuspend", Permission::Admin(AdminRight::ServersWrite), 200,
         (ServerPath, (), ()) -> server::Server, [Conflict];
-    /// Records a power action for the node.
-    Power: Post "/api/v1/servers/{server}/power", Permission::Tenant(Right::ServerPower), 202,
+    /// Records a power action for the node; needs `control.start`, `.stop` or `.restart`.
+    Power: Post "/api/v1/servers/{server}/power", Permission::Server(ServerKey::WebsocketConnect), 202,
         (ServerPath, (), server::Power) -> server::Intent, [Conflict];
     /// Lists power actions, newest first.
-    ListIntents: Get "/api/v1/servers/{server}/intents", Permission::Tenant(Right::ServerRead), 200,
+    ListIntents: Get "/api/v1/servers/{server}/intents", Permission::Server(ServerKey::WebsocketConnect), 200,
         (ServerPath, PageQuery, ()) -> Page<server::Intent>;
     /// Makes a single-use ticket for the console.
     CreateConsoleTicket: Post "/api/v1/servers/{server}/console-ticket",
-        Permission::Tenant(Right::ConsoleRead), 201,
+        Permission::Server(ServerKey::ControlReadConsole), 201,
         (ServerPath, (), console::CreateTicket) -> console::Ticket;
     /// Opens the console as a WebSocket.
     OpenConsole: Get "/api/v1/servers/{server}/console", Permission::Ticket, 101,
         (ServerPath, console::ConsoleQuery, ()) -> ();
     /// Lists what happened to a server, newest first.
     ListActivity: Get "/api/v1/servers/{server}/activity",
-        Permission::Tenant(Right::ActivityRead), 200,
+        Permission::Server(ServerKey::ActivityRead), 200,
         (ServerPath, PageQuery, ()) -> Page<ActivityItem>;
     /// Shows what a server used, per hour.
-    ShowUsage: Get "/api/v1/servers/{server}/usage", Permission::Tenant(Right::UsageRead), 200,
+    ShowUsage: Get "/api/v1/servers/{server}/usage", Permission::Server(ServerKey::WebsocketConnect), 200,
         (ServerPath, usage::UsageQuery, ()) -> usage::Usage;
 }

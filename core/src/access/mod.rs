@@ -1,0 +1,58 @@
+//! Pure: who may do what. The one permission table, for hub, edge and user interface.
+//!
+//! Three tables of keys ([`ServerKey`], [`TenantRight`], [`AdminRight`]) say what can be allowed.
+//! [`Access`] says what an account, or an API key of it, is allowed and where; [`Access::decide`] is
+//! the only place that compares the two. What a caller may not see answers as if it did not exist;
+//! what it may see but not do names the key that is missing.
+
+mod keys;
+mod role;
+mod decide;
+#[cfg(test)]
+mod tests;
+
+pub use decide::{Access, Grant, Object, Verdict, Wanted};
+pub use keys::{AdminRight, ServerKey, TenantRight, UnknownKey};
+pub use role::{Rights, Role};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// Tenants above a tenant: a provider, its resellers, theirs, and nobody below those.
+pub const TENANT_DEPTH_MAX: usize = 4;
+
+/// An account's part in running the hub.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Administration {
+    /// None.
+    #[default]
+    None,
+    /// These rights.
+    Some(BTreeSet<AdminRight>),
+    /// All rights that there are and will be.
+    Root,
+}
+
+impl Administration {
+    /// Returns the rights.
+    #[must_use]
+    pub fn rights(&self) -> BTreeSet<AdminRight> {
+        match self {
+            Self::None => BTreeSet::new(),
+            Self::Some(rights) => rights.clone(),
+            Self::Root => AdminRight::ALL.iter().copied().collect(),
+        }
+    }
+
+    /// Whether it is any part at all.
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        match self {
+            Self::None => false,
+            Self::Some(rights) => !rights.is_empty(),
+            Self::Root => true,
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Customers: tenants, who belongs to them with which rights, and what they may use.
+//!
+//! Nothing remembers which tenant somebody "is in": a request names its tenant or server in its path,
+//! and what the caller may do with it is read from the store each time, so that a right that was
+//! taken away is gone with the next request and within one tick of an open console.
+
+mod access;
+mod list;
+mod records;
+
+pub use access::{access_of, lineage, memberships};
+pub(crate) use records::{CHILDREN, MEMBERS, MEMBERSHIPS, Present, TENANTS};
+pub use records::{Member, RoleRecord, SubUser, TABLES, Tenant};
+
+use mamba_core::{
+    access::Role,
+    clock::UnixMs,
+    db::{Txn, TxnError},
+    ids::{TenantId, UserId},
+};
+
+/// Writes a new tenant with its first owner.
+pub(crate) fn insert(
+    txn: &mut Txn<'_>,
+    id: TenantId,
+    tenant: &Tenant,
+    owner: UserId,
+) -> Result<(), TxnError> {
+    txn.put(TENANTS, &id, tenant)?;
+    if let Some(parent) = tenant.parent {
+        txn.put(CHILDREN, &(parent, id), &Present)?;
+    }
+    join(txn, id, owner, Role::Owner, tenant.made_at)
+}
+
+/// Makes an account a member.
+pub(crate) fn join(
+    txn: &mut Txn<'_>,
+    tenant: TenantId,
+    user: UserId,
+    role: Role,
+    since: UnixMs,
+) -> Result<(), TxnError> {
+    txn.put(MEMBERS, &(tenant, user), &Member { role, since })?;
+    txn.put(MEMBERSHIPS, &(user, tenant), &Present)
+}

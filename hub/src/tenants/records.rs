@@ -1,0 +1,96 @@
+//! What is stored about tenants, their members and roles, and sub-users of their servers.
+
+use mamba_core::{
+    access::{Rights, Role, ServerKey},
+    clock::UnixMs,
+    db::{Table, TableDef},
+    ids::{RoleId, ServerId, TenantId, UserId},
+    quota::Quota,
+    record,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// Tenants by id.
+pub(crate) const TENANTS: Table<TenantId, Tenant> = Table::new(200, "tenants");
+/// Members of each tenant.
+pub(crate) const MEMBERS: Table<(TenantId, UserId), Member> = Table::new(201, "members");
+/// Tenants of each account.
+pub(crate) const MEMBERSHIPS: Table<(UserId, TenantId), Present> = Table::new(202, "memberships");
+/// Roles that tenants made.
+pub(crate) const ROLES: Table<(TenantId, RoleId), RoleRecord> = Table::new(203, "roles");
+/// Sub-users of each server.
+pub(crate) const SUB_USERS: Table<(TenantId, ServerId, UserId), SubUser> =
+    Table::new(204, "sub_users");
+/// Servers of which an account is a sub-user.
+pub(crate) const SUB_USER_OF: Table<(UserId, ServerId), Owner> = Table::new(205, "sub_user_of");
+/// Tenants that a tenant owns.
+pub(crate) const CHILDREN: Table<(TenantId, TenantId), Present> = Table::new(206, "children");
+
+/// All tables of this module.
+pub const TABLES: &[TableDef] = &[
+    TENANTS.def(),
+    MEMBERS.def(),
+    MEMBERSHIPS.def(),
+    ROLES.def(),
+    SUB_USERS.def(),
+    SUB_USER_OF.def(),
+    CHILDREN.def(),
+];
+
+/// One tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tenant {
+    /// Name for people.
+    pub name: String,
+    /// Tenant that owns it; `None` when only the hub does.
+    pub parent: Option<TenantId>,
+    /// What it may use.
+    pub quota: Quota,
+    /// When it was made.
+    pub made_at: UnixMs,
+}
+
+/// One member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its part.
+    pub role: Role,
+    /// Since when.
+    pub since: UnixMs,
+}
+
+/// A role that a tenant made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleRecord {
+    /// Name for people.
+    pub name: String,
+    /// What it allows.
+    pub rights: Rights,
+    /// When it was made.
+    pub made_at: UnixMs,
+}
+
+/// A sub-user of one server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubUser {
+    /// What it may do.
+    pub keys: BTreeSet<ServerKey>,
+    /// Since when.
+    pub since: UnixMs,
+}
+
+/// Whose a server is of which somebody is a sub-user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Owner(pub(crate) TenantId);
+
+/// The key says it all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Present;
+
+record!(Tenant, 1);
+record!(Member, 1);
+record!(RoleRecord, 1);
+record!(SubUser, 1);
+record!(Owner, 1);
+record!(Present, 1);
