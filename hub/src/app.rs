@@ -14,7 +14,7 @@ use crate::{
     ingest::requeue,
     link::{HubLink, LinkConfig, LinkError, Links, RequestError},
     relay::{Boxed, Consoles, DoorError, NodeDoor},
-    secrets::{self, SecretsError},
+    secrets::{self, SecretsError, Vault, VaultError},
     store::KIND,
 };
 use mamba_core::{
@@ -59,6 +59,9 @@ pub enum AppError {
     /// The keys cannot be had.
     #[error("hub has no keys")]
     Secrets(#[source] SecretsError),
+    /// The master key cannot be had.
+    #[error("hub cannot open its secrets")]
+    Vault(#[source] VaultError),
     /// The key of access tokens cannot be had.
     #[error("hub cannot sign access tokens")]
     AccessKey(#[source] KeyError),
@@ -179,7 +182,8 @@ impl App {
         let keys = secrets::load(&store).map_err(AppError::Secrets)?;
         let link_keys = Arc::new(secrets::load(&store).map_err(AppError::Secrets)?);
         let identity = Identity::new(store.clone(), clock.clone(), entropy.clone(), access);
-        let parts = HubParts { store, keys, clock: clock.clone(), entropy: entropy.clone() };
+        let vault = Vault::open(dir.path(), &*entropy).map_err(AppError::Vault)?;
+        let parts = HubParts { store, keys, vault, clock: clock.clone(), entropy: entropy.clone() };
         let hub = Hub::open(parts).await.map_err(AppError::Hub)?;
 
         let link_config = LinkConfig {

@@ -8,6 +8,7 @@ use crate::{
     HubError,
     backup::{BackupStatus, StatusCell},
     nodes::live::Live,
+    secrets::{Rotated, Vault},
     store::{META, Meta},
 };
 use mamba_core::{
@@ -15,6 +16,7 @@ use mamba_core::{
     db::{ReadTxn, Snapshot as _, Store, Txn},
     desired::Envelope,
     desired::SignedEnvelope,
+    scope::AdminScope,
     seq::Incarnation,
 };
 use mamba_wire::net::authority::HubKeys;
@@ -26,6 +28,8 @@ pub struct HubParts {
     pub store: Store,
     /// Its keys.
     pub keys: HubKeys,
+    /// Opens what is sealed in the store.
+    pub vault: Vault,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Gives random numbers.
@@ -41,6 +45,7 @@ pub struct Hub {
 struct Inner {
     store: Store,
     keys: HubKeys,
+    vault: Vault,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     incarnation: Incarnation,
@@ -67,10 +72,11 @@ impl Hub {
                 }
             })
             .await?;
-        let HubParts { store, keys, clock, entropy } = parts;
+        let HubParts { store, keys, vault, clock, entropy } = parts;
+        store.read(|view| vault.check(view))?;
         let incarnation = meta.incarnation;
         let (live, backups) = (Live::default(), StatusCell::default());
-        let inner = Inner { store, keys, clock, entropy, incarnation, live, backups };
+        let inner = Inner { store, keys, vault, clock, entropy, incarnation, live, backups };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -84,6 +90,20 @@ impl Hub {
     #[must_use]
     pub fn keys(&self) -> &HubKeys {
         &self.inner.keys
+    }
+
+    /// Seals secrets and opens them.
+    #[must_use]
+    pub fn vault(&self) -> &Vault {
+        &self.inner.vault
+    }
+
+    /// Replaces the master key; see [`Vault::rotate`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn rotate_secrets(&self, _admin: &AdminScope) -> Result<Rotated, HubError> {
+        self.inner.vault.rotate(&self.inner.store, self.inner.entropy.clone()).await
     }
 
     /// The clock.

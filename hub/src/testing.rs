@@ -5,7 +5,7 @@
 
 use crate::{
     Hub, HubError, HubParts, control::NewServer, link::backend::Enrolment, nodes::NewToken,
-    store::stream_number,
+    secrets::Vault, store::stream_number,
 };
 use mamba_core::{
     clock::{BootId, BootMs, Clock, Entropy, UnixMs},
@@ -146,7 +146,8 @@ async fn open(disk: &SimDisk, clock: &Arc<Hand>, entropy: &Arc<Counted>) -> Hub 
     let store = Store::inline(disk.clone(), options).unwrap();
     // The same keys at each start, as files would give.
     let keys = HubSecrets::create(START, &Counted::default()).unwrap().open().unwrap();
-    let parts = HubParts { store, keys, clock: clock.clone(), entropy: entropy.clone() };
+    let vault = Vault::in_memory([7; 32]);
+    let parts = HubParts { store, keys, vault, clock: clock.clone(), entropy: entropy.clone() };
     Hub::open(parts).await.unwrap()
 }
 

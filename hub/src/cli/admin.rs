@@ -8,7 +8,7 @@ use crate::{
     ingest::requeue::Requeued,
     nodes::{NewToken, NodeDetail},
     reconcile::Report,
-    secrets,
+    secrets::{self, Rotated, Vault},
     store::KIND,
 };
 use mamba_core::{
@@ -44,6 +44,7 @@ pub(super) enum AdminRequest {
     Backup { file: PathBuf },
     Requeue { clock_is_right: bool },
     Doctor,
+    RotateSecrets,
     Reconcile { days: Option<u32> },
 }
 
@@ -57,6 +58,7 @@ pub(super) enum AdminReply {
     Backup(BackupDone),
     Requeued(Requeued),
     Checks(Vec<Check>),
+    SecretsRotated(Rotated),
     Reconciled(Box<Report>),
     Failure(Failure),
 }
@@ -120,6 +122,9 @@ impl AdminContext {
                     hub.trust_clock(scope).await?;
                 }
                 AdminReply::Requeued(hub.requeue().await?)
+            }
+            AdminRequest::RotateSecrets => {
+                AdminReply::SecretsRotated(hub.rotate_secrets(scope).await?)
             }
             AdminRequest::Doctor => AdminReply::Checks(hub.check()?),
             AdminRequest::Reconcile { days } => {
@@ -195,7 +200,8 @@ pub(super) async fn alone(data: &Path, request: AdminRequest) -> Result<AdminRep
     let keys = secrets::load(&store).map_err(|err| failed(&err))?;
     let clock = Arc::new(SystemClock::new().map_err(|err| failed(&err))?);
     let entropy = Arc::new(SystemEntropy);
-    let parts = HubParts { store: store.clone(), keys, clock, entropy };
+    let vault = Vault::open(dir.path(), &*entropy).map_err(|err| failed(&err))?;
+    let parts = HubParts { store: store.clone(), keys, vault, clock, entropy };
     let hub = Hub::open(parts).await.map_err(|err| failed(&err))?;
     let context = AdminContext { hub, public_link_address: None };
     let reply = context.answer(operator(rustix::process::geteuid().as_raw()), request).await;

@@ -57,6 +57,9 @@ pub(super) enum Command {
         #[arg(long)]
         clock_is_right: bool,
     },
+    /// Look after what is sealed in the store.
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
     /// Look for what is wrong.
     Doctor,
     /// Compare what nodes reported with what is booked and billed, by tenant, day and meter.
@@ -67,6 +70,12 @@ pub(super) enum Command {
         #[arg(long, value_name = "N")]
         days: Option<u32>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SecretsCommand {
+    /// Replace the master key. May be cut off at any point and called again.
+    Rotate,
 }
 
 #[derive(Debug, Subcommand)]

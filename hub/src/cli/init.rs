@@ -5,7 +5,7 @@ use crate::{
     Hub, HubParts,
     app::BALLAST_BYTES,
     identity::{self, AccessKey, IdentityError, NewAccount},
-    secrets,
+    secrets::{self, Vault},
     store::KIND,
 };
 use mamba_core::{
@@ -39,7 +39,8 @@ pub(super) async fn run(
     AccessKey::open(dir.path(), &SystemEntropy).map_err(|err| failed(&err))?;
     let keys = secrets::load(&store).map_err(|err| failed(&err))?;
     let entropy = Arc::new(SystemEntropy);
-    let parts = HubParts { store: store.clone(), keys, clock, entropy };
+    let vault = Vault::open(dir.path(), &*entropy).map_err(|err| failed(&err))?;
+    let parts = HubParts { store: store.clone(), keys, vault, clock, entropy };
     Hub::open(parts).await.map_err(|err| failed(&err))?;
     // The administrator comes last: there is one only when everything else is there.
     let shown = if given.is_none() { Some(make_password()) } else { None };

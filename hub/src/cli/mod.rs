@@ -25,7 +25,7 @@ use crate::{
     config::{Config, ConfigError},
 };
 use admin::{AdminRequest, Failure};
-use args::{Args, Command, NodeCommand};
+use args::{Args, Command, NodeCommand, SecretsCommand};
 use clap::Parser as _;
 use mamba_core::error::chain;
 use std::{io::Write as _, path::Path, process::ExitCode};
@@ -128,6 +128,7 @@ async fn run(args: Args) -> Result<Output, CliError> {
         Command::Requeue { clock_is_right } => {
             ask(&data, AdminRequest::Requeue { clock_is_right }).await
         }
+        Command::Secrets(SecretsCommand::Rotate) => ask(&data, AdminRequest::RotateSecrets).await,
         Command::Doctor => doctor::run(&data).await,
         Command::Reconcile { days } => ask(&data, AdminRequest::Reconcile { days }).await,
         Command::Node(command) => ask(&data, request(command)?).await,

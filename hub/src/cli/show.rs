@@ -1,7 +1,7 @@
 //! Answers for people and for programs.
 
 use super::{CliError, Output, admin::AdminReply, reconcile};
-use crate::nodes::NodeDetail;
+use crate::{nodes::NodeDetail, secrets::Rotated};
 use mamba_core::clock::UnixMs;
 use mamba_wire::{
     api::{
@@ -26,6 +26,11 @@ pub(super) fn reply(reply: &AdminReply) -> Result<Output, CliError> {
         }
         AdminReply::Nodes(nodes) => output(node_table(nodes), nodes, true),
         AdminReply::Node(detail) => output(node_detail(detail), detail, true),
+        AdminReply::SecretsRotated(done) => {
+            let Rotated { rewrapped, fingerprint } = done;
+            let text = format!("{rewrapped} secrets are sealed with master key {fingerprint}\n");
+            output(text, done, true)
+        }
         AdminReply::Requeued(done) => {
             let text = format!("{} facts booked, {} stay in quarantine\n", done.booked, done.left);
             output(text, done, true)

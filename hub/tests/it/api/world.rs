@@ -17,7 +17,7 @@ use mamba_hub::{
     link::backend::Enrolment,
     nodes::NewToken,
     relay::{Boxed, Consoles, DoorError, NodeDoor},
-    secrets,
+    secrets::{self, Vault},
     store::KIND,
 };
 use mamba_wire::{
@@ -142,7 +142,8 @@ impl World {
         let key = AccessKey::open(data.path(), &SystemEntropy).unwrap();
         let entropy = Arc::new(SystemEntropy);
         let identity = Identity::new(store.clone(), clock.clone(), entropy.clone(), key);
-        let parts = HubParts { store, keys, clock: clock.clone(), entropy };
+        let vault = Vault::in_memory([7; 32]);
+        let parts = HubParts { store, keys, vault, clock: clock.clone(), entropy };
         let hub = Hub::open(parts).await.unwrap();
         let door = Arc::new(FakeDoor::default());
         let consoles = Consoles::new(ConsoleLimits { all_max: 4, user_max: 2 });

@@ -81,7 +81,8 @@ impl Centre {
             Err(err) => return self.trace.say(&format!("hub: no store: {err}")),
         };
         let keys = self.secrets.open().unwrap();
-        let parts = HubParts { store, keys, clock: clock.clone(), entropy: entropy.clone() };
+        let vault = mamba_hub::secrets::Vault::in_memory([7; 32]);
+        let parts = HubParts { store, keys, vault, clock: clock.clone(), entropy: entropy.clone() };
         let hub = match Hub::open(parts).await {
             Ok(hub) => hub,
             Err(err) => return self.trace.say(&format!("hub: does not start: {err}")),

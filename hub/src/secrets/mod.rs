@@ -3,6 +3,19 @@
 //! They live in the store, so that they are made with it in one commit, travel with every backup, and
 //! a restored hub is the same hub to its nodes. Whoever has the data directory or a backup is the hub:
 //! both are readable for their owner only.
+//!
+//! Everything else that is secret (seeds of second factors, tokens, variables marked secret,
+//! credentials of registries) is sealed by the [`Vault`], whose master key is not in the store.
+
+mod master;
+mod sealed;
+mod vault;
+#[cfg(test)]
+mod tests;
+
+pub use master::{VARIABLE, VARIABLE_OLD};
+pub use sealed::Rotated;
+pub use vault::{Place, SECRET_BYTES_MAX, Sealed, Vault, VaultError};
 
 use crate::HubError;
 use mamba_core::{
@@ -16,8 +29,11 @@ use serde::{Deserialize, Serialize};
 /// The secrets.
 const SECRETS: Table<(), SecretsRecord> = Table::new(170, "secrets");
 
+/// Sealed secrets by their place.
+const SEALED: Table<(u16, Vec<u8>), Sealed> = Table::new(171, "sealed");
+
 /// All tables of this module.
-pub const TABLES: &[TableDef] = &[SECRETS.def()];
+pub const TABLES: &[TableDef] = &[SECRETS.def(), SEALED.def()];
 
 #[derive(Clone, Serialize, Deserialize)]
 struct SecretsRecord {
@@ -66,37 +82,4 @@ pub async fn create(store: &Store, now: UnixMs, entropy: &dyn Entropy) -> Result
 pub fn load(store: &Store) -> Result<HubKeys, SecretsError> {
     let found = store.read(|txn| Ok::<_, SecretsError>(txn.get(SECRETS, &())?))?;
     found.ok_or(SecretsError::Missing)?.secrets.open().map_err(SecretsError::Keys)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use mamba_core::{
-        clock::SystemEntropy,
-        db::{DataDir, StoreOptions},
-    };
-
-    #[tokio::test]
-    async fn secrets_are_made_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let data = DataDir::open(&dir.path().join("hub"), crate::store::KIND).unwrap();
-        let store = Store::open(&data, 0, StoreOptions::EDGE).unwrap();
-        assert!(matches!(load(&store), Err(SecretsError::Missing)));
-        create(&store, UnixMs(1_800_000_000_000), &SystemEntropy).await.unwrap();
-        let first = load(&store).unwrap().envelopes.public();
-        create(&store, UnixMs(1_800_000_000_001), &SystemEntropy).await.unwrap();
-        assert_eq!(load(&store).unwrap().envelopes.public(), first);
-    }
-
-    #[test]
-    fn no_two_tables_of_the_hub_share_an_id_or_name() {
-        let all = [
-            crate::store::TABLES,
-            crate::identity::TABLES,
-            crate::tenants::TABLES,
-            crate::api::TABLES,
-            TABLES,
-        ];
-        assert_eq!(mamba_core::db::duplicate_table(&all.concat()), None);
-    }
 }
