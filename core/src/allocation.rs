@@ -3,9 +3,73 @@
 use crate::{
     error::Invalid,
     ids::AllocationId,
-    server::{PORTS_MAX, PortBinding, PortProtocol},
+    server::{PORTS_MAX, PortBinding, PortProtocol, check_text},
 };
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+
+/// Longest alias of an allocation in bytes: the longest host name.
+pub const ALIAS_BYTES_MAX: usize = 253;
+/// Longest note on an allocation in bytes.
+pub const NOTE_BYTES_MAX: usize = 256;
+
+/// Ports from one to another, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PortRange {
+    /// First port, 1 to 65535.
+    pub first: u16,
+    /// Last port, not below the first.
+    pub last: u16,
+}
+
+impl PortRange {
+    /// Checks the bounds.
+    ///
+    /// # Errors
+    /// Names `first` or `last`.
+    pub fn check(&self) -> Result<(), Invalid> {
+        if self.first == 0 {
+            return Err(Invalid::new("first", "must be 1 to 65535"));
+        }
+        if self.last < self.first {
+            return Err(Invalid::new("last", "must not be below `first`"));
+        }
+        Ok(())
+    }
+
+    /// Whether a port lies in it.
+    #[must_use]
+    pub fn contains(&self, port: u16) -> bool {
+        (self.first..=self.last).contains(&port)
+    }
+}
+
+/// Returns the lowest port of a range on which nothing of `known` stands in the way of both
+/// transports at an address, `None` when the range is full. `known` need hold only ports of the
+/// range.
+#[must_use]
+pub fn lowest_unused(range: PortRange, ip: IpAddr, known: &[PortBinding]) -> Option<u16> {
+    (range.first..=range.last).find(|port| {
+        let wanted = PortBinding { ip, port: *port, protocol: PortProtocol::Both };
+        !known.iter().any(|it| overlaps(it, &wanted))
+    })
+}
+
+/// Checks what people write about an allocation.
+///
+/// # Errors
+/// Names `alias` or `note`.
+pub fn check_words(alias: Option<&str>, note: Option<&str>) -> Result<(), Invalid> {
+    if let Some(alias) = alias {
+        let fits = |c: u8| c.is_ascii_alphanumeric() || b"-._:".contains(&c);
+        if alias.is_empty() || alias.len() > ALIAS_BYTES_MAX || !alias.bytes().all(fits) {
+            return Err(Invalid::new("alias", "must be a host name or address"));
+        }
+    }
+    note.map_or(Ok(()), |note| check_text("note", note, 1, NOTE_BYTES_MAX))
+}
 
 /// One address and port of a node that a server may be given, as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,5 +266,23 @@ mod tests {
             assert_eq!(overlaps(&base, &other), expected, "{other:?}");
             assert_eq!(overlaps(&other, &base), expected, "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_new_port_is_the_lowest_that_nothing_stands_on() {
+        let range = PortRange { first: 10, last: 12 };
+        let at = |port, ip, protocol| PortBinding { ip, port, protocol };
+        let known = [at(10, HOME, Udp), at(11, ANY, Tcp)];
+        assert_eq!(lowest_unused(range, HOME, &known), Some(12));
+        assert_eq!(lowest_unused(range, "10.0.0.1".parse().unwrap(), &known), Some(10));
+        let full = [known.to_vec(), vec![at(12, HOME, Both)]].concat();
+        assert_eq!(lowest_unused(range, HOME, &full), None);
+    }
+
+    #[test]
+    fn words_about_an_allocation_have_rules() {
+        assert_eq!(check_words(Some("play.example.org"), Some("query port")), Ok(()));
+        assert_eq!(check_words(Some("a b"), None).unwrap_err().field, "alias");
+        assert_eq!(check_words(None, Some("")).unwrap_err().field, "note");
     }
 }

@@ -179,7 +179,9 @@ async fn play(index: usize, world: &World, cast: &mut Cast) -> Option<()> {
             let ip = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
             let (ports, both) = (30_000..=30_003, PortProtocol::Both);
             let node = cast.node.unwrap();
-            hub.create_allocations(&admin(), node, ip, ports, both).await.ok()?;
+            hub.create_allocations(&admin(), node, ip, ports, both, Default::default())
+                .await
+                .ok()?;
         }
         Create(number) => {
             let new = crate::testing::new_server();

@@ -10,8 +10,9 @@ use crate::{
 use mamba_core::{
     clock::{BootId, BootMs, Clock, Entropy, UnixMs},
     db::{Store, StoreOptions, sim::SimDisk},
-    fact::{Chain, Stream},
-    ids::{InstanceId, NodeId, ServerId, TenantId, UserId},
+    fact::{Activity, ActivityFact, Chain, Stream},
+    ids::{EventId, InstanceId, NodeId, ServerId, TenantId, UserId},
+    lifecycle::Actor,
     scope::{AdminScope, NodeScope, TenantScope},
     seq::{Epoch, Seq},
     server::{AutoStart, Limits, PortProtocol, RestartPolicy},
@@ -107,7 +108,10 @@ impl World {
         self.connect(node).await;
         let ip = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let ports = 30_000..=30_009;
-        self.hub.create_allocations(&admin(), node, ip, ports, PortProtocol::Both).await.unwrap();
+        self.hub
+            .create_allocations(&admin(), node, ip, ports, PortProtocol::Both, Default::default())
+            .await
+            .unwrap();
         node
     }
 
@@ -133,6 +137,23 @@ impl World {
     pub(crate) async fn try_token(&self, name: &str) -> Result<JoinToken, HubError> {
         let new = NewToken { name: name.to_owned(), ..NewToken::default() };
         Ok(self.hub.create_join_token(&admin(), new).await?.token.parse().unwrap())
+    }
+
+    /// The node tells that it deleted a server, as its tombstone says.
+    pub(crate) async fn end_server(&self, node: NodeId, tenant: &TenantScope, server: ServerId) {
+        let fact = ActivityFact {
+            event: self.hub.new_id(EventId::new),
+            at: self.hub.now(),
+            about: Some((tenant.tenant(), server)),
+            actor: Actor::Edge,
+            body: Activity::Deleted,
+        };
+        let mut outbox = Outbox::new(Stream::Activity, 1);
+        outbox.bodies.push(fact.encode().unwrap());
+        let scope = NodeScope::granted(node);
+        let peer = "127.0.0.1:1".parse().unwrap();
+        self.hub.hello(&scope, hello(node, vec![outbox.hello(1)]), peer).await.unwrap();
+        self.hub.ingest(&scope, outbox.batch(1, 1)).await.unwrap();
     }
 
     pub(crate) async fn server(&self, tenant: &TenantScope, node: NodeId) -> ServerId {
@@ -180,6 +201,10 @@ pub(crate) fn new_server() -> NewServer {
         allocations: vec![],
         auto_start: AutoStart::LastState,
         restart: RestartPolicy::default(),
+        placing: Default::default(),
+        description: None,
+        external_id: None,
+        allocation_limit: 0,
     }
 }
 

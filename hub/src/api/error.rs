@@ -1,7 +1,10 @@
 //! What a refusal becomes: the only place where an error of the hub turns into a status.
 
 use crate::{HubError, identity::IdentityError};
-use mamba_core::error::{Invalid, chain};
+use mamba_core::{
+    error::{Invalid, chain},
+    placement::Rejected,
+};
 use mamba_wire::api::Code;
 
 /// Why a request was not served, ready to be told.
@@ -90,7 +93,13 @@ impl From<HubError> for ApiError {
         match err {
             HubError::Invalid(err) => err.into(),
             HubError::NotFound { what } => Self::not_found(what),
-            HubError::Refused(_) | HubError::NoNode(_) | HubError::NeedsForce { .. } => {
+            HubError::NoNode(rejected) => {
+                let reason = |it: &Rejected| Invalid::new(format!("node.{}", it.name), &*it.reason);
+                let mut answer = Self::new(Code::Conflict, "no node can take the server");
+                answer.errors = rejected.iter().map(reason).collect();
+                answer
+            }
+            HubError::Refused(_) | HubError::NeedsForce { .. } => {
                 Self::new(Code::Conflict, err.to_string())
             }
             HubError::Unavailable(_) => Self::unavailable(chain(&err)),

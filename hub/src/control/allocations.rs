@@ -1,14 +1,18 @@
 //! Ports that nodes offer to servers.
 
-use super::{Cut, create::ALLOCATIONS_MAX, wish::holder};
+use super::{
+    Cut,
+    ports::{self, ALLOCATIONS_MAX},
+    wish::holder,
+};
 use crate::{
     Hub, HubError,
     store::{ALLOCATION_NODES, ALLOCATIONS, AllocationRecord, NODES, NodeRef},
 };
 use mamba_core::{
-    allocation::overlaps,
+    allocation::{check_words, overlaps},
     db::{Snapshot, Span},
-    ids::{AllocationId, NodeId},
+    ids::{AllocationId, NodeId, ServerId},
     scope::AdminScope,
     server::{PortBinding, PortProtocol},
 };
@@ -17,6 +21,15 @@ use std::{net::IpAddr, ops::RangeInclusive};
 
 /// Most allocations made by one call, so that its transaction stays bounded.
 pub(super) const ALLOCATIONS_AT_ONCE_MAX: usize = 1_000;
+
+/// What people are told about an allocation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllocationWords {
+    /// Shown instead of its address.
+    pub alias: Option<String>,
+    /// A note.
+    pub note: Option<String>,
+}
 
 impl Hub {
     /// Offers a range of ports of a node, one allocation each, all or none.
@@ -30,6 +43,7 @@ impl Hub {
         ip: IpAddr,
         ports: RangeInclusive<u16>,
         protocol: PortProtocol,
+        words: AllocationWords,
     ) -> Result<Vec<Allocation>, HubError> {
         if *ports.start() == 0 || ports.is_empty() {
             return Err(HubError::invalid("port", "must be 1 to 65535"));
@@ -41,6 +55,13 @@ impl Hub {
         let new: Vec<(AllocationId, PortBinding)> = ports
             .map(|port| (self.new_id(AllocationId::new), PortBinding { ip, port, protocol }))
             .collect();
+        check_words(words.alias.as_deref(), words.note.as_deref())?;
+        let AllocationWords { alias, note } = words;
+        let record = move |binding: &PortBinding| AllocationRecord {
+            alias: alias.clone(),
+            note: note.clone(),
+            ..AllocationRecord::free(binding.clone())
+        };
         self.write(move |txn| {
             if !txn.contains(NODES, &node)? {
                 return Err(HubError::invalid("node", "is not a node of this hub"));
@@ -55,12 +76,34 @@ impl Hub {
                     let rule = format!("{} is offered on this node already", binding.port);
                     return Err(HubError::invalid("port", rule));
                 }
-                let record = AllocationRecord { binding: binding.clone(), server: None };
-                txn.put(ALLOCATIONS, &(node, *allocation), &record)?;
-                txn.put(ALLOCATION_NODES, allocation, &NodeRef(node))?;
+                ports::put(txn, node, *allocation, &record(binding))?;
             }
-            let shown = new.iter().map(|(id, binding)| show(node, *id, binding, None));
-            Ok(shown.collect())
+            Ok(new.iter().map(|(id, binding)| show(node, *id, record(binding), None)).collect())
+        })
+        .await
+    }
+
+    /// Writes what people are told about an allocation; what is `None` is removed. No node need
+    /// know of it.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Invalid` with the field.
+    pub async fn change_allocation(
+        &self,
+        _admin: &AdminScope,
+        allocation: AllocationId,
+        words: AllocationWords,
+    ) -> Result<Allocation, HubError> {
+        check_words(words.alias.as_deref(), words.note.as_deref())?;
+        self.write(move |txn| {
+            let missing = || HubError::NotFound { what: "allocation" };
+            let NodeRef(node) = txn.get(ALLOCATION_NODES, &allocation)?.ok_or_else(missing)?;
+            let found = txn.get(ALLOCATIONS, &(node, allocation))?.ok_or_else(missing)?;
+            let AllocationWords { alias, note } = words.clone();
+            let record = AllocationRecord { alias, note, ..found };
+            txn.put(ALLOCATIONS, &(node, allocation), &record)?;
+            let server = holder(txn, &record)?;
+            Ok(show(node, allocation, record, server))
         })
         .await
     }
@@ -81,9 +124,7 @@ impl Hub {
             if let Some(server) = holder(txn, &record)? {
                 return Err(HubError::Refused(format!("allocation belongs to server {server}")));
             }
-            txn.delete(ALLOCATIONS, &(node, allocation))?;
-            txn.delete(ALLOCATION_NODES, &allocation)?;
-            Ok(())
+            ports::remove(txn, node, allocation, &record)
         })
         .await
     }
@@ -106,7 +147,8 @@ impl Hub {
             }
             let found = txn.range(ALLOCATIONS, span, cut.fetch())?;
             let item = |(key, it): ((NodeId, AllocationId), AllocationRecord)| {
-                Ok((key, show(key.0, key.1, &it.binding, holder(txn, &it)?)))
+                let server = holder(txn, &it)?;
+                Ok((key, show(key.0, key.1, it, server)))
             };
             let items: Result<_, HubError> = found.into_iter().map(item).collect();
             Ok(cut.page(items?))
@@ -117,9 +159,10 @@ impl Hub {
 fn show(
     node: NodeId,
     allocation: AllocationId,
-    binding: &PortBinding,
-    server: Option<mamba_core::ids::ServerId>,
+    record: AllocationRecord,
+    server: Option<ServerId>,
 ) -> Allocation {
-    let PortBinding { ip, port, protocol } = *binding;
-    Allocation { allocation, node, ip, port, protocol, server }
+    let AllocationRecord { binding, alias, note, .. } = record;
+    let PortBinding { ip, port, protocol } = binding;
+    Allocation { allocation, node, ip, port, protocol, alias, note, server }
 }

@@ -2,18 +2,20 @@
 
 use super::{
     Deleting, ServerChange,
-    create::check_growth,
+    create::{ALLOCATION_LIMIT_MAX, check_growth},
+    names::{check_names, name_outside},
     wish::{Happened, ServerKey, check_mass_limit, commit, find},
 };
 use crate::{
     Hub, HubError,
-    store::{Deletion, ServerRecord},
+    store::{Deletion, SERVERS, ServerRecord},
 };
 use mamba_core::{
     db::Txn,
     fact::Activity,
     ids::{NodeId, ServerId},
     scope::TenantScope,
+    server::check_range,
 };
 use mamba_wire::api::server::Server;
 
@@ -30,6 +32,14 @@ impl Hub {
         server: ServerId,
         change: ServerChange,
     ) -> Result<Server, HubError> {
+        let external_id = change.external_id.as_deref().filter(|it| !it.is_empty());
+        check_names(change.description.as_deref(), external_id)?;
+        check_range(
+            "allocation_limit",
+            change.allocation_limit.unwrap_or_default(),
+            0,
+            ALLOCATION_LIMIT_MAX,
+        )?;
         let key = (scope.tenant(), server);
         let happened = Happened::now(self, scope.actor());
         let hub = self.clone();
@@ -66,20 +76,27 @@ fn apply(
     happened: &Happened,
 ) -> Result<NodeId, HubError> {
     let mut record = find(txn, &key)?;
-    let before = record.choices.limits;
+    let before = record.clone();
     if record.deletion.is_some() {
         return Err(HubError::Refused("server is being deleted".to_owned()));
     }
-    let fields = merge(&mut record, change);
+    let mut fields = merge(&mut record, change);
+    let is_new_wish = !fields.is_empty();
+    fields.extend(merge_names(&mut record, change));
     if fields.is_empty() {
         return Ok(record.node);
     }
+    name_outside(txn, key, before.external_id.as_ref(), record.external_id.as_ref())?;
     if change.suspended == Some(true) && fields.contains(&"suspended") && !change.force {
         check_mass_limit(txn, record.node, key.1)?;
     }
     record.changed_at = happened.now;
-    check_growth(txn, &record, &before)?;
-    commit(hub, txn, key, &mut record, change.force)?;
+    check_growth(txn, &record, &before.choices.limits)?;
+    if is_new_wish {
+        commit(hub, txn, key, &mut record, change.force)?;
+    } else {
+        txn.put(SERVERS, &key, &record)?;
+    }
     let generation = record.order.generation.0;
     let fields = fields.into_iter().map(str::to_owned).collect();
     happened.record(txn, &key, Activity::Changed { generation, fields })?;
@@ -104,6 +121,24 @@ fn merge(record: &mut ServerRecord, change: &ServerChange) -> Vec<&'static str> 
     set("suspended", change.suspended.is_some_and(|it| replace(&mut choices.suspended, it)));
     set("auto_start", change.auto_start.is_some_and(|it| replace(&mut choices.auto_start, it)));
     set("restart", change.restart.is_some_and(|it| replace(&mut choices.restart, it)));
+    fields
+}
+
+/// Takes over what the node need not know of, and returns the names of what became different.
+fn merge_names(record: &mut ServerRecord, change: &ServerChange) -> Vec<&'static str> {
+    let mut fields = Vec::new();
+    let word = |text: &String| (!text.is_empty()).then(|| text.clone());
+    let description = change.description.as_ref();
+    if description.is_some_and(|it| replace(&mut record.description, word(it))) {
+        fields.push("description");
+    }
+    let external_id = change.external_id.as_ref();
+    if external_id.is_some_and(|it| replace(&mut record.external_id, word(it))) {
+        fields.push("external_id");
+    }
+    if change.allocation_limit.is_some_and(|it| replace(&mut record.allocation_limit, it)) {
+        fields.push("allocation_limit");
+    }
     fields
 }
 

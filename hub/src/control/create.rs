@@ -1,24 +1,30 @@
 //! Makes servers: checks the input, finds a node and ports, and records all of it at once.
 
-use super::wish::{Happened, commit, find_blueprint, holder};
+use super::{
+    names::{check_names, name_outside},
+    ports::{self, grant, settle_gone},
+    wish::{Happened, ServerKey, commit, find_blueprint},
+};
 use crate::{
     Hub, HubError,
     store::{
-        ALLOCATIONS, AllocationRecord, LEASES, Lease, NODE_STATES, NODES, NodeRecord,
-        NodeStateRecord, PLACED, SERVER_TENANTS, SERVERS, ServerRecord, TenantRef,
+        LEASES, Lease, NODE_STATES, NODES, NodeRecord, NodeStateRecord, PLACED, SERVER_TENANTS,
+        ServerRecord, TenantRef,
     },
 };
 use mamba_core::{
-    allocation::{Granted, Offer, choose},
+    allocation::Granted,
     blueprint::{Blueprint, Choices},
     db::{Snapshot, Span, Txn},
     desired::Order,
     fact::Activity,
     ids::{AllocationId, NodeId, ServerId},
-    placement::{Candidate, Size, no_room, place},
+    placement::{
+        Candidate, Needs, Placed, Rejected, Size, check_label, check_tags, closed, no_room, place,
+        refuse,
+    },
     scope::TenantScope,
-    server::{AutoStart, Limits, PortBinding, PortProtocol, RestartPolicy},
-    units::Mib,
+    server::{AutoStart, Limits, PortBinding, PortProtocol, RestartPolicy, check_range},
 };
 use mamba_wire::{
     api::{node::Standing, server::Server},
@@ -31,8 +37,10 @@ use std::{
 
 /// Most nodes that are looked at to place a server, and most that a hub lists at once.
 pub(crate) const NODES_MAX: usize = 10_000;
-/// Most allocations of one node: every port of one address, once.
-pub(crate) const ALLOCATIONS_MAX: usize = 65_535;
+
+/// Most that a limit of ports can be: what one server can have.
+pub(super) const ALLOCATION_LIMIT_MAX: u32 = 64;
+const _: () = assert!(ALLOCATION_LIMIT_MAX as usize == mamba_core::server::PORTS_MAX);
 
 /// A server to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,9 +63,31 @@ pub struct NewServer {
     pub auto_start: AutoStart,
     /// What happens when it ends by itself.
     pub restart: RestartPolicy,
+    /// Where the hub looks for a node when none is named.
+    pub placing: Placing,
+    /// What it is for, for people.
+    pub description: Option<String>,
+    /// Its name in another system.
+    pub external_id: Option<String>,
+    /// Most ports that its owner may bring it to.
+    pub allocation_limit: u32,
+}
+
+/// Where the hub looks for a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placing {
+    /// In this region; in any without.
+    pub region: Option<String>,
+    /// Among nodes with all of these tags.
+    pub tags: BTreeSet<String>,
 }
 
 impl NewServer {
+    fn needs(&self) -> Needs {
+        let Placing { region, tags } = self.placing.clone();
+        Needs { size: Size::of(&self.limits), region, tags }
+    }
+
     fn choices(&self, ports: Vec<PortBinding>) -> Choices {
         Choices {
             name: self.name.clone(),
@@ -74,6 +104,12 @@ impl NewServer {
 
     /// Renders it with made-up ports, so that bad input is told before a node is looked for.
     fn check(&self, blueprint: &Blueprint) -> Result<(), HubError> {
+        if let Some(region) = &self.placing.region {
+            check_label("region", region)?;
+        }
+        check_tags("tags", &self.placing.tags)?;
+        check_names(self.description.as_deref(), self.external_id.as_deref())?;
+        check_range("allocation_limit", self.allocation_limit, 0, ALLOCATION_LIMIT_MAX)?;
         let ip = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let ports = blueprint.ports.iter().zip(1..);
         let ports = ports.map(|(protocol, port)| PortBinding { ip, port, protocol: *protocol });
@@ -93,22 +129,34 @@ impl Hub {
         scope: &TenantScope,
         new: NewServer,
     ) -> Result<Server, HubError> {
+        Ok(self.place_server(scope, new).await?.0)
+    }
+
+    /// Makes a server as [`Hub::create_server`] does, and says which nodes could not take it.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn place_server(
+        &self,
+        scope: &TenantScope,
+        new: NewServer,
+    ) -> Result<(Server, Vec<Rejected>), HubError> {
         let blueprint = find_blueprint(&new.blueprint)?;
         new.check(&blueprint)?;
         let key = (scope.tenant(), self.new_id(ServerId::new));
         let happened = Happened::now(self, scope.actor());
         let connected = self.live().connected();
         let hub = self.clone();
-        let node = self
+        let (node, rejected) = self
             .write(move |txn| {
                 let seat = Seat::find(txn, &new, &blueprint.ports, &connected)?;
                 let record = seat.take(&hub, txn, key, &new, &happened)?;
                 happened.record(txn, &key, Activity::Created)?;
-                Ok(record.node)
+                Ok((record.node, seat.rejected))
             })
             .await?;
         self.live().changed(node);
-        self.server(scope, key.1)
+        Ok((self.server(scope, key.1)?, rejected))
     }
 }
 
@@ -116,36 +164,46 @@ impl Hub {
 struct Seat {
     node: NodeId,
     ports: Vec<Granted>,
+    /// Nodes that could not take it.
+    rejected: Vec<Rejected>,
 }
 
 impl Seat {
     fn find(
-        txn: &impl Snapshot,
+        txn: &mut Txn<'_>,
         new: &NewServer,
-        needs: &[PortProtocol],
+        protocols: &[PortProtocol],
         connected: &BTreeSet<NodeId>,
     ) -> Result<Self, HubError> {
+        let needs = new.needs();
         let Some(node) = new.node else {
-            let nodes = txn.range(NODES, Span::all(), NODES_MAX)?;
-            let candidates: Vec<Candidate> = nodes
-                .iter()
-                .map(|(node, record)| candidate(txn, *node, record, new, needs, connected))
-                .collect::<Result<_, _>>()?;
-            let node = place(&candidates, &new.limits).map_err(HubError::NoNode)?;
-            let ports = choose(&offers(txn, node)?, needs, &new.allocations)?;
-            return Ok(Self { node, ports });
+            let mut candidates = Vec::new();
+            for (node, record) in txn.range(NODES, Span::all(), NODES_MAX)? {
+                let is_connected = connected.contains(&node);
+                let mut candidate = candidate(txn, node, record, is_connected)?;
+                // Ports are looked for only where the rest fits.
+                if refuse(&candidate, &needs).is_none() {
+                    settle_gone(txn, node)?;
+                    candidate.ports_missing =
+                        missing(grant(txn, node, protocols, &new.allocations))?;
+                }
+                candidates.push(candidate);
+            }
+            let Placed { node, rejected } = place(&candidates, &needs).map_err(HubError::NoNode)?;
+            let ports = grant(txn, node, protocols, &new.allocations)?;
+            return Ok(Self { node, ports, rejected });
         };
         let unknown = || HubError::invalid("node", "is not a node of this hub");
         let record = txn.get(NODES, &node)?.ok_or_else(unknown)?;
-        if record.standing != Standing::Active {
-            return Err(HubError::invalid("node", "is revoked or in quarantine"));
+        // A node that is asked for by name may be away, of unknown size or in another region.
+        let candidate = candidate(txn, node, record, true)?;
+        let refusal = closed(&candidate).or_else(|| no_room(&candidate, needs.size));
+        if let Some(reason) = refusal {
+            return Err(HubError::invalid("node", reason));
         }
-        let ports = choose(&offers(txn, node)?, needs, &new.allocations)?;
-        let candidate = candidate(txn, node, &record, new, needs, connected)?;
-        match no_room(&candidate, &new.limits) {
-            Some(reason) => Err(HubError::invalid("node", reason)),
-            None => Ok(Self { node, ports }),
-        }
+        settle_gone(txn, node)?;
+        let ports = grant(txn, node, protocols, &new.allocations)?;
+        Ok(Self { node, ports, rejected: Vec::new() })
     }
 
     /// Records the server: its ports, its lease and its first generation.
@@ -153,28 +211,26 @@ impl Seat {
         &self,
         hub: &Hub,
         txn: &mut Txn<'_>,
-        (tenant, server): (mamba_core::ids::TenantId, ServerId),
+        key: ServerKey,
         new: &NewServer,
         happened: &Happened,
     ) -> Result<ServerRecord, HubError> {
-        let Self { node, ports } = self;
+        let Self { node, ports, .. } = self;
+        let (tenant, server) = key;
         if txn.prefix(PLACED, &(*node,), SERVERS_MAX)?.len() >= SERVERS_MAX {
             let rule = format!("holds {SERVERS_MAX} servers, more is not possible");
             return Err(HubError::invalid("node", rule));
         }
-        for port in ports {
-            let key = (*node, port.allocation);
-            let gone = || HubError::Bug("a granted allocation is gone".to_owned());
-            let found = txn.get(ALLOCATIONS, &key)?.ok_or_else(gone)?;
-            assert!(holder(txn, &found)?.is_none(), "an allocation is given once");
-            let server = Some((tenant, server));
-            txn.put(ALLOCATIONS, &key, &AllocationRecord { server, ..found })?;
-        }
+        ports::take(txn, *node, key, ports)?;
+        name_outside(txn, key, None, new.external_id.as_ref())?;
         let mut record = ServerRecord {
             node: *node,
             blueprint: new.blueprint.clone(),
             choices: new.choices(ports.iter().map(|port| port.binding.clone()).collect()),
             allocations: ports.iter().map(|port| port.allocation).collect(),
+            allocation_limit: new.allocation_limit,
+            description: new.description.clone(),
+            external_id: new.external_id.clone(),
             order: Order::default(),
             made_by: happened.actor.clone(),
             made_at: happened.now,
@@ -184,28 +240,35 @@ impl Seat {
         let lease = Lease { node: *node, until: None };
         txn.put(LEASES, &(tenant, server, happened.now), &lease)?;
         txn.put(SERVER_TENANTS, &server, &TenantRef(tenant))?;
-        commit(hub, txn, (tenant, server), &mut record, false)?;
+        commit(hub, txn, key, &mut record, false)?;
         Ok(record)
+    }
+}
+
+/// Returns why a node has no ports, if that is what is wrong.
+fn missing(granted: Result<Vec<Granted>, HubError>) -> Result<Option<String>, HubError> {
+    match granted {
+        Ok(_) => Ok(None),
+        Err(HubError::Invalid(err)) => Ok(Some(format!("{}: {}", err.field, err.rule))),
+        Err(err) => Err(err),
     }
 }
 
 fn candidate(
     txn: &impl Snapshot,
     node: NodeId,
-    record: &NodeRecord,
-    new: &NewServer,
-    needs: &[PortProtocol],
-    connected: &BTreeSet<NodeId>,
+    record: NodeRecord,
+    is_connected: bool,
 ) -> Result<Candidate, HubError> {
-    let ports = choose(&offers(txn, node)?, needs, &new.allocations);
     Ok(Candidate {
         node,
-        name: record.name.clone(),
+        name: record.name,
         is_active: record.standing == Standing::Active,
-        is_connected: connected.contains(&node),
+        is_connected,
+        settings: record.settings,
         size: size(txn, node)?,
         promised: promised(txn, node)?,
-        ports_missing: ports.err().map(|err| format!("{}: {}", err.field, err.rule)),
+        ports_missing: None,
     })
 }
 
@@ -216,25 +279,14 @@ pub(super) fn check_growth(
     record: &ServerRecord,
     before: &Limits,
 ) -> Result<(), HubError> {
-    let after = record.choices.limits;
-    let growth = Limits {
-        memory_mib: Mib(after.memory_mib.0.saturating_sub(before.memory_mib.0)),
-        disk_mib: Mib(after.disk_mib.0.saturating_sub(before.disk_mib.0)),
-        ..after
-    };
-    if Size::of(&growth) == Size::default() {
+    let growth = Size::of(&record.choices.limits).beyond(Size::of(before));
+    if growth == Size::default() {
         return Ok(());
     }
-    let candidate = Candidate {
-        node: record.node,
-        name: String::new(),
-        is_active: true,
-        is_connected: true,
-        size: size(txn, record.node)?,
-        promised: promised(txn, record.node)?,
-        ports_missing: None,
-    };
-    match no_room(&candidate, &growth) {
+    let unknown = || HubError::Bug("the node of a server has no record".to_owned());
+    let node = txn.get(NODES, &record.node)?.ok_or_else(unknown)?;
+    let candidate = candidate(txn, record.node, node, true)?;
+    match no_room(&candidate, growth) {
         Some(reason) => Err(HubError::invalid("limits", format!("the server's node {reason}"))),
         None => Ok(()),
     }
@@ -244,28 +296,14 @@ fn size(txn: &impl Snapshot, node: NodeId) -> Result<Option<Size>, HubError> {
     let size = |it: NodeStateRecord| Size {
         memory_bytes: it.state.memory_bytes,
         disk_bytes: it.state.disk_bytes,
+        cpu_millicores: u64::from(it.state.cpus) * 1_000,
     };
     Ok(txn.get(NODE_STATES, &node)?.map(size))
 }
 
 /// Returns what the servers of a node may use together.
-fn promised(txn: &impl Snapshot, node: NodeId) -> Result<Size, HubError> {
-    let mut sum = Size::default();
-    for ((_, server), placed) in txn.prefix(PLACED, &(node,), SERVERS_MAX)? {
-        if !placed.gone
-            && let Some(record) = txn.get(SERVERS, &(placed.tenant, server))?
-        {
-            sum = sum.plus(Size::of(&record.choices.limits));
-        }
-    }
-    Ok(sum)
-}
-
-fn offers(txn: &impl Snapshot, node: NodeId) -> Result<Vec<Offer>, HubError> {
-    let found = txn.prefix(ALLOCATIONS, &(node,), ALLOCATIONS_MAX)?;
-    let offer = |((_, allocation), it): ((NodeId, AllocationId), AllocationRecord)| {
-        let is_taken = holder(txn, &it)?.is_some();
-        Ok(Offer { allocation, binding: it.binding, is_taken })
-    };
-    found.into_iter().map(offer).collect()
+pub(crate) fn promised(txn: &impl Snapshot, node: NodeId) -> Result<Size, HubError> {
+    let placed = txn.prefix(PLACED, &(node,), SERVERS_MAX)?;
+    let present = placed.into_iter().filter(|(_, it)| !it.gone);
+    Ok(present.fold(Size::default(), |sum, (_, it)| sum.plus(it.promised)))
 }

@@ -6,19 +6,31 @@
 //! speaks to a node; its session is woken after the commit and fetches what it lacks.
 
 mod allocations;
+pub(crate) mod ports;
+mod own_ports;
+mod names;
 mod change;
 mod create;
 mod intents;
+mod list;
 mod page;
 mod read;
 mod wish;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_list;
+#[cfg(test)]
+mod tests_ports;
 
-pub(crate) use create::ALLOCATIONS_MAX;
-pub use create::NewServer;
+pub use allocations::AllocationWords;
+pub(crate) use create::promised;
+pub use create::{NewServer, Placing};
 pub(crate) use intents::settle_expired;
+pub use list::Seen;
+pub use own_ports::PortAsker;
 pub use page::Cut;
+pub(crate) use ports::ALLOCATIONS_MAX;
 pub(crate) use wish::{holder, note};
 
 use mamba_core::{
@@ -40,6 +52,12 @@ pub const DELETE_MS_MAX: u64 = 90 * 24 * 3_600_000;
 pub struct ServerChange {
     /// Its name.
     pub name: Option<String>,
+    /// What it is for; an empty text removes it.
+    pub description: Option<String>,
+    /// Its name in another system; an empty text removes it.
+    pub external_id: Option<String>,
+    /// Most ports that its owner may bring it to.
+    pub allocation_limit: Option<u32>,
     /// Values of these variables; others stay.
     pub variables: Option<BTreeMap<String, String>>,
     /// All of its limits.

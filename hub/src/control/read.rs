@@ -4,8 +4,8 @@ use super::{Cut, wish::ServerKey};
 use crate::{
     Hub, HubError,
     store::{
-        ACTIVITY, GAPS, HOURS, NODES_SEEN, OBSERVED, SERVER_TENANTS, SERVERS, ServerRecord,
-        TenantRef,
+        ACTIVITY, ALLOCATIONS, GAPS, HOURS, NODES_SEEN, OBSERVED, SERVER_TENANTS, SERVERS,
+        ServerRecord, TenantRef,
     },
 };
 use mamba_core::{
@@ -15,11 +15,12 @@ use mamba_core::{
     fact::Meter,
     ids::{EventId, NodeId, ServerId, TenantId},
     scope::{AdminScope, TenantScope},
+    server::PortBinding,
 };
 use mamba_wire::api::{
     Freshness, Page, PageQuery,
     activity::ActivityItem,
-    server::{Port, Server},
+    server::{Pending, Port, Server},
     usage::{Amount, SPAN_MS_DEFAULT, SPAN_MS_MAX, Usage, UsageGap, UsageHour, UsageQuery},
 };
 
@@ -60,78 +61,6 @@ impl Hub {
     pub fn node_of(&self, scope: &TenantScope, server: ServerId) -> Result<NodeId, HubError> {
         let record = self.read(|txn| super::wish::find(txn, &(scope.tenant(), server)))?;
         Ok(record.node)
-    }
-
-    /// Shows a server unless it is deleted and gone.
-    pub(crate) fn present(
-        &self,
-        view: &impl Snapshot,
-        tenant: TenantId,
-        server: ServerId,
-    ) -> Result<Option<Server>, HubError> {
-        let record = view.get(SERVERS, &(tenant, server))?.filter(ServerRecord::is_present);
-        record.map(|record| self.show(view, (tenant, server), record)).transpose()
-    }
-
-    /// Lists a tenant's servers in the order of their making, without those deleted and gone.
-    ///
-    /// # Errors
-    /// `Invalid` for the query.
-    pub fn servers(
-        &self,
-        scope: &TenantScope,
-        query: &PageQuery,
-    ) -> Result<Page<Server>, HubError> {
-        let cut = Cut::<ServerId>::new(query)?;
-        let tenant = scope.tenant();
-        self.read(|txn| {
-            let mut span = Span::prefix(&(tenant,));
-            if let Some(after) = cut.after {
-                span = span.after(&(tenant, after));
-            }
-            let mut found = Vec::new();
-            while found.len() < cut.fetch() {
-                let some = txn.range(SERVERS, span.clone(), cut.fetch())?;
-                let Some((last, _)) = some.last() else { break };
-                span = span.after(last);
-                for ((_, server), record) in some.into_iter().filter(|it| it.1.is_present()) {
-                    found.push((server, self.show(txn, (tenant, server), record)?));
-                }
-            }
-            Ok(cut.page(found))
-        })
-    }
-
-    /// Lists the servers of every tenant in the order of their making, without those deleted and
-    /// gone.
-    ///
-    /// # Errors
-    /// `Invalid` for the query.
-    pub fn all_servers(
-        &self,
-        _admin: &AdminScope,
-        query: &PageQuery,
-    ) -> Result<Page<Server>, HubError> {
-        let cut = Cut::<ServerId>::new(query)?;
-        self.read(|txn| {
-            let mut span = Span::all();
-            if let Some(after) = cut.after {
-                span = span.after(&after);
-            }
-            let mut found = Vec::new();
-            while found.len() < cut.fetch() {
-                let some = txn.range(SERVER_TENANTS, span.clone(), cut.fetch())?;
-                let Some((last, _)) = some.last() else { break };
-                span = span.after(last);
-                for (server, TenantRef(tenant)) in some {
-                    let record = txn.get(SERVERS, &(tenant, server))?;
-                    if let Some(record) = record.filter(ServerRecord::is_present) {
-                        found.push((server, self.show(txn, (tenant, server), record)?));
-                    }
-                }
-            }
-            Ok(cut.page(found))
-        })
     }
 
     /// Lists what happened to a server, newest first.
@@ -193,7 +122,7 @@ impl Hub {
         })
     }
 
-    fn show(
+    pub(super) fn show(
         &self,
         txn: &impl Snapshot,
         (tenant, server): ServerKey,
@@ -202,19 +131,25 @@ impl Hub {
         let observed = txn.get(OBSERVED, &(tenant, server))?;
         let seen_at = observed.as_ref().map(|it| it.received_at);
         let freshness = self.freshness(txn, record.node, Some(seen_at))?;
-        let port = |it: crate::store::ServerPort| Port {
-            allocation: it.allocation,
-            ip: it.binding.ip,
-            port: it.binding.port,
-            protocol: it.binding.protocol,
-        };
-        let ports = record.ports().into_iter().map(port).collect();
+        let mut ports = Vec::new();
+        for crate::store::ServerPort { allocation, binding } in record.ports() {
+            let words = txn.get(ALLOCATIONS, &(record.node, allocation))?;
+            let words = words.filter(|it| it.server == Some((tenant, server)));
+            let (alias, note) = words.map(|it| (it.alias, it.note)).unwrap_or_default();
+            let PortBinding { ip, port, protocol } = binding;
+            ports.push(Port { allocation, ip, port, protocol, alias, note });
+        }
+        let seen = observed.as_ref().map(|it| &it.observed);
+        let pending = Pending::of(record.order, seen);
         Ok(Server {
             server,
             tenant,
             node: record.node,
             name: record.choices.name,
+            description: record.description,
+            external_id: record.external_id,
             limits: record.choices.limits,
+            allocation_limit: record.allocation_limit,
             variables: with_defaults(&record.blueprint, record.choices.variables),
             blueprint: record.blueprint,
             ports,
@@ -223,6 +158,7 @@ impl Hub {
             made_at: record.made_at,
             desired: record.order,
             observed: observed.map(|it| it.observed),
+            pending,
             freshness,
         })
     }

@@ -257,7 +257,10 @@ async fn an_offered_port_is_offered_once_and_withdrawn_only_when_free() {
     let ip = "127.0.0.1".parse().unwrap();
     let udp = mamba_core::server::PortProtocol::Udp;
     let admin = admin();
-    let again = world.hub.create_allocations(&admin, node, ip, 30_009..=30_010, udp).await;
+    let again = world
+        .hub
+        .create_allocations(&admin, node, ip, 30_009..=30_010, udp, Default::default())
+        .await;
     let err = again.unwrap_err();
     assert_eq!(err.to_string(), "`port`: 30009 is offered on this node already");
     let page = PageQuery { after: None, limit: Some(6) };

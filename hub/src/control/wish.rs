@@ -15,6 +15,7 @@ use mamba_core::{
     fact::Activity,
     ids::{EventId, NodeId, ServerId, TenantId},
     lifecycle::Actor,
+    placement::Size,
     server::ServerSpec,
 };
 use mamba_wire::link::v1::SERVERS_MAX;
@@ -60,7 +61,9 @@ pub(super) fn commit(
     let (held, refused) = placed.map_or((None, None), |it| (it.held, it.refused));
     let ending = record.is_ending();
     let hash = signed.hash();
-    let placed = PlacedServer { tenant, order, hash, ending, gone: false, held, refused };
+    let promised = Size::of(&record.choices.limits);
+    let gone = false;
+    let placed = PlacedServer { tenant, order, hash, ending, promised, gone, held, refused };
     txn.put(PLACED, &(node, server), &placed)?;
     txn.put(ENVELOPES, &(tenant, server), &EnvelopeRecord { order, signed })?;
     txn.put(SERVERS, &(tenant, server), record)?;

@@ -4,7 +4,9 @@ use super::{Booked, Booking, Doubt};
 use crate::{
     HubError,
     control::note,
-    store::{ActivityRecord, EVENTS, LEASES, NODE_ACTIVITY, NODE_EVENTS, PLACED, SERVERS},
+    store::{
+        ActivityRecord, EVENTS, GONE_PORTS, LEASES, NODE_ACTIVITY, NODE_EVENTS, PLACED, SERVERS,
+    },
 };
 use mamba_core::{
     db::{Order, Snapshot, Span, Txn},
@@ -75,6 +77,7 @@ impl Booking {
         if let Some(mut placed) = txn.get(PLACED, &(self.node, server))? {
             placed.gone = true;
             txn.put(PLACED, &(self.node, server), &placed)?;
+            txn.put(GONE_PORTS, &(self.node, tenant, server), &self.now.0)?;
         }
         // Ends at hub time and not at the node's: its last usage may still be on the way.
         let leases = txn.scan(LEASES, Span::prefix(&(tenant, server)), Order::Descending, 1)?;

@@ -3,6 +3,7 @@
 
 use super::AHEAD_MS_MAX;
 use crate::{
+    control::Seen,
     link::backend::IngestError,
     store::{CUSTODY, HOURS, QUARANTINE, STREAM_GAPS, STREAMS, StreamGapKind},
     testing::{Outbox, START, World, admin, hello, tenant},
@@ -17,7 +18,7 @@ use mamba_core::{
     seq::Seq,
 };
 use mamba_wire::{
-    api::{PageQuery, usage::UsageQuery},
+    api::{PageQuery, server::ServerQuery, usage::UsageQuery},
     link::v1::{Facts, Found, StreamHello, StreamWelcome},
 };
 
@@ -190,7 +191,14 @@ async fn a_deleted_server_frees_its_port_and_its_last_usage_still_counts() {
     greet(&world, node, vec![early.hello(1), last.hello(1)]).await;
     world.hub.delete_server(&tenant(1), server.1, Default::default()).await.unwrap();
     send(&world, node, early.batch(1, 1)).await.unwrap();
-    let listed = world.hub.servers(&tenant(1), &PageQuery::FIRST).unwrap().items;
+    let listed = world
+        .hub
+        .list_servers(
+            &Seen::These { tenants: vec![tenant(1).tenant()], shared: vec![] },
+            &ServerQuery::ALL,
+        )
+        .unwrap()
+        .items;
     assert_eq!(listed, []);
     let ports = world.hub.allocations(&admin(), Some(node), &PageQuery::FIRST).unwrap().items;
     assert!(ports.iter().all(|it| it.server.is_none()));

@@ -4,11 +4,10 @@
 use super::registry::raise;
 use crate::{
     Hub, HubError,
-    control::holder,
+    control::{holder, ports},
     store::{
-        ALLOCATION_NODES, ALLOCATIONS, AlarmKind, AllocationRecord, Deletion, ENVELOPES,
-        EnvelopeRecord, LEASES, Lease, NodeRef, PLACED, PlacedServer, SERVER_TENANTS, SERVERS,
-        ServerRecord, TenantRef,
+        ALLOCATIONS, AlarmKind, AllocationRecord, Deletion, ENVELOPES, EnvelopeRecord, LEASES,
+        Lease, PLACED, PlacedServer, SERVER_TENANTS, SERVERS, ServerRecord, TenantRef,
     },
 };
 use mamba_core::{
@@ -18,6 +17,7 @@ use mamba_core::{
     desired::{Envelope, SignedEnvelope, Verdict, Wish, judge},
     ids::{AllocationId, EventId, NodeId},
     lifecycle::Actor,
+    placement::Size,
     scope::NodeScope,
     server::{PortBinding, ServerSpec},
 };
@@ -93,7 +93,9 @@ fn take(
     }
     let (ending, hash) = (record.is_ending(), signed.hash());
     let held = Some(order);
-    let placed = PlacedServer { tenant, order, hash, ending, gone: false, held, refused: None };
+    let promised = Size::of(&record.choices.limits);
+    let (gone, refused) = (false, None);
+    let placed = PlacedServer { tenant, order, hash, ending, promised, gone, held, refused };
     txn.put(PLACED, &(node, server), &placed)?;
     txn.put(SERVER_TENANTS, &server, &TenantRef(tenant))?;
     txn.put(ENVELOPES, &key, &EnvelopeRecord { order, signed: signed.clone() })?;
@@ -157,6 +159,9 @@ fn existing(
         blueprint: blueprint.map_or_else(|| key.unwrap_or_default(), |it| it.key.clone()),
         choices,
         allocations,
+        allocation_limit: known.as_ref().map_or(0, |it| it.allocation_limit),
+        description: known.as_ref().and_then(|it| it.description.clone()),
+        external_id: known.as_ref().and_then(|it| it.external_id.clone()),
         order: envelope.order,
         made_by: known.as_ref().map_or(Actor::Hub, |it| it.made_by.clone()),
         made_at: known.as_ref().map_or(now, |it| it.made_at),
@@ -186,12 +191,12 @@ fn allocation(
             (allocation, AllocationRecord { server: owner, ..it })
         }
         None => {
-            let record = AllocationRecord { binding: binding.clone(), server: owner };
+            let free = AllocationRecord::free(binding.clone());
+            let record = AllocationRecord { server: owner, ..free };
             (lost_id(node, binding), record)
         }
     };
-    txn.put(ALLOCATIONS, &(node, allocation), &record)?;
-    txn.put(ALLOCATION_NODES, &allocation, &NodeRef(node))?;
+    ports::put(txn, node, allocation, &record)?;
     Ok((allocation, true))
 }
 

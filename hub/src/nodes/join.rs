@@ -14,6 +14,7 @@ use mamba_core::{
     db::{Snapshot, Span, Txn},
     error::chain,
     ids::{EventId, NodeId, TokenId},
+    placement::NodeSettings,
     scope::AdminScope,
 };
 use mamba_wire::{
@@ -196,6 +197,7 @@ fn take(
             why: None,
             enrolled_at: now,
             replaced_at: None,
+            settings: NodeSettings::default(),
         },
         Some(node) => {
             let old = find(txn, node)?;

@@ -13,13 +13,15 @@ use mamba_core::{
     clock::UnixMs,
     db::{Order, Snapshot, Span, Txn},
     ids::{EventId, NodeId, ServerId, TenantId},
+    placement::NodeSettings,
     scope::AdminScope,
     server::{NAME_BYTES_MAX, check_text},
+    units::MIB,
 };
 use mamba_wire::{
     api::{
         Page, PageQuery,
-        node::{Node, Standing},
+        node::{Node, Promised, Standing},
     },
     link::v1::SERVERS_MAX,
 };
@@ -108,6 +110,35 @@ impl Hub {
         node: NodeId,
     ) -> Result<NodeDetail, HubError> {
         self.set_standing(node, Standing::Revoked, Some("revoked by an admin"), None).await?;
+        self.node_detail(admin, node)
+    }
+
+    /// Changes what an administrator says about a node.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Invalid` with the field. Nothing was changed.
+    pub async fn change_node(
+        &self,
+        admin: &AdminScope,
+        node: NodeId,
+        name: Option<String>,
+        settings: Option<NodeSettings>,
+    ) -> Result<NodeDetail, HubError> {
+        if let Some(settings) = &settings {
+            settings.check().map_err(|err| err.under("settings"))?;
+        }
+        self.write(move |txn| {
+            let mut record = find(txn, node)?;
+            if let Some(name) = &name {
+                check_name(txn, name, Some(node))?;
+                record.name.clone_from(name);
+            }
+            if let Some(settings) = &settings {
+                record.settings = settings.clone();
+            }
+            Ok(txn.put(NODES, &node, &record)?)
+        })
+        .await?;
         self.node_detail(admin, node)
     }
 
@@ -215,6 +246,7 @@ impl Hub {
     ) -> Result<Node, HubError> {
         let placed = txn.prefix(PLACED, &(node,), SERVERS_MAX)?;
         let servers = placed.iter().filter(|(_, it)| !it.gone).count();
+        let promised = crate::control::promised(txn, node)?;
         Ok(Node {
             node,
             name: record.name,
@@ -223,6 +255,12 @@ impl Hub {
             software: txn.get(NODES_SEEN, &node)?.map(|it| it.software),
             machine: txn.get(NODE_STATES, &node)?.map(|it| it.state),
             servers: u32::try_from(servers).unwrap_or(u32::MAX),
+            settings: record.settings,
+            promised: Promised {
+                memory_mib: promised.memory_bytes / MIB,
+                disk_mib: promised.disk_bytes / MIB,
+                cpu_millicores: promised.cpu_millicores,
+            },
             freshness: self.freshness(txn, node, None)?,
         })
     }

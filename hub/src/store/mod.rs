@@ -22,7 +22,7 @@ pub use facts::{
     Quarantined, StreamGap, StreamGapKind, StreamRecord,
 };
 pub use node::{
-    AllocationRecord, JoinTokenRecord, KeyRecord, NodeRecord, NodeSeen, NodeStateRecord,
+    AllocationRecord, FreePort, JoinTokenRecord, KeyRecord, NodeRecord, NodeSeen, NodeStateRecord,
 };
 pub use server::{
     Deletion, EnvelopeRecord, IntentRecord, IntentState, IntentWaiting, Lease, ObservedRecord,
@@ -66,6 +66,12 @@ pub const ALLOCATIONS: Table<(NodeId, AllocationId), AllocationRecord> =
 pub const ALLOCATION_NODES: Table<AllocationId, NodeRef> = Table::new(107, "allocation_nodes");
 /// Every public key that a node ever had, to find it by its certificate.
 pub const NODE_KEYS: Table<[u8; 32], KeyRecord> = Table::new(108, "node_keys");
+/// Allocations that no server has, by port.
+pub const FREE_PORTS: Table<(NodeId, u16, AllocationId), FreePort> = Table::new(240, "free_ports");
+/// Deleted servers whose ports were not given back yet, with the time of their end.
+pub const GONE_PORTS: Table<(NodeId, TenantId, ServerId), u64> = Table::new(241, "gone_ports");
+/// Servers by the name that another system gave them.
+pub const EXTERNAL_IDS: Table<String, ServerRef> = Table::new(242, "external_ids");
 
 /// What is wanted of servers.
 pub const SERVERS: Table<(TenantId, ServerId), ServerRecord> = Table::new(110, "servers");
@@ -137,6 +143,9 @@ pub const TABLES: &[TableDef] = &[
     ALLOCATIONS.def(),
     ALLOCATION_NODES.def(),
     NODE_KEYS.def(),
+    FREE_PORTS.def(),
+    GONE_PORTS.def(),
+    EXTERNAL_IDS.def(),
     SERVERS.def(),
     SERVER_TENANTS.def(),
     ENVELOPES.def(),
@@ -186,6 +195,11 @@ record!(NodeRef, 1);
 pub struct TenantRef(pub TenantId);
 record!(TenantRef, 1);
 
+/// Points to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerRef(pub TenantId, pub ServerId);
+record!(ServerRef, 1);
+
 /// Points to an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventRef(pub EventId);
@@ -207,6 +221,6 @@ mod tests {
     #[test]
     fn no_two_tables_share_an_id_or_name() {
         assert_eq!(mamba_core::db::duplicate_table(TABLES), None);
-        assert!(TABLES.iter().all(|table| (100..150).contains(&table.id)));
+        assert!(TABLES.iter().all(|table| (100..280).contains(&table.id)));
     }
 }

@@ -3,6 +3,7 @@
 use mamba_core::{
     clock::UnixMs,
     ids::{InstanceId, NodeId, ServerId, TenantId, TokenId},
+    placement::NodeSettings,
     record,
     server::PortBinding,
 };
@@ -24,6 +25,8 @@ pub struct NodeRecord {
     pub enrolled_at: UnixMs,
     /// When its key was replaced last.
     pub replaced_at: Option<UnixMs>,
+    /// What an administrator says about it.
+    pub settings: NodeSettings,
 }
 record!(NodeRecord, 1);
 
@@ -90,5 +93,22 @@ pub struct AllocationRecord {
     pub binding: PortBinding,
     /// Who has it, `None` while it is free.
     pub server: Option<(TenantId, ServerId)>,
+    /// What players are told instead of its address.
+    pub alias: Option<String>,
+    /// What its server's people wrote about it. Goes with the server.
+    pub note: Option<String>,
 }
 record!(AllocationRecord, 1);
+
+impl AllocationRecord {
+    /// Makes one that no server has.
+    #[must_use]
+    pub fn free(binding: PortBinding) -> Self {
+        Self { binding, server: None, alias: None, note: None }
+    }
+}
+
+/// A port that no server has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreePort(pub PortBinding);
+record!(FreePort, 1);

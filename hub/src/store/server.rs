@@ -6,6 +6,7 @@ use mamba_core::{
     desired::{EnvelopeHash, Order, SignedEnvelope},
     ids::{AllocationId, NodeId, ServerId, TenantId, UserId},
     lifecycle::{Actor, Observed, PowerAction},
+    placement::Size,
     record,
     server::PortBinding,
 };
@@ -23,6 +24,12 @@ pub struct ServerRecord {
     pub choices: Choices,
     /// Allocations that its ports come from, in the order of `choices.ports`.
     pub allocations: Vec<AllocationId>,
+    /// Most ports that its owner may bring it to; those that it has already stay.
+    pub allocation_limit: u32,
+    /// What it is for, for people.
+    pub description: Option<String>,
+    /// Its name in another system, of which there is one in the whole hub.
+    pub external_id: Option<String>,
     /// Rank of the newest wish.
     pub order: Order,
     /// Who had it made.
@@ -107,6 +114,8 @@ pub struct PlacedServer {
     pub hash: EnvelopeHash,
     /// Whether that envelope suspends or deletes it.
     pub ending: bool,
+    /// What it may use.
+    pub promised: Size,
     /// Whether the node did what its tombstone says.
     pub gone: bool,
     /// Newest rank that the node said to hold.

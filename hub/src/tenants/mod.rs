@@ -8,6 +8,7 @@ mod access;
 mod list;
 mod records;
 
+pub(crate) use access::reach;
 pub use access::{access_of, lineage, memberships};
 pub(crate) use records::{CHILDREN, MEMBERS, MEMBERSHIPS, Present, TENANTS};
 pub use records::{Member, RoleRecord, SubUser, TABLES, Tenant};

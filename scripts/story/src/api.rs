@@ -12,7 +12,7 @@ use mamba_wire::api::{
     auth::{Login, Tokens},
     node::{CreateJoinToken, NewJoinToken, Node},
     params::ServerPath,
-    server::{CreateServer, Intent, Power, Server},
+    server::{CreateServer, Intent, Power, Server, ServerQuery},
     table,
     tenant::{CreateTenant, NewOwner, Tenant},
     usage::{Usage, UsageQuery},
@@ -140,12 +140,12 @@ impl Api {
 
     /// Makes a server.
     pub(crate) async fn create_server(&self, body: &CreateServer) -> Played<Server> {
-        self.call::<table::CreateServer>(&(), &(), body).await
+        Ok(self.call::<table::CreateServer>(&(), &(), body).await?.server)
     }
 
     /// Returns all servers that the caller may see.
     pub(crate) async fn servers(&self) -> Played<Vec<Server>> {
-        Ok(self.call::<table::ListServers>(&(), &whole_page(), &()).await?.items)
+        Ok(self.call::<table::ListServers>(&(), &every_server(), &()).await?.items)
     }
 
     /// Returns one server.
@@ -184,6 +184,11 @@ impl Api {
         let query = UsageQuery { from: None, to: None };
         self.call::<table::ShowUsage>(&ServerPath { server }, &query, &()).await
     }
+}
+
+/// All servers of the story.
+fn every_server() -> ServerQuery {
+    ServerQuery { limit: Some(api::page::PAGE_ITEMS_MAX), ..ServerQuery::ALL }
 }
 
 /// The largest page: no list of the story is longer, but activity.

@@ -36,9 +36,49 @@ pub struct CreateAllocations {
     pub port_last: Option<u16>,
     /// What may be published on them.
     pub protocol: PortProtocol,
+    /// Host name or address that players are told instead of `ip`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
+    /// A note, 1 to 256 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// Body of [`super::table::UpdateAllocation`]: what is missing or `null` is removed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateAllocation {
+    /// Host name or address that players are told instead of the allocation's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
+    /// A note, 1 to 256 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// Body of [`super::table::AddServerAllocation`].
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddServerAllocation {
+    /// A free allocation of the server's node; only an administrator may name one. Without it the
+    /// server gets the lowest port of the range that its node offers for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocation: Option<AllocationId>,
+}
+
+/// Body of [`super::table::UpdateServerAllocation`].
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateServerAllocation {
+    /// A note, 1 to 256 bytes; missing or `null` removes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 impl RequestBody for CreateAllocations {}
+impl RequestBody for UpdateAllocation {}
+impl RequestBody for AddServerAllocation {}
+impl RequestBody for UpdateServerAllocation {}
 
 /// What was made: one allocation for each port, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -60,6 +100,10 @@ pub struct Allocation {
     pub port: u16,
     /// What may be published on it.
     pub protocol: PortProtocol,
+    /// What players are told instead of `ip`.
+    pub alias: Option<String>,
+    /// A note. It goes when the server that has the allocation gives it back.
+    pub note: Option<String>,
     /// Server that has it; `null` while it is free.
     pub server: Option<ServerId>,
 }

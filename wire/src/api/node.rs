@@ -5,6 +5,7 @@ use crate::link::v1::NodeState;
 use mamba_core::{
     clock::UnixMs,
     ids::{NodeId, TokenId},
+    placement::NodeSettings,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,9 +27,38 @@ pub struct Node {
     pub machine: Option<NodeState>,
     /// Servers placed on it.
     pub servers: u32,
+    /// What an administrator says about it.
+    pub settings: NodeSettings,
+    /// What its servers may use together.
+    pub promised: Promised,
     /// How old this is.
     pub freshness: Freshness,
 }
+
+/// What the servers of a node may use together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Promised {
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Disk in MiB.
+    pub disk_mib: u64,
+    /// CPU in thousandths of a core.
+    pub cpu_millicores: u64,
+}
+
+/// Body of [`super::table::UpdateNode`]: what is missing stays.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateNode {
+    /// New name, 1 to 64 bytes, which no other node has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// New settings, all of them: those that are missing get their default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<NodeSettings>,
+}
+
+impl RequestBody for UpdateNode {}
 
 /// Whether a node may connect.
 #[derive(

@@ -277,6 +277,14 @@ params! {
         node: NodeId,
     }
 
+    /// Names an allocation of a server.
+    ServerAllocationPath {
+        /// Which server.
+        server: ServerId,
+        /// Which of its allocations.
+        allocation: AllocationId,
+    }
+
     /// Names a server.
     ServerPath {
         /// Which.

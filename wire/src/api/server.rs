@@ -6,11 +6,15 @@ use mamba_core::{
     desired::Order,
     ids::{AllocationId, IntentId, NodeId, ServerId, TenantId, UserId},
     lifecycle::{Observed, PowerAction},
+    placement::Rejected,
     server::{AutoStart, Limits, PortProtocol, RestartPolicy},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 /// Life of a power intent when the request does not say: a stale start must never fire next day.
 pub const INTENT_TTL_MS_DEFAULT: u64 = 60_000;
@@ -18,6 +22,28 @@ pub const INTENT_TTL_MS_DEFAULT: u64 = 60_000;
 pub const INTENT_TTL_MS_MAX: u64 = 3_600_000;
 
 params! {
+    /// Which servers, in which order. Filters that are missing let everything through.
+    ServerQuery {
+        /// Of this tenant.
+        tenant: Option<TenantId>,
+        /// On this node.
+        node: Option<NodeId>,
+        /// With this text in the name, in any case.
+        name: Option<String>,
+        /// With this name in another system.
+        external_id: Option<String>,
+        /// Suspended, or not.
+        suspended: Option<bool>,
+        /// In this state by the node's last word, for example `running`.
+        state: Option<String>,
+        /// `made` (default), `name` or `changed`; with `-` in front from the end.
+        sort: Option<String>,
+        /// Like [`super::PageQuery::after`].
+        after: Option<String>,
+        /// Like [`super::PageQuery::limit`].
+        limit: Option<u32> where 1..=super::page::PAGE_ITEMS_MAX,
+    }
+
     /// How a server is suspended.
     SuspendQuery {
         /// Set by an administrator who knows that this stops many servers of a node at once.
@@ -33,6 +59,21 @@ params! {
         /// Set by an administrator who knows that this deletes many servers of a node at once.
         force: Option<bool>,
     }
+}
+
+impl ServerQuery {
+    /// All servers in the order of their making.
+    pub const ALL: Self = Self {
+        tenant: None,
+        node: None,
+        name: None,
+        external_id: None,
+        suspended: None,
+        state: None,
+        sort: None,
+        after: None,
+        limit: None,
+    };
 }
 
 /// Body of [`super::table::CreateServer`].
@@ -66,6 +107,31 @@ pub struct CreateServer {
     /// What happens when it ends by itself; the default policy without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<RestartPolicy>,
+    /// Region of the node that the hub chooses; any without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Tags that the node that the hub chooses must have, all of them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<String>,
+    /// What it is for, at most 1024 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Its name in another system, 1 to 128 bytes, which no other server of the hub has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
+    /// Most ports that its owner may bring it to, 0 to 64; none beyond those given without.
+    #[serde(default)]
+    pub allocation_limit: u32,
+}
+
+/// A server that was made, and what was thought of the nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CreatedServer {
+    /// The server.
+    #[serde(flatten)]
+    pub server: Server,
+    /// Nodes that could not take it, each with its reason; empty when the node was named.
+    pub rejected: Vec<Rejected>,
 }
 
 /// Body of [`super::table::UpdateServer`]: what is missing stays.
@@ -75,6 +141,12 @@ pub struct UpdateServer {
     /// New name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// What it is for, at most 1024 bytes; an empty text removes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Its name in another system; an empty text removes it. Only for administrators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
     /// New values of these variables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variables: Option<BTreeMap<String, String>>,
@@ -92,6 +164,9 @@ pub struct UpdateServer {
 pub struct UpdateLimits {
     /// New limits, all of them.
     pub limits: Limits,
+    /// Most ports that its owner may bring it to, 0 to 64; stays without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocation_limit: Option<u32>,
 }
 
 /// Body of [`super::table::Power`].
@@ -124,11 +199,17 @@ pub struct Server {
     pub blueprint: String,
     /// Its name.
     pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Its name in another system.
+    pub external_id: Option<String>,
     /// What it may use.
     pub limits: Limits,
+    /// Most ports that its owner may bring it to.
+    pub allocation_limit: u32,
     /// Values of the blueprint's variables.
     pub variables: BTreeMap<String, String>,
-    /// Its ports.
+    /// Its ports, the primary first.
     pub ports: Vec<Port>,
     /// Whether the hub does not allow it to run.
     pub suspended: bool,
@@ -141,8 +222,36 @@ pub struct Server {
     /// What the node said last; `null` before its first word. Its `applied` tells whether the newest
     /// wish has arrived.
     pub observed: Option<Observed>,
+    /// Whether the node and the game have what is wanted.
+    pub pending: Pending,
     /// How old `observed` is.
     pub freshness: Freshness,
+}
+
+/// How far the newest wish for a server got.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Pending {
+    /// All the way.
+    None,
+    /// Its node has it; the process that runs was started from an older one.
+    Restart,
+    /// Its node has not taken it over yet.
+    Node,
+}
+
+impl Pending {
+    /// Returns how far a wish got, by what the node said last.
+    #[must_use]
+    pub fn of(desired: Order, observed: Option<&Observed>) -> Self {
+        match observed {
+            Some(it) if it.applied >= Some(desired) && it.restart_pending => Self::Restart,
+            Some(it) if it.applied >= Some(desired) => Self::None,
+            Some(_) | None => Self::Node,
+        }
+    }
 }
 
 /// One port of a server.
@@ -156,6 +265,10 @@ pub struct Port {
     pub port: u16,
     /// What is published.
     pub protocol: PortProtocol,
+    /// What players are told instead of `ip`.
+    pub alias: Option<String>,
+    /// What its people wrote about it.
+    pub note: Option<String>,
 }
 
 /// A recorded power action.

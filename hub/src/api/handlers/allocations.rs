@@ -1,10 +1,18 @@
 //! Ports that nodes offer.
 
-use crate::api::{Api, ApiError, Context, Handle, Served};
+use crate::{
+    api::{Api, ApiError, Context, Handle, Served},
+    control::{AllocationWords, PortAsker},
+};
+use mamba_core::access::AdminRight;
 use mamba_wire::api::{
-    Page, PageQuery,
-    allocation::{Allocation, AllocationQuery, CreateAllocations, NewAllocations},
-    params::AllocationPath,
+    Code, Page, PageQuery,
+    allocation::{
+        AddServerAllocation, Allocation, AllocationQuery, CreateAllocations, NewAllocations,
+        UpdateAllocation, UpdateServerAllocation,
+    },
+    params::{AllocationPath, ServerAllocationPath, ServerPath},
+    server::Server,
     table,
 };
 
@@ -18,7 +26,9 @@ impl Handle<table::CreateAllocations> for Api {
     ) -> Result<Served<NewAllocations>, ApiError> {
         let ports = body.port..=body.port_last.unwrap_or(body.port);
         let admin = context.admin()?;
-        let made = self.hub().create_allocations(&admin, body.node, body.ip, ports, body.protocol);
+        let CreateAllocations { node, ip, protocol, alias, note, .. } = body;
+        let words = AllocationWords { alias, note };
+        let made = self.hub().create_allocations(&admin, node, ip, ports, protocol, words);
         Ok(Served::Json(NewAllocations { items: made.await? }))
     }
 }
@@ -47,5 +57,83 @@ impl Handle<table::DeleteAllocation> for Api {
     ) -> Result<Served<()>, ApiError> {
         self.hub().delete_allocation(&context.admin()?, path.allocation).await?;
         Ok(Served::Json(()))
+    }
+}
+
+impl Handle<table::UpdateAllocation> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: AllocationPath,
+        (): (),
+        body: UpdateAllocation,
+    ) -> Result<Served<Allocation>, ApiError> {
+        let UpdateAllocation { alias, note } = body;
+        let words = AllocationWords { alias, note };
+        let admin = context.admin()?;
+        Ok(Served::Json(self.hub().change_allocation(&admin, path.allocation, words).await?))
+    }
+}
+
+impl Handle<table::AddServerAllocation> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: ServerPath,
+        (): (),
+        body: AddServerAllocation,
+    ) -> Result<Served<Server>, ApiError> {
+        let is_admin = context.caller()?.access.has(AdminRight::AllocationsWrite);
+        let asker = match body.allocation {
+            named if is_admin => PortAsker::Admin(named),
+            None => PortAsker::Owner,
+            Some(_) => {
+                let why = "only an administrator may name an allocation";
+                return Err(ApiError::new(Code::Forbidden, why));
+            }
+        };
+        Ok(Served::Json(self.hub().add_port(context.scope()?, path.server, asker).await?))
+    }
+}
+
+impl Handle<table::UpdateServerAllocation> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: ServerAllocationPath,
+        (): (),
+        body: UpdateServerAllocation,
+    ) -> Result<Served<Server>, ApiError> {
+        let ServerAllocationPath { server, allocation } = path;
+        let scope = context.scope()?;
+        Ok(Served::Json(self.hub().note_port(scope, server, allocation, body.note).await?))
+    }
+}
+
+impl Handle<table::RemoveServerAllocation> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: ServerAllocationPath,
+        (): (),
+        (): (),
+    ) -> Result<Served<Server>, ApiError> {
+        let ServerAllocationPath { server, allocation } = path;
+        let scope = context.scope()?;
+        Ok(Served::Json(self.hub().remove_port(scope, server, allocation).await?))
+    }
+}
+
+impl Handle<table::SetPrimaryAllocation> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: ServerAllocationPath,
+        (): (),
+        (): (),
+    ) -> Result<Served<Server>, ApiError> {
+        let ServerAllocationPath { server, allocation } = path;
+        let scope = context.scope()?;
+        Ok(Served::Json(self.hub().set_primary_port(scope, server, allocation).await?))
     }
 }

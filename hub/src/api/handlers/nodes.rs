@@ -8,7 +8,7 @@ use crate::{
 use mamba_core::ids::TokenId;
 use mamba_wire::api::{
     Page, PageQuery,
-    node::{CreateJoinToken, JoinToken, NewJoinToken, Node},
+    node::{CreateJoinToken, JoinToken, NewJoinToken, Node, UpdateNode},
     params::{NodePath, TokenPath},
     table,
 };
@@ -34,6 +34,21 @@ impl Handle<table::ShowNode> for Api {
         (): (),
     ) -> Result<Served<Node>, ApiError> {
         Ok(Served::Json(self.hub().node_detail(&context.admin()?, path.node)?.node))
+    }
+}
+
+impl Handle<table::UpdateNode> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: NodePath,
+        (): (),
+        body: UpdateNode,
+    ) -> Result<Served<Node>, ApiError> {
+        let UpdateNode { name, settings } = body;
+        let admin = context.admin()?;
+        let changed = self.hub().change_node(&admin, path.node, name, settings).await?;
+        Ok(Served::Json(changed.node))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     api::{Api, ApiError, Context, Handle, Served, resolve::About},
-    control::{Deleting, NewServer, ServerChange},
+    control::{Deleting, NewServer, Placing, Seen, ServerChange},
 };
 use mamba_core::{
     access::{AdminRight, ServerKey, Wanted},
@@ -16,7 +16,10 @@ use mamba_wire::api::{
     Code, Page, PageQuery,
     activity::ActivityItem,
     params::ServerPath,
-    server::{self, CreateServer, DeleteQuery, Server, SuspendQuery, UpdateLimits, UpdateServer},
+    server::{
+        self, CreateServer, CreatedServer, DeleteQuery, Server, ServerQuery, SuspendQuery,
+        UpdateLimits, UpdateServer,
+    },
     table,
     usage::{Usage, UsageQuery},
 };
@@ -69,7 +72,7 @@ impl Handle<table::CreateServer> for Api {
         (): (),
         (): (),
         body: CreateServer,
-    ) -> Result<Served<Server>, ApiError> {
+    ) -> Result<Served<CreatedServer>, ApiError> {
         let admin = context.admin()?;
         if self.identity().tenant(body.tenant)?.is_none() {
             return Err(Invalid::new("tenant", "is not a tenant of this hub").into());
@@ -84,8 +87,13 @@ impl Handle<table::CreateServer> for Api {
             allocations: body.allocations,
             auto_start: body.auto_start.unwrap_or(AutoStart::LastState),
             restart: body.restart.unwrap_or_default(),
+            placing: Placing { region: body.region, tags: body.tags },
+            description: body.description,
+            external_id: body.external_id,
+            allocation_limit: body.allocation_limit,
         };
-        Ok(Served::Json(self.hub().create_server(&admin.tenant(body.tenant), new).await?))
+        let made = self.hub().place_server(&admin.tenant(body.tenant), new).await?;
+        Ok(Served::Json(CreatedServer { server: made.0, rejected: made.1 }))
     }
 }
 
@@ -94,15 +102,16 @@ impl Handle<table::ListServers> for Api {
         &self,
         context: Context,
         (): (),
-        query: PageQuery,
+        query: ServerQuery,
         (): (),
     ) -> Result<Served<Page<Server>>, ApiError> {
         let access = &context.caller()?.access;
-        Ok(Served::Json(if access.has(AdminRight::ServersRead) {
-            self.hub().all_servers(&context.admin()?, &query)?
+        let seen = if access.has(AdminRight::ServersRead) {
+            Seen::All
         } else {
-            self.hub().servers_of(access, &query)?
-        }))
+            self.hub().seen_by(access)?
+        };
+        Ok(Served::Json(self.hub().list_servers(&seen, &query)?))
     }
 }
 
@@ -127,7 +136,7 @@ impl Handle<table::UpdateServer> for Api {
         (): (),
         body: UpdateServer,
     ) -> Result<Served<Server>, ApiError> {
-        if body.name.is_some() {
+        if body.name.is_some() || body.description.is_some() {
             self.require(&context, path.server, ServerKey::SettingsRename)?;
         }
         let is_startup = body.auto_start.is_some() || body.restart.is_some();
@@ -137,9 +146,20 @@ impl Handle<table::UpdateServer> for Api {
         if let Some(variables) = &body.variables {
             self.check_editable(&context, path.server, variables)?;
         }
-        let UpdateServer { name, variables, auto_start, restart } = body;
-        let change =
-            ServerChange { name, variables, auto_start, restart, ..ServerChange::default() };
+        if body.external_id.is_some() && !context.caller()?.access.has(AdminRight::ServersWrite) {
+            let why = "only an administrator may change `external_id`";
+            return Err(ApiError::new(Code::Forbidden, why));
+        }
+        let UpdateServer { name, description, external_id, variables, auto_start, restart } = body;
+        let change = ServerChange {
+            name,
+            description,
+            external_id,
+            variables,
+            auto_start,
+            restart,
+            ..ServerChange::default()
+        };
         self.change(&context, path.server, change).await
     }
 }
@@ -152,7 +172,11 @@ impl Handle<table::UpdateLimits> for Api {
         (): (),
         body: UpdateLimits,
     ) -> Result<Served<Server>, ApiError> {
-        let change = ServerChange { limits: Some(body.limits), ..ServerChange::default() };
+        let change = ServerChange {
+            limits: Some(body.limits),
+            allocation_limit: body.allocation_limit,
+            ..ServerChange::default()
+        };
         self.change(&context, path.server, change).await
     }
 }

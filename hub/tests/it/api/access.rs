@@ -1,6 +1,6 @@
 //! Who may do what: generated from the contract table.
 
-use super::world::{NO_PAGE, PASSWORD, World, ids, path_of_nothing};
+use super::world::{ALL_SERVERS, PASSWORD, World, ids, path_of_nothing};
 use mamba_hub::identity::{ACCESS_TTL_MS, REFRESH_TTL_MS};
 use mamba_wire::api::{Code, ENDPOINTS, Permission, Row, auth, table};
 
@@ -81,9 +81,10 @@ async fn lists_hold_what_the_caller_may_see() {
     let (other, _) = world.tenant("other").await;
     let own = world.server(node, acme, 30_001).await;
     let foreign = world.server(node, other, 30_002).await;
-    let seen = world.call::<table::ListServers>(Some(&owner), &(), &NO_PAGE, &()).await.unwrap();
+    let seen =
+        world.call::<table::ListServers>(Some(&owner), &(), &ALL_SERVERS, &()).await.unwrap();
     assert_eq!(ids(&seen, |it| it.server), [own]);
-    let all = world.admin::<table::ListServers>(&(), &NO_PAGE, &()).await;
+    let all = world.admin::<table::ListServers>(&(), &ALL_SERVERS, &()).await;
     assert_eq!(ids(&all, |it| it.server), [own, foreign]);
 }
 

@@ -1,13 +1,15 @@
 //! The life of a server over HTTP, without a node that answers.
 
-use super::world::{NO_PAGE, World, limits, new_server};
+use super::world::{ALL_SERVERS, NO_PAGE, World, limits, new_server};
 use mamba_core::{ids::AllocationId, lifecycle::PowerAction};
 use mamba_wire::api::{
-    Code, LinkState, PageQuery,
+    Code, LinkState,
     allocation::AllocationQuery,
     node,
     params::{AllocationPath, NodePath, ServerPath, TokenPath},
-    server::{DeleteQuery, IntentState, Power, SuspendQuery, UpdateLimits, UpdateServer},
+    server::{
+        DeleteQuery, IntentState, Power, ServerQuery, SuspendQuery, UpdateLimits, UpdateServer,
+    },
     table,
     usage::UsageQuery,
 };
@@ -38,10 +40,10 @@ async fn a_server_is_made_changed_suspended_and_deleted() {
     let err = world.call::<table::UpdateServer>(owner, &path, &(), &update).await.unwrap_err();
     assert_eq!(err.errors[0].field, "variables.SERVER_NAME");
 
-    let body = UpdateLimits { limits: limits(256) };
+    let body = UpdateLimits { limits: limits(256), allocation_limit: None };
     let shown = world.admin::<table::UpdateLimits>(&path, &(), &body).await;
     assert_eq!(shown.limits, limits(256));
-    let body = UpdateLimits { limits: limits(1) };
+    let body = UpdateLimits { limits: limits(1), allocation_limit: None };
     let err = world.call::<table::UpdateLimits>(Some(&world.admin), &path, &(), &body).await;
     assert_eq!(err.unwrap_err().errors[0].field, "limits.memory_mib");
 
@@ -98,14 +100,14 @@ async fn ports_belong_to_one_server() {
     assert_eq!(err.code, Code::Invalid);
     let query = AllocationQuery { node: Some(node), after: None, limit: None };
     let listed = world.admin::<table::ListAllocations>(&(), &query, &()).await.items;
-    assert_eq!(listed[0].server, Some(made.server));
+    assert_eq!(listed[0].server, Some(made.server.server));
     let path = AllocationPath { allocation: allocation.allocation };
     let err = world.call::<table::DeleteAllocation>(admin, &path, &(), &()).await.unwrap_err();
     assert_eq!(err.code, Code::Conflict);
     let path = AllocationPath { allocation: AllocationId::from_bytes([1; 16]) };
     let err = world.call::<table::DeleteAllocation>(admin, &path, &(), &()).await.unwrap_err();
     assert_eq!(err.code, Code::NotFound);
-    let all = world.admin::<table::ListServers>(&(), &NO_PAGE, &()).await;
+    let all = world.admin::<table::ListServers>(&(), &ALL_SERVERS, &()).await;
     assert_eq!(all.items.len(), 1, "nothing is left of what was refused");
 }
 
@@ -120,7 +122,7 @@ async fn pages_follow_each_other() {
     }
     let (mut seen, mut after) = (vec![], None);
     loop {
-        let query = PageQuery { after, limit: Some(2) };
+        let query = ServerQuery { after, limit: Some(2), ..ServerQuery::ALL };
         let page = world.admin::<table::ListServers>(&(), &query, &()).await;
         assert!(page.items.len() <= 2);
         seen.extend(page.items.iter().map(|it| it.server));

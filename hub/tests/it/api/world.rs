@@ -34,7 +34,7 @@ use mamba_wire::{
 };
 use serde::de::DeserializeOwned;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -221,6 +221,8 @@ impl World {
             port,
             port_last: None,
             protocol: PortProtocol::Udp,
+            alias: None,
+            note: None,
         };
         self.admin::<table::CreateAllocations>(&(), &(), &body).await.items
     }
@@ -231,7 +233,7 @@ impl World {
         // Ids made in one millisecond have no order.
         self.clock.advance(1);
         let body = new_server(node, tenant);
-        self.admin::<table::CreateServer>(&(), &(), &body).await.server
+        self.admin::<table::CreateServer>(&(), &(), &body).await.server.server
     }
 
     /// Calls an endpoint as the administrator; it must work.
@@ -339,6 +341,11 @@ pub(super) fn new_server(node: NodeId, tenant: TenantId) -> server::CreateServer
         allocations: vec![],
         auto_start: None,
         restart: None,
+        region: None,
+        tags: BTreeSet::new(),
+        description: None,
+        external_id: None,
+        allocation_limit: 0,
     }
 }
 
@@ -403,6 +410,9 @@ pub(super) fn path_of_nothing(path: &str) -> String {
         .collect::<Vec<_>>()
         .join("/")
 }
+
+/// All servers, in the order of their making.
+pub(super) const ALL_SERVERS: server::ServerQuery = server::ServerQuery::ALL;
 
 /// The first page.
 pub(super) const NO_PAGE: mamba_wire::api::PageQuery = mamba_wire::api::PageQuery::FIRST;

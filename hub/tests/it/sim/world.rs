@@ -163,7 +163,9 @@ impl World {
         for (edge, count) in self.plan.servers.clone().into_iter().enumerate() {
             let node = self.machines[edge].node;
             let udp = PortProtocol::Udp;
-            hub.create_allocations(&admin(), node, ip, 30_000..=30_039, udp).await.unwrap();
+            hub.create_allocations(&admin(), node, ip, 30_000..=30_039, udp, Default::default())
+                .await
+                .unwrap();
             for _ in 0..count {
                 let number = u8::try_from(self.servers.len() % 3).unwrap() + 1;
                 let scope = scope(number);
@@ -501,5 +503,9 @@ fn new_server() -> NewServer {
         allocations: vec![],
         auto_start: AutoStart::LastState,
         restart: RestartPolicy::default(),
+        placing: Default::default(),
+        description: None,
+        external_id: None,
+        allocation_limit: 0,
     }
 }

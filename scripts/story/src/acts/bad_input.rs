@@ -130,7 +130,7 @@ async fn assemble(stage: &mut Stage) -> Played<(Set, String)> {
 fn allocation(node: NodeId, port: u16) -> CreateAllocations {
     let ip = Ipv4Addr::LOCALHOST.into();
     let protocol = Game::Openttd.protocol();
-    CreateAllocations { node, ip, port, port_last: None, protocol }
+    CreateAllocations { node, ip, port, port_last: None, protocol, alias: None, note: None }
 }
 
 /// Fields that break a rule.

@@ -23,7 +23,12 @@ use mamba_wire::api::{
     allocation::CreateAllocations,
     server::{CreateServer, Power, Server},
 };
-use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    path::PathBuf,
+    time::Duration,
+};
 
 /// Password of accounts on a hub that lives for minutes on the loopback.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -297,6 +302,8 @@ pub(crate) async fn create_server(admin: &Api, new: &NewServer<'_>) -> Played<Se
             port: new.port,
             port_last: None,
             protocol: new.game.protocol(),
+            alias: None,
+            note: None,
         })
         .await?
         .allocation;
@@ -325,6 +332,11 @@ pub(crate) fn server_body(new: &NewServer<'_>) -> CreateServer {
         auto_start: None,
         // The story crashes each server more often than the default policy forgives.
         restart: Some(RestartPolicy { crashes_max: 50, ..RestartPolicy::default() }),
+        region: None,
+        tags: BTreeSet::new(),
+        description: None,
+        external_id: None,
+        allocation_limit: 0,
     }
 }
 

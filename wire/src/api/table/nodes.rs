@@ -13,6 +13,9 @@ endpoints! {
     /// Shows a node.
     ShowNode: Get "/api/v1/nodes/{node}", Permission::Admin(AdminRight::NodesRead), 200,
         (NodePath, (), ()) -> node::Node;
+    /// Changes name and settings of a node.
+    UpdateNode: Patch "/api/v1/nodes/{node}", Permission::Admin(AdminRight::NodesWrite), 200,
+        (NodePath, (), node::UpdateNode) -> node::Node, [Conflict];
     /// Ends a node's right to connect, for ever.
     RevokeNode: Post "/api/v1/nodes/{node}/revoke", Permission::Admin(AdminRight::NodesWrite), 200,
         (NodePath, (), ()) -> node::Node, [Conflict];

@@ -9,10 +9,10 @@ endpoints! {
 
     /// Makes a server.
     CreateServer: Post "/api/v1/servers", Permission::Admin(AdminRight::ServersWrite), 201 keyed,
-        ((), (), server::CreateServer) -> server::Server;
+        ((), (), server::CreateServer) -> server::CreatedServer;
     /// Lists servers.
     ListServers: Get "/api/v1/servers", Permission::Server(ServerKey::WebsocketConnect), 200,
-        ((), PageQuery, ()) -> Page<server::Server>;
+        ((), server::ServerQuery, ()) -> Page<server::Server>;
     /// Shows a server.
     ShowServer: Get "/api/v1/servers/{server}", Permission::Server(ServerKey::WebsocketConnect), 200,
         (ServerPath, (), ()) -> server::Server;

@@ -1,11 +1,23 @@
 //! Examples: addresses and ports.
 
-use super::{Example, examples};
+use super::{Example, Seed, examples};
 use mamba_core::server::PortProtocol;
 use mamba_wire::api::{
-    allocation::{AllocationQuery, CreateAllocations},
-    params::AllocationPath,
+    Code,
+    allocation::{
+        AddServerAllocation, AllocationQuery, CreateAllocations, UpdateAllocation,
+        UpdateServerAllocation,
+    },
+    params::{AllocationPath, ServerAllocationPath, ServerPath},
+    table,
 };
+
+/// The only port of a new server.
+async fn own_port(seed: &Seed<'_>) -> ServerAllocationPath {
+    let server = seed.new_server().await;
+    let shown = seed.world.admin::<table::ShowServer>(&ServerPath { server }, &(), &()).await;
+    ServerAllocationPath { server, allocation: shown.ports[0].allocation }
+}
 
 examples! {
     CreateAllocations, seed => {
@@ -15,6 +27,8 @@ examples! {
             port: seed.number(),
             port_last: None,
             protocol: PortProtocol::Udp,
+            alias: Some("play.example.org".to_owned()),
+            note: None,
         };
         Example::new((), (), body)
     };
@@ -22,6 +36,23 @@ examples! {
         let query = AllocationQuery { node: Some(seed.node()), after: None, limit: Some(5) };
         Example::new((), query, ())
     };
+    UpdateAllocation, seed => {
+        let body = UpdateAllocation { alias: None, note: Some("spare".to_owned()) };
+        Example::new(AllocationPath { allocation: seed.new_allocation().await }, (), body)
+    };
+    // The node offers no ports for that; what one gets is in the tests of allocations.
+    AddServerAllocation, seed => {
+        let path = ServerPath { server: seed.new_server().await };
+        Example::new(path, (), AddServerAllocation::default()).refused(Code::Conflict)
+    };
+    UpdateServerAllocation, seed => {
+        let body = UpdateServerAllocation { note: Some("query".to_owned()) };
+        Example::new(own_port(seed).await, (), body)
+    };
+    RemoveServerAllocation, seed => {
+        Example::new(own_port(seed).await, (), ()).refused(Code::Conflict)
+    };
+    SetPrimaryAllocation, seed => Example::new(own_port(seed).await, (), ());
     DeleteAllocation, seed => {
         Example::new(AllocationPath { allocation: seed.new_allocation().await }, (), ())
     };

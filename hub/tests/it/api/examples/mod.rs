@@ -130,7 +130,7 @@ impl<'a> Seed<'a> {
             ..new_server(self.node, self.tenant)
         };
         let made = self.world.admin::<mamba_wire::api::table::CreateServer>(&(), &(), &body);
-        made.await.server
+        made.await.server.server
     }
 
     /// A free allocation.

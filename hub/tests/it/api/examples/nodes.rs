@@ -1,9 +1,9 @@
 //! Examples: nodes and join tokens.
 
 use super::{super::world::NO_PAGE, Example, Seed, examples};
-use mamba_core::ids::TokenId;
+use mamba_core::{ids::TokenId, placement::NodeSettings};
 use mamba_wire::api::{
-    node::CreateJoinToken,
+    node::{CreateJoinToken, UpdateNode},
     params::{NodePath, TokenPath},
     table,
 };
@@ -26,6 +26,11 @@ async fn token(seed: &Seed<'_>) -> TokenId {
 examples! {
     ListNodes, _seed => Example::new((), NO_PAGE, ());
     ShowNode, seed => Example::new(NodePath { node: seed.node() }, (), ());
+    UpdateNode, seed => {
+        let settings = NodeSettings { region: Some("eu".to_owned()), ..NodeSettings::default() };
+        let body = UpdateNode { name: None, settings: Some(settings) };
+        Example::new(spare(seed).await, (), body)
+    };
     RevokeNode, seed => Example::new(spare(seed).await, (), ());
     ApproveReplacement, seed => Example::new(NodePath { node: seed.node() }, (), ());
     CreateJoinToken, seed => Example::new((), (), new_token(seed));

@@ -1,7 +1,7 @@
 //! Examples: servers.
 
 use super::{
-    super::world::{NO_PAGE, limits, new_server},
+    super::world::{ALL_SERVERS, NO_PAGE, limits, new_server},
     CANARY, Example, Seed, examples,
 };
 use mamba_core::lifecycle::PowerAction;
@@ -26,14 +26,14 @@ examples! {
         seed.new_allocation().await;
         Example::new((), (), new_server(seed.node(), seed.tenant))
     };
-    ListServers, _seed => Example::new((), NO_PAGE, ());
+    ListServers, _seed => Example::new((), ALL_SERVERS, ());
     ShowServer, seed => Example::new(looked_at(seed).await, (), ());
     UpdateServer, seed => {
         let body = UpdateServer { name: Some(CANARY.to_owned()), ..UpdateServer::default() };
         Example::new(fresh(seed).await, (), body)
     };
     UpdateLimits, seed => {
-        Example::new(fresh(seed).await, (), UpdateLimits { limits: limits(256) })
+        Example::new(fresh(seed).await, (), UpdateLimits { limits: limits(256), allocation_limit: Some(2) })
     };
     DeleteServer, seed => {
         let query = DeleteQuery { after_ms: None, retain_ms: None, force: None };
