@@ -212,6 +212,7 @@ impl App {
             public_link_address: config.public_link_address.clone(),
             link_listen: link,
             trusted_proxies: config.trusted_proxies,
+            request_limits: config.requests,
         }));
         let (mut doors, mut links, mut backups) = (Part::new(), Part::new(), Part::new());
         links.spawn("the link", hub_link.run(links.stopping()));

@@ -1,5 +1,6 @@
 //! `hub.toml`: as written, then as checked. A mistake is told with file, line and key.
 
+use crate::api::RequestLimits;
 use mamba_core::settings::SettingsError;
 use serde::Deserialize;
 use std::{
@@ -41,6 +42,8 @@ pub struct Config {
     pub store_cache_bytes: usize,
     /// Consoles.
     pub consoles: ConsoleLimits,
+    /// Requests to the API.
+    pub requests: RequestLimits,
 }
 
 /// Copies of the store.
@@ -112,6 +115,8 @@ struct RawLimits {
     store_cache_mib: Option<Spanned<u32>>,
     consoles_max: Option<Spanned<u32>>,
     consoles_per_user_max: Option<Spanned<u32>>,
+    requests_per_minute_per_address: Option<Spanned<u32>>,
+    requests_per_minute_per_account: Option<Spanned<u32>>,
 }
 
 impl Config {
@@ -176,6 +181,20 @@ impl Config {
                     raw.limits.consoles_per_user_max,
                     20,
                     1..=10_000,
+                )?,
+            },
+            requests: RequestLimits {
+                per_address: place.number(
+                    "limits.requests_per_minute_per_address",
+                    raw.limits.requests_per_minute_per_address,
+                    3_000,
+                    10..=1_000_000,
+                )?,
+                per_account: place.number(
+                    "limits.requests_per_minute_per_account",
+                    raw.limits.requests_per_minute_per_account,
+                    1_200,
+                    10..=1_000_000,
                 )?,
             },
             data_dir,

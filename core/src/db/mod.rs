@@ -41,7 +41,7 @@ pub use engine::StoreOptions;
 pub use fault::Fault;
 pub use health::StoreHealth;
 pub use record::{Record, RecordError, decode_postcard, encode_postcard};
-pub use store::{Store, WriteError};
+pub use store::{Rider, Store, WriteError, riding};
 pub use table::{RawSpan, Span, Table, TableDef, duplicate_table};
 pub use txn::{
     Order, RawPair, ReadTxn, Snapshot, Source, TXN_BYTES_AIM, TXN_OPS_AIM, Txn, TxnError, TxnLimits,

@@ -7,6 +7,7 @@ use super::fault::Fault;
 use super::health::{Shared, StoreHealth};
 use super::txn::{ReadTxn, Txn, TxnError};
 use super::writer::Queue;
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{oneshot, watch};
 
@@ -44,6 +45,21 @@ impl<E> WriteError<E> {
             Self::Refused(_) | Self::TooLarge(_) | Self::Panicked => false,
         }
     }
+}
+
+/// Writes that go along with others: see [`riding`].
+pub type Rider = Arc<dyn Fn(&mut Txn<'_>) -> Result<(), TxnError> + Send + Sync>;
+
+tokio::task_local! {
+    static RIDER: Rider;
+}
+
+/// Runs `work`, and `rider` in every transaction that `work` itself asks for with [`Store::write`]:
+/// what the rider writes becomes true exactly when the change does. A refused change takes the
+/// rider's writes with it, and a rider that fails refuses the change with `TooLarge`. It may run
+/// more than once. Work that other tasks do is left alone.
+pub async fn riding<F: Future>(rider: Rider, work: F) -> F::Output {
+    RIDER.scope(rider, work).await
 }
 
 /// Cheap to clone; all clones talk to the one owner of the database.
@@ -110,7 +126,8 @@ impl Store {
         E: Send + 'static,
     {
         let (reply, done) = oneshot::channel();
-        let call = Box::new(Call { change, state: State::New, reply });
+        let rider = RIDER.try_with(Arc::clone).ok();
+        let call = Box::new(Call { change, rider, state: State::New, reply });
         match &self.door {
             Door::Thread(queue) => queue.push(call).await.map_err(WriteError::NotApplied)?,
             Door::Inline(engine) => {
@@ -192,6 +209,7 @@ fn lock(engine: &Mutex<Engine>) -> MutexGuard<'_, Engine> {
 /// One call of [`Store::write`] on its way through a batch.
 struct Call<F, T, E> {
     change: F,
+    rider: Option<Rider>,
     state: State<T, E>,
     reply: oneshot::Sender<Result<T, WriteError<E>>>,
 }
@@ -212,6 +230,13 @@ where
     fn run(&mut self, txn: &mut Txn<'_>) -> bool {
         let result = (self.change)(txn);
         let is_kept = result.is_ok();
+        if is_kept
+            && let Some(rider) = &self.rider
+            && let Err(err) = rider(txn)
+        {
+            self.state = State::Rejected(err);
+            return false;
+        }
         self.state = State::Ran(result);
         is_kept
     }

@@ -4,8 +4,11 @@ use super::{ApiError, dispatch::BodyStream};
 use futures_util::StreamExt;
 use mamba_core::error::Invalid;
 use mamba_wire::api::{BODY_BYTES_MAX, Code};
-use serde::de::DeserializeOwned;
-use std::time::Duration;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor},
+};
+use std::{collections::BTreeSet, fmt, time::Duration};
 use warp::http::HeaderMap;
 
 /// Time for a whole body to arrive: 64 KiB on the slowest link worth serving.
@@ -66,7 +69,8 @@ pub(super) async fn read(mut stream: BodyStream) -> Result<Vec<u8>, ApiError> {
 /// # Errors
 /// `Malformed` when it is not JSON, `Invalid` with the field's path when it is, but another value.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(bytes).map_err(|err| {
+    let twice = serde_json::from_slice(bytes).map(|Unique| ());
+    twice.and_then(|()| serde_json::from_slice(bytes)).map_err(|err| {
         if !err.is_data() {
             return ApiError::new(Code::Malformed, format!("the body is not JSON: {err}"));
         }
@@ -83,6 +87,66 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         let path = path_at(bytes, offset);
         Invalid::new(if path.is_empty() { "body" } else { &path }, rule).into()
     })
+}
+
+/// Any JSON in which no object has a key twice: of two values for one name, which one counts would
+/// depend on who reads.
+struct Unique;
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(UniqueVisitor)
+    }
+}
+
+struct UniqueVisitor;
+
+impl<'de> Visitor<'de> for UniqueVisitor {
+    type Value = Unique;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unique, A::Error> {
+        let mut seen = BTreeSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if !seen.insert(key) {
+                return Err(A::Error::custom("must not be given twice"));
+            }
+            let Unique = map.next_value()?;
+        }
+        Ok(Unique)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Unique, A::Error> {
+        while items.next_element::<Unique>()?.is_some() {}
+        Ok(Unique)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_unit<E>(self) -> Result<Unique, E> {
+        Ok(Unique)
+    }
 }
 
 /// Turns a line and a column, both counted from 1 and the column in bytes, into an offset.
@@ -191,6 +255,10 @@ mod tests {
         check::<tenant::CreateTenant>(less, Code::Invalid, "owner", "missing field `password`");
         let owner = r#"{"name":"a","owner":{"email":"a@b","password":"p","admin":true}}"#;
         check::<tenant::CreateTenant>(owner, Code::Invalid, "owner.admin", "unknown field");
+        let twice = r#"{"variables":{"A":"1","B":[{}],"\u0041":"2"}}"#;
+        check::<server::UpdateServer>(twice, Code::Invalid, r"variables.\u0041", "given twice");
+        let twice = r#"{"action":"stop", "action":"start"}"#;
+        check::<server::Power>(twice, Code::Invalid, "action", "given twice");
     }
 
     #[test]

@@ -1,17 +1,25 @@
 //! One warp filter for the whole API: it takes a request apart, and never rejects.
 
 use super::{
-    Api, ApiError, Context, Served, body,
+    Api, ApiError, Context, Served, body, docs,
     idempotency::{self, Begin},
+    limit::{Allowance, network},
     origin::origin,
+    precondition,
     routes::{Found, Input, Routes},
 };
 use crate::identity::Caller;
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt};
-use mamba_core::{clock::draw, error::chain};
+use mamba_core::{clock::draw, db::riding, error::chain};
 use mamba_wire::api::{Code, Permission, Problem, Row, problem};
-use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 use warp::{
     Filter,
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
@@ -92,11 +100,15 @@ async fn dispatch(api: &Arc<Api>, routes: &Routes, raw: Raw) -> Response {
     let id = request_id(api, &raw.headers);
     let (method, path) = (raw.method.clone(), raw.path.clone());
     let started = api.clock().boot();
+    let peer = origin(raw.peer.ip(), &raw.headers, &api.parts.trusted_proxies);
+    let mut allowance = api.addresses.take(started, network(peer));
     let found = routes.find(method.as_str(), &path);
     let name = found.as_ref().map_or("-", |found| found.route.row.name);
-    let result = match found {
-        Ok(found) => serve(api, found, raw).await,
-        Err(err) => Err(err),
+    let result = match (within(allowance), docs::find(&method, &path), found) {
+        (Err(err), ..) => Err(err),
+        (Ok(()), Some(page), _) => Ok(page),
+        (Ok(()), None, Ok(found)) => serve(api, found, raw, peer, &mut allowance).await,
+        (Ok(()), None, Err(err)) => Err(err),
     };
     let (mut response, cause) = match result {
         Ok(response) => (response, None),
@@ -105,6 +117,7 @@ async fn dispatch(api: &Arc<Api>, routes: &Routes, raw: Raw) -> Response {
             (refusal(err, &id), cause)
         }
     };
+    allowance.put(response.headers_mut());
     for (name, value) in HEADERS {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
@@ -122,13 +135,30 @@ async fn dispatch(api: &Arc<Api>, routes: &Routes, raw: Raw) -> Response {
     response
 }
 
+/// Refuses a request that is one too many.
+fn within(allowance: Allowance) -> Result<(), ApiError> {
+    let Some(seconds) = allowance.retry_after_s else { return Ok(()) };
+    let mut err = ApiError::new(Code::Throttled, "too many requests");
+    err.retry_after_s = Some(seconds);
+    Err(err)
+}
+
 /// Checks a request in the order of what it costs, and calls its handler.
-async fn serve(api: &Arc<Api>, found: Found<'_>, raw: Raw) -> Result<Response, ApiError> {
-    let Found { route, path } = found;
-    let row = route.row;
+async fn serve(
+    api: &Arc<Api>,
+    found: Found<'_>,
+    raw: Raw,
+    peer: IpAddr,
+    allowance: &mut Allowance,
+) -> Result<Response, ApiError> {
+    let row = found.route.row;
     let caller = authenticate(api, &row, &raw.headers)?;
+    if let Some(caller) = &caller {
+        *allowance = allowance.tighter(api.accounts.take(api.clock().boot(), caller.user));
+        within(*allowance)?;
+    }
     let scope = match &caller {
-        Some(caller) => api.admit(caller, &row, &path)?,
+        Some(caller) => api.admit(caller, &row, &found.path)?,
         None => None,
     };
     body::check_head(&raw.headers, row.has_body)?;
@@ -137,35 +167,75 @@ async fn serve(api: &Arc<Api>, found: Found<'_>, raw: Raw) -> Result<Response, A
         Some(caller) => idempotency::key(&raw.headers, caller, &row, &raw.path, &body)?,
         None => None,
     };
-    let Raw { headers, peer, ws, query, .. } = raw;
-    let peer = origin(peer.ip(), &headers, &api.parts.trusted_proxies);
+    let Raw { headers, ws, query, .. } = raw;
+    let input = Input { path: found.path.clone(), query, body };
     let context = Context { caller, scope, peer, headers, ws };
-    let work = async {
-        if let Some(key) = &key
-            && let Begin::Replay(status, body) = idempotency::begin(api, key).await?
-        {
-            let mut response = json(status, body);
-            response.headers_mut().insert("idempotent-replay", HeaderValue::from_static("true"));
-            return Ok(response);
-        }
-        let result = (route.call)(api.clone(), context, Input { path, query, body }).await;
-        if let Some(key) = &key {
-            idempotency::finish(api, key, row.status, &result).await;
-        }
-        Ok(match result? {
-            Served::Json(body) => json(row.status, body),
-            Served::JsonAs(status, body) => json(status, body),
-            Served::Whole(response) => response,
-        })
-    };
+    let work = answer(api, &found, context, input, key);
     match tokio::time::timeout(Duration::from_millis(REQUEST_MS_MAX), work).await {
         Ok(result) => result,
         Err(_) => Err(ApiError::new(Code::NoAnswer, "what was asked for may still happen")),
     }
 }
 
+/// Does what is asked for, once where there is a key, and unless `if-match` forbids it.
+async fn answer(
+    api: &Arc<Api>,
+    found: &Found<'_>,
+    context: Context,
+    input: Input,
+    key: Option<idempotency::Key>,
+) -> Result<Response, ApiError> {
+    let Found { route, object, .. } = found;
+    let row = route.row;
+    let headers = context.headers.clone();
+    let _held = if row.is_change() && row.needs_token() {
+        let is_alone = headers.contains_key(header::IF_MATCH);
+        let held = api.objects.hold(&input, is_alone).await;
+        precondition::check(api, *object, &context, &input).await?;
+        Some(held)
+    } else {
+        None
+    };
+    let calling = (route.call)(api.clone(), context, input);
+    let result = match &key {
+        None => calling.await,
+        Some(key) => match begin(api, key).await? {
+            Begin::Fresh(_run) => {
+                let result = riding(idempotency::rider(key), calling).await;
+                idempotency::finish(api.store(), key, row.status, &result).await;
+                result
+            }
+            Begin::Replay(status, body) => {
+                let mut response = json(status, body);
+                let yes = HeaderValue::from_static("true");
+                response.headers_mut().insert("idempotent-replay", yes);
+                return Ok(response);
+            }
+        },
+    };
+    Ok(match result? {
+        Served::Json(body) if row.is_tagged() => {
+            precondition::tag(&headers, body, |body| json(row.status, body))
+        }
+        Served::Json(body) if found.answers_with_object() => {
+            precondition::tag(&HeaderMap::new(), body, |body| json(row.status, body))
+        }
+        Served::Json(body) => json(row.status, body),
+        Served::JsonAs(status, body) => json(status, body),
+        Served::Whole(response) => response,
+    })
+}
+
+async fn begin<'a>(api: &'a Api, key: &idempotency::Key) -> Result<Begin<'a>, ApiError> {
+    idempotency::begin(api.store(), &api.running_keys, api.clock().wall(), key).await
+}
+
 /// Finds out who asks.
-fn authenticate(api: &Api, row: &Row, headers: &HeaderMap) -> Result<Option<Caller>, ApiError> {
+pub(super) fn authenticate(
+    api: &Api,
+    row: &Row,
+    headers: &HeaderMap,
+) -> Result<Option<Caller>, ApiError> {
     match row.permission {
         Permission::Public | Permission::Ticket => return Ok(None),
         Permission::SignedIn

@@ -1,6 +1,6 @@
 //! The HTTP API: the contract table of `wire::api`, served.
 //!
-//! A request goes `serve` (connection) -> `dispatch` (who, what, how large, how long) -> `routes`
+//! A request goes `serve` (connection) -> `dispatch` (who, what, how large, how long, how often) -> `routes`
 //! (which endpoint, its types) -> a `Handle` in `handlers`, which calls the hub and decides nothing
 //! about HTTP. Every refusal becomes a problem in `error`. A row of the table without a handler does
 //! not compile.
@@ -8,15 +8,19 @@
 mod error;
 mod body;
 mod idempotency;
+mod limit;
+mod precondition;
 mod routes;
 mod dispatch;
 mod origin;
+mod docs;
 mod serve;
 mod resolve;
 mod handlers;
 
 pub(crate) use error::ApiError;
 pub use idempotency::TABLES;
+pub use limit::RequestLimits;
 pub use serve::serve;
 
 use crate::{
@@ -24,12 +28,17 @@ use crate::{
     identity::{Caller, Identity, Tickets},
     relay::{Consoles, NodeDoor},
 };
+use bytes::Bytes;
+use idempotency::Running;
+use limit::Buckets;
 use mamba_core::{
     clock::{BootMs, Clock, Entropy, UnixMs},
     db::Store,
+    ids::UserId,
     scope::{AdminScope, TenantScope},
 };
-use mamba_wire::api::{Code, Endpoint};
+use mamba_wire::api::{Code, Endpoint, openapi};
+use precondition::Objects;
 use std::{
     future::Future,
     net::{IpAddr, SocketAddr},
@@ -53,12 +62,20 @@ pub struct ApiParts {
     pub link_listen: SocketAddr,
     /// Peers whose word is taken for where a request came from.
     pub trusted_proxies: Vec<IpAddr>,
+    /// How many requests may come.
+    pub request_limits: RequestLimits,
 }
 
 /// Serves every endpoint.
 pub struct Api {
     parts: ApiParts,
     tickets: Mutex<Tickets>,
+    addresses: Buckets<IpAddr>,
+    accounts: Buckets<UserId>,
+    objects: Objects,
+    running_keys: Running,
+    /// The contract as JSON.
+    contract: Bytes,
     started_at: UnixMs,
     started_boot: BootMs,
 }
@@ -124,7 +141,19 @@ impl Api {
     #[must_use]
     pub fn new(parts: ApiParts) -> Self {
         let (started_at, started_boot) = (parts.hub.clock().wall(), parts.hub.clock().boot());
-        Self { parts, tickets: Mutex::default(), started_at, started_boot }
+        let document = openapi::document(env!("CARGO_PKG_VERSION"));
+        Self {
+            addresses: Buckets::new(parts.request_limits.per_address),
+            accounts: Buckets::new(parts.request_limits.per_account),
+            objects: Objects::new(),
+            running_keys: Running::default(),
+            // Maps of text never fail to become JSON.
+            contract: serde_json::to_vec(&document).unwrap_or_default().into(),
+            parts,
+            tickets: Mutex::default(),
+            started_at,
+            started_boot,
+        }
     }
 
     fn hub(&self) -> &Hub {

@@ -4,16 +4,19 @@ use super::{Api, ApiError, Context, Handle, Served, body};
 use mamba_wire::api::{
     Code, Endpoint, Method, Params, RequestBody as _, Row, decode_query, decode_segment, table::*,
 };
-use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
+use std::{any::TypeId, collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 
 /// What a handler's future gives: an answer in bytes.
 pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Served<Vec<u8>>, ApiError>> + Send>>;
 
 /// One endpoint with its handler.
+#[derive(Clone, Copy)]
 pub(super) struct Route {
     pub(super) row: Row,
     /// Reads path, query and body, and calls the handler.
     pub(super) call: fn(Arc<Api>, Context, Input) -> Answering,
+    /// The type of its answer.
+    out: TypeId,
 }
 
 /// What came in, not yet read.
@@ -28,27 +31,46 @@ pub(super) struct Input {
 
 /// All endpoints by path and method.
 pub(super) struct Routes {
-    paths: matchit::Router<BTreeMap<Method, Route>>,
+    paths: matchit::Router<BTreeMap<Method, Entry>>,
+}
+
+/// One endpoint in the table.
+struct Entry {
+    route: Route,
+    object: Option<Route>,
 }
 
 /// What was found for a request.
 pub(super) struct Found<'a> {
     pub(super) route: &'a Route,
+    /// Shows the object that it changes: see [`Row::object`].
+    pub(super) object: Option<&'a Route>,
     pub(super) path: Vec<(String, String)>,
+}
+
+impl Found<'_> {
+    /// Whether the answer of a change is the changed object itself.
+    pub(super) fn answers_with_object(&self) -> bool {
+        self.object.is_some_and(|object| object.out == self.route.out)
+    }
 }
 
 impl Routes {
     /// Builds the table from the contract: a row without a handler does not compile.
     pub(super) fn new() -> Self {
-        let mut by_path: BTreeMap<&'static str, BTreeMap<Method, Route>> = BTreeMap::new();
-        let mut add = |route: Route| {
-            let taken = by_path.entry(route.row.path).or_default().insert(route.row.method, route);
-            assert!(taken.is_none(), "two endpoints share a method and path");
-        };
+        let mut all: Vec<Route> = Vec::new();
         macro_rules! add_all {
-            ($($name:ident)+) => { $(add(route::<$name>());)+ };
+            ($($name:ident)+) => { $(all.push(route::<$name>());)+ };
         }
         mamba_wire::for_each_endpoint!(add_all);
+        let named = |row: &Row| all.iter().find(|route| route.row.name == row.name).copied();
+        let mut by_path: BTreeMap<&'static str, BTreeMap<Method, Entry>> = BTreeMap::new();
+        for route in &all {
+            let entry = Entry { route: *route, object: route.row.object().and_then(named) };
+            let methods = by_path.entry(route.row.path).or_default();
+            let taken = methods.insert(route.row.method, entry);
+            assert!(taken.is_none(), "two endpoints share a method and path");
+        }
         let mut paths = matchit::Router::new();
         for (path, methods) in by_path {
             #[expect(clippy::expect_used, reason = "constants; every test builds this table")]
@@ -65,8 +87,8 @@ impl Routes {
         let unknown = || ApiError::new(Code::NotFound, "there is nothing at this path");
         let found = self.paths.at(path).map_err(|_| unknown())?;
         let wanted = if method == "HEAD" { "GET" } else { method };
-        let route = found.value.iter().find(|(method, _)| method.name() == wanted);
-        let Some((_, route)) = route else {
+        let entry = found.value.iter().find(|(method, _)| method.name() == wanted);
+        let Some((_, Entry { route, object })) = entry else {
             let mut err =
                 ApiError::new(Code::MethodNotAllowed, format!("this path does not take {method}"));
             let allowed = found.value.keys().flat_map(|method| match method {
@@ -81,7 +103,8 @@ impl Routes {
             .iter()
             .map(|(name, value)| Some((name.to_owned(), decode_segment(value)?)))
             .collect::<Option<Vec<_>>>();
-        Ok(Found { route, path: decoded.ok_or_else(unknown)? })
+        let path = decoded.ok_or_else(unknown)?;
+        Ok(Found { route, object: object.as_ref(), path })
     }
 }
 
@@ -89,7 +112,11 @@ fn route<E: Endpoint>() -> Route
 where
     Api: Handle<E>,
 {
-    Route { row: Row::of::<E>(), call: |api, context, input| Box::pin(call(api, context, input)) }
+    Route {
+        row: Row::of::<E>(),
+        call: |api, context, input| Box::pin(call(api, context, input)),
+        out: TypeId::of::<E::Out>(),
+    }
 }
 
 async fn call<E: Endpoint>(

@@ -20,6 +20,8 @@ mod lease;
 pub mod requeue;
 mod usage;
 #[cfg(test)]
+mod foreign;
+#[cfg(test)]
 mod tests;
 
 use crate::{

@@ -4,7 +4,8 @@
 //! what is not in it cannot be served, what is in it without a handler does not compile.
 //!
 //! # Conventions
-//! - Everything lives under `/api/v1`, except `/healthz` for load balancers. Within a version fields
+//! - Everything lives under `/api/v1`, except `/healthz` for load balancers and the contract itself,
+//!   `/api/openapi.json`. Within a version fields
 //!   and endpoints are only added; a client skips fields that it does not know.
 //! - Requests are JSON (`content-type: application/json`), at most [`BODY_BYTES_MAX`] bytes; an
 //!   unknown field or query parameter is refused by its name.
@@ -18,9 +19,15 @@
 //! - An endpoint whose row says `keyed` takes `idempotency-key` (1 to [`KEY_BYTES_MAX`] visible ASCII
 //!   characters): within [`KEY_TTL_MS`] the same key with the same body gives the first answer again
 //!   and does nothing, with another body it is refused with 409.
+//! - A read answers with an `etag`: `if-none-match` with it gives 304 while nothing changed, and
+//!   `if-match` on a change of that object 412 when another change came in between: see [`etag`].
+//! - Every answer tells the rate limit in `ratelimit-limit`, `ratelimit-remaining` and
+//!   `ratelimit-reset`; above it there is 429 with `retry-after`.
 //! - What belongs to another tenant answers exactly like what does not exist: 404.
 
 mod encode;
+pub mod etag;
+pub mod openapi;
 pub mod problem;
 pub mod page;
 pub mod params;
@@ -191,6 +198,8 @@ pub struct Row {
     pub query_names: &'static [&'static str],
     /// Whether it takes a body.
     pub has_body: bool,
+    /// Describes its types.
+    pub describe: fn(&mut openapi::Schemas) -> openapi::Described,
 }
 
 impl Row {
@@ -210,6 +219,7 @@ impl Row {
             path_names: <E::Path as Params>::NAMES,
             query_names: <E::Query as Params>::NAMES,
             has_body: <E::Body as RequestBody>::EXPECTED,
+            describe: openapi::describe::<E>,
         }
     }
 
@@ -232,6 +242,29 @@ impl Row {
             | Permission::Tenant(_)
             | Permission::Server(_) => true,
         }
+    }
+
+    /// Returns whether its answer carries an `etag`.
+    #[must_use]
+    pub fn is_tagged(&self) -> bool {
+        self.method == Method::Get && self.status == 200 && self.needs_token()
+    }
+
+    /// Returns the endpoint that shows the object which this one changes: that of the same path, or
+    /// of the longest beginning of it that ends with a name. Its `etag` is what `if-match` means.
+    #[must_use]
+    pub fn object(&self) -> Option<&'static Self> {
+        let shows = |row: &&'static Self| {
+            let is_of_path = self.method != Method::Post && row.path == self.path;
+            let rest = self.path.strip_prefix(row.path);
+            let is_above = row.path.ends_with('}')
+                && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            row.is_tagged() && (is_of_path || is_above)
+        };
+        if !self.is_change() {
+            return None;
+        }
+        ENDPOINTS.iter().filter(shows).max_by_key(|row| row.path.len())
     }
 
     /// Returns every code that a refusal may carry, in their order.
@@ -264,6 +297,9 @@ impl Row {
         }
         if self.keyed {
             codes.extend([Code::Conflict, Code::KeyReused, Code::KeyPending]);
+        }
+        if self.object().is_some() {
+            codes.push(Code::PreconditionFailed);
         }
         codes.extend(self.own_codes);
         codes.sort_unstable();

@@ -78,9 +78,11 @@ codes! {
     Conflict "conflict" 409 "The present state does not allow that";
     /// The idempotency key was used with another request.
     KeyReused "key_reused" 409 "The idempotency key belongs to another request";
-    /// A request with this idempotency key is still running, or the hub was stopped in its middle:
-    /// look whether its result exists before trying again with a new key.
+    /// A request with this idempotency key is still running, or the hub was stopped after its change
+    /// and before its answer: look whether its result exists before trying again with a new key.
     KeyPending "key_pending" 409 "The first request with this key has no outcome yet";
+    /// The object is not as `if-match` says: somebody changed it meanwhile.
+    PreconditionFailed "precondition_failed" 412 "Somebody else changed that meanwhile";
     /// The body is over the limit.
     TooLarge "too_large" 413 "The request is too large";
     /// The body is not declared as JSON.

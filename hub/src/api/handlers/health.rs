@@ -4,7 +4,11 @@ use crate::api::{Api, ApiError, Context, Handle, Served};
 use mamba_core::db::StoreHealth;
 use mamba_wire::api::{
     health::{Health, Healthz, Part},
-    table,
+    openapi, table,
+};
+use warp::{
+    http::{HeaderValue, header},
+    reply::Response,
 };
 
 /// Status of a hub that cannot serve.
@@ -61,5 +65,20 @@ impl Handle<table::ShowHealthz> for Api {
     ) -> Result<Served<Healthz>, ApiError> {
         let ok = self.health().ok;
         Ok(if ok { Served::Json(Healthz { ok }) } else { Served::JsonAs(UNWELL, Healthz { ok }) })
+    }
+}
+
+impl Handle<table::ShowContract> for Api {
+    async fn handle(
+        &self,
+        _context: Context,
+        (): (),
+        (): (),
+        (): (),
+    ) -> Result<Served<openapi::Document>, ApiError> {
+        let mut response = Response::new(self.contract.clone().into());
+        let kind = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        Ok(Served::Whole(response))
     }
 }

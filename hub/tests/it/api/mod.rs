@@ -7,4 +7,5 @@ mod contract;
 mod examples;
 mod input;
 mod servers;
+mod versions;
 mod world;

@@ -11,7 +11,7 @@ use mamba_core::{
 };
 use mamba_hub::{
     Hub, HubParts,
-    api::{Api, ApiParts, serve},
+    api::{Api, ApiParts, RequestLimits, serve},
     config::ConsoleLimits,
     identity::{AccessKey, Identity, NewAccount, create_admin},
     link::backend::Enrolment,
@@ -134,6 +134,11 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new() -> Self {
+        // The clock stands: what is taken of these never comes back.
+        Self::limited(RequestLimits { per_address: 2_000, per_account: 1_000 }).await
+    }
+
+    pub(super) async fn limited(request_limits: RequestLimits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::open(&dir.path().join("hub"), KIND).unwrap();
         let clock = Arc::new(TestClock::default());
@@ -155,6 +160,7 @@ impl World {
             public_link_address: "hub.example.org:7443".to_owned(),
             link_listen: "127.0.0.1:7443".parse().unwrap(),
             trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
+            request_limits,
         }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

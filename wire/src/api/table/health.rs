@@ -1,7 +1,7 @@
 //! Pure: how the hub is.
 
 use super::prelude::*;
-use crate::api::health;
+use crate::api::{health, openapi};
 
 endpoints! {
     /// How the hub is.
@@ -13,4 +13,7 @@ endpoints! {
     /// Says whether the hub can serve.
     ShowHealthz: Get "/healthz", Permission::Public, 200,
         ((), (), ()) -> health::Healthz;
+    /// Shows this contract as an OpenAPI document.
+    ShowContract: Get "/api/openapi.json", Permission::Public, 200,
+        ((), (), ()) -> openapi::Document;
 }

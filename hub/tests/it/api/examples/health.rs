@@ -5,4 +5,5 @@ use super::{Example, examples};
 examples! {
     ShowHealth, _seed => Example::new((), (), ());
     ShowHealthz, _seed => Example::new((), (), ());
+    ShowContract, _seed => Example::new((), (), ());
 }
