@@ -10,9 +10,10 @@ use crate::{
     backup,
     cli::{self, AdminContext, SocketError},
     config::{BackupConfig, Config},
-    identity::{AccessKey, Identity, KeyError},
+    identity::{AccessKey, Identity, IdentityParts, KeyError},
     ingest::requeue,
     link::{HubLink, LinkConfig, LinkError, Links, RequestError},
+    mail::{Mailer, SmtpError},
     relay::{Boxed, Consoles, DoorError, NodeDoor},
     secrets::{self, SecretsError, Vault, VaultError},
     store::KIND,
@@ -65,6 +66,9 @@ pub enum AppError {
     /// The key of access tokens cannot be had.
     #[error("hub cannot sign access tokens")]
     AccessKey(#[source] KeyError),
+    /// Mail cannot be sent.
+    #[error("`smtp`: mail cannot be sent")]
+    Mail(#[source] SmtpError),
     /// The hub's records cannot be read.
     #[error("hub cannot take up its store")]
     Hub(#[source] HubError),
@@ -181,8 +185,17 @@ impl App {
         let access = AccessKey::open(dir.path(), &*entropy).map_err(AppError::AccessKey)?;
         let keys = secrets::load(&store).map_err(AppError::Secrets)?;
         let link_keys = Arc::new(secrets::load(&store).map_err(AppError::Secrets)?);
-        let identity = Identity::new(store.clone(), clock.clone(), entropy.clone(), access);
         let vault = Vault::open(dir.path(), &*entropy).map_err(AppError::Vault)?;
+        let mailer = Mailer::new(store.clone(), clock.clone(), config.smtp.as_ref());
+        let mailer = mailer.map_err(AppError::Mail)?;
+        let identity = Identity::new(IdentityParts {
+            store: store.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            key: access,
+            vault: vault.clone(),
+            settings: config.accounts,
+        });
         let parts = HubParts { store, keys, vault, clock: clock.clone(), entropy: entropy.clone() };
         let hub = Hub::open(parts).await.map_err(AppError::Hub)?;
 
@@ -225,6 +238,7 @@ impl App {
         backups.spawn("the backups", keeping);
         let requeueing = requeue::keep_requeued(hub.clone(), backups.stopping());
         backups.spawn("the look at quarantine", requeueing);
+        backups.spawn("the mails", mailer.run(backups.stopping()));
         Ok(Self { http, link, hub, identity, consoles, doors, links, backups })
     }
 

@@ -152,7 +152,7 @@ async fn serve(
     allowance: &mut Allowance,
 ) -> Result<Response, ApiError> {
     let row = found.route.row;
-    let caller = authenticate(api, &row, &raw.headers)?;
+    let caller = authenticate(api, &row, peer, &raw.headers)?;
     if let Some(caller) = &caller {
         *allowance = allowance.tighter(api.accounts.take(api.clock().boot(), caller.user));
         within(*allowance)?;
@@ -234,11 +234,13 @@ async fn begin<'a>(api: &'a Api, key: &idempotency::Key) -> Result<Begin<'a>, Ap
 pub(super) fn authenticate(
     api: &Api,
     row: &Row,
+    peer: IpAddr,
     headers: &HeaderMap,
 ) -> Result<Option<Caller>, ApiError> {
     match row.permission {
         Permission::Public | Permission::Ticket => return Ok(None),
-        Permission::SignedIn
+        Permission::SettingUp
+        | Permission::SignedIn
         | Permission::Admin(_)
         | Permission::Tenant(_)
         | Permission::Server(_) => {}
@@ -248,7 +250,12 @@ pub(super) fn authenticate(
         .and_then(|value| value.to_str().ok()?.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
-    Ok(Some(api.identity().authenticate(token.ok_or_else(ApiError::not_signed_in)?)?))
+    let token = token.ok_or_else(ApiError::not_signed_in)?;
+    let caller = api.identity().authenticate(peer, token)?;
+    if caller.is_limited && row.permission != Permission::SettingUp {
+        return Err(ApiError::new(Code::Forbidden, "set up a second factor first"));
+    }
+    Ok(Some(caller))
 }
 
 /// Takes over the client's request id, or makes one.

@@ -80,6 +80,11 @@ impl From<IdentityError> for ApiError {
                 answer
             }
             IdentityError::Invalid(err) => err.into(),
+            IdentityError::WrongCode => Invalid::new("code", "is wrong, or was used before").into(),
+            IdentityError::Hub(err) => (*err).into(),
+            IdentityError::NotFound(what) => Self::not_found(what),
+            IdentityError::Refused(detail) => Self::new(Code::Conflict, detail),
+            IdentityError::Forbidden(detail) => Self::new(Code::Forbidden, detail),
             IdentityError::EmailTaken(_) => Self::new(Code::Conflict, err.to_string()),
             IdentityError::Unavailable(_) => Self::unavailable(chain(&err)),
             IdentityError::Read(err) => HubError::from(err).into(),

@@ -65,7 +65,7 @@ pub(super) async fn check(
     let names = object.row.path_names;
     let path = input.path.iter().filter(|(name, _)| names.contains(&name.as_str()));
     let path: Vec<_> = path.cloned().collect();
-    let caller = authenticate(api, &object.row, &context.headers)?;
+    let caller = authenticate(api, &object.row, context.peer, &context.headers)?;
     let scope = match &caller {
         Some(caller) => api.admit(caller, &object.row, &path)?,
         None => None,

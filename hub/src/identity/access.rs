@@ -1,7 +1,7 @@
 //! Access tokens: signed statements of who asks, from which session, until when.
 //!
-//! A JWT with `alg` EdDSA, `typ` [`TYPE`] and the audience [`AUDIENCE`], so that no other token that
-//! the hub may ever sign passes for one. Times are checked against the hub's own clock.
+//! A JWT with `alg` EdDSA, `typ` [`TYPE`], the audience [`AUDIENCE`] and a purpose, so that no other
+//! token that the hub may ever sign passes for one. Times are checked against the hub's own clock.
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use jsonwebtoken::{
@@ -23,6 +23,8 @@ const TYPE: &str = "at+jwt";
 const AUDIENCE: &str = "mamba-api";
 /// Longest token that is looked at; ours have about 350 bytes.
 const TOKEN_BYTES_MAX: usize = 1_024;
+/// Separates the key of refresh tokens from every other use of the same bytes.
+const REFRESH_CONTEXT: &str = "mamba-hub 2026-11 refresh tokens";
 /// The key's file in the data directory.
 const FILE: &str = "access.key";
 
@@ -30,6 +32,18 @@ const FILE: &str = "access.key";
 pub struct AccessKey {
     encoding: EncodingKey,
     decoding: DecodingKey,
+    /// Makes refresh tokens, see `sessions`.
+    refresh: zeroize::Zeroizing<[u8; 32]>,
+}
+
+/// What a token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Purpose {
+    /// Everything that its account may do.
+    Api,
+    /// To set up the second factor that its account must have, and nothing else.
+    SetUp,
 }
 
 /// Why there is no key.
@@ -59,12 +73,14 @@ pub enum KeyError {
 pub(super) struct Claims {
     pub(super) user: UserId,
     pub(super) session: SessionId,
+    pub(super) purpose: Purpose,
     pub(super) until: UnixMs,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Body {
     aud: String,
+    purpose: Purpose,
     sub: UserId,
     sid: SessionId,
     iat: u64,
@@ -98,6 +114,7 @@ impl AccessKey {
         Some(Self {
             encoding: EncodingKey::from_ed_der(pkcs8),
             decoding: DecodingKey::from_ed_der(pair.public_key().as_ref()),
+            refresh: zeroize::Zeroizing::new(blake3::derive_key(REFRESH_CONTEXT, pkcs8)),
         })
     }
 
@@ -107,6 +124,7 @@ impl AccessKey {
         header.typ = Some(TYPE.to_owned());
         let body = Body {
             aud: AUDIENCE.to_owned(),
+            purpose: claims.purpose,
             sub: claims.user,
             sid: claims.session,
             iat: now.0 / 1_000,
@@ -129,7 +147,16 @@ impl AccessKey {
         rules.set_required_spec_claims(&["aud", "sub", "exp"]);
         let body = decode::<Body>(token, &self.decoding, &rules).ok()?.claims;
         let until = UnixMs(body.exp.checked_mul(1_000)?);
-        (now < until).then_some(Claims { user: body.sub, session: body.sid, until })
+        let Body { sub: user, sid: session, purpose, .. } = body;
+        (now < until).then_some(Claims { user, session, purpose, until })
+    }
+
+    /// Returns the secret part of the refresh token of one generation of a session. Only who has this
+    /// key and the session's salt can make it, so that one that is right was given out by us.
+    pub(super) fn refresh_secret(&self, salt: &[u8; 32], generation: u64) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.refresh);
+        hasher.update(salt).update(&generation.to_be_bytes());
+        *hasher.finalize().as_bytes()
     }
 }
 
@@ -163,6 +190,7 @@ mod tests {
         Claims {
             user: UserId::from_bytes([1; 16]),
             session: SessionId::from_bytes([2; 16]),
+            purpose: Purpose::Api,
             until: NOW.plus(60_000),
         }
     }
@@ -191,6 +219,7 @@ mod tests {
         let mut header = Header::new(Algorithm::EdDSA);
         let body = Body {
             aud: AUDIENCE.to_owned(),
+            purpose: Purpose::Api,
             sub: claims().user,
             sid: claims().session,
             iat: 0,

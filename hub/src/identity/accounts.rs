@@ -3,7 +3,7 @@
 use super::{
     Identity, IdentityError,
     passwords::hash_now,
-    records::{ACCOUNTS, Account, EMAILS, EmailOwner},
+    records::{ACCOUNTS, Account, EMAILS, EmailOwner, FACTORS, Factors},
 };
 use crate::tenants::{self, TENANTS, Tenant};
 use mamba_core::{
@@ -45,21 +45,52 @@ pub struct NewTenant {
 impl NewAccount {
     /// Checks address and password and returns the address as it is stored.
     fn check(&self) -> Result<String, Invalid> {
-        let email = normal_email(&self.email);
-        let is_address = email.split_once('@').is_some_and(|(name, host)| {
-            !name.is_empty() && !host.is_empty() && !host.contains('@')
-        });
-        let is_plain = !email.chars().any(|c| c.is_whitespace() || c.is_control());
-        if email.len() > EMAIL_BYTES_MAX || !is_address || !is_plain {
-            let rule = format!("must be an e-mail address of at most {EMAIL_BYTES_MAX} bytes");
-            return Err(Invalid::new("email", rule));
-        }
-        if !(PASSWORD_BYTES_MIN..=PASSWORD_BYTES_MAX).contains(&self.password.len()) {
-            let rule = format!("must be {PASSWORD_BYTES_MIN} to {PASSWORD_BYTES_MAX} bytes long");
-            return Err(Invalid::new("password", rule));
-        }
-        Ok(email)
+        check_password("password", &self.password)?;
+        check_email(&self.email)
     }
+}
+
+/// Checks an address and returns it as it is stored.
+pub(super) fn check_email(email: &str) -> Result<String, Invalid> {
+    let email = normal_email(email);
+    let is_address = email
+        .split_once('@')
+        .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
+    let is_plain = !email.chars().any(|c| c.is_whitespace() || c.is_control());
+    if email.len() > EMAIL_BYTES_MAX || !is_address || !is_plain {
+        let rule = format!("must be an e-mail address of at most {EMAIL_BYTES_MAX} bytes");
+        return Err(Invalid::new("email", rule));
+    }
+    Ok(email)
+}
+
+/// Checks a password that somebody chose.
+pub(super) fn check_password(field: &str, password: &str) -> Result<(), Invalid> {
+    if (PASSWORD_BYTES_MIN..=PASSWORD_BYTES_MAX).contains(&password.len()) {
+        return Ok(());
+    }
+    let rule = format!("must be {PASSWORD_BYTES_MIN} to {PASSWORD_BYTES_MAX} bytes long");
+    Err(Invalid::new(field, rule))
+}
+
+/// Makes the account of somebody who registered, and a tenant of its own.
+pub(super) fn register(
+    txn: &mut Txn<'_>,
+    now: UnixMs,
+    entropy: &dyn Entropy,
+    email: String,
+    password: String,
+) -> Result<(), IdentityError> {
+    let (id, owner) = (TenantId::new(now, draw(entropy)), UserId::new(now, draw(entropy)));
+    let name: String = email.split('@').next().unwrap_or_default().chars().take(16).collect();
+    // It may have no server until somebody gives it a plan.
+    let quota = Quota { servers: Some(0), ..Quota::default() };
+    let tenant = Tenant { name, parent: None, quota, made_at: now };
+    let admin = Administration::None;
+    insert(txn, owner, &Account { email, admin, password, made_at: now })?;
+    let factors = Factors { email_verified_at: Some(now), ..Factors::default() };
+    txn.put(FACTORS, &owner, &factors)?;
+    Ok(tenants::insert(txn, id, &tenant, owner)?)
 }
 
 /// Returns an address as it is stored and compared.

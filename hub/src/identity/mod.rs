@@ -1,47 +1,93 @@
 //! Who somebody is: accounts, sessions and the tokens that prove them.
 //!
-//! A sign-in makes a session row with the hash of a refresh token. The refresh token is used once and
-//! gives the next one; an old one that comes again ends the session, for somebody copied it. An access
-//! token is a signed statement (EdDSA) that lives [`ACCESS_TTL_MS`]; each request also looks at its
-//! session's row, so that an ended session ends at once. Nothing here stores a secret that could be
-//! used: passwords as Argon2id, tokens as BLAKE3.
+//! A sign-in, with a second factor where there is one, begins a session, which lives by refreshing
+//! (see `sessions`). An access token is a signed statement (EdDSA) that lives [`ACCESS_TTL_MS`]; each
+//! request also looks at its session's row, so that an ended session ends at once. Nothing here stores
+//! a secret that could be used: passwords as Argon2id, tokens and codes as BLAKE3, seeds sealed.
 //!
-//! Unknown addresses and wrong passwords cannot be told apart, neither by the answer nor by its time.
+//! Unknown addresses and wrong passwords cannot be told apart, neither by the answer nor by its time;
+//! and what goes out by mail is answered alike whether it went out or not.
 
 mod records;
+mod settings;
 mod passwords;
 mod access;
 mod throttle;
+mod steps;
 mod accounts;
 mod sessions;
+mod factors;
+mod sign_in;
+mod mailed;
+mod ssh_keys;
+mod operator;
 mod tickets;
 #[cfg(test)]
 mod tests;
 
 pub use access::{AccessKey, KeyError};
 pub use accounts::{NewAccount, NewTenant, create_admin, has_admin, tenant};
+pub use factors::RECOVERY_CODES;
+pub use mailed::{ADDRESS_TTL_MS, RESET_TTL_MS};
+pub use operator::{disable_second_factor, set_password};
 pub use records::{Account, TABLES};
+pub use settings::{PublicUrl, Registration, SecondFactorPolicy, Settings};
+pub use ssh_keys::SSH_KEYS_MAX;
 pub use tickets::{Ticket, TicketError, Tickets};
 
-use crate::identity::{passwords::Passwords, throttle::Throttle};
+use crate::{
+    HubError,
+    identity::{passwords::Passwords, steps::Steps, throttle::Throttle},
+    secrets::Vault,
+};
 use mamba_core::{
     access::Access,
-    clock::{Clock, Entropy},
+    clock::{Clock, Entropy, UnixMs, draw},
     db::{Fault, Store, TxnError, WriteError},
     error::Invalid,
-    ids::{SessionId, UserId},
+    ids::{EventId, SessionId, UserId},
 };
-use std::sync::{Arc, Mutex};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 use tokio::sync::watch;
 
 /// Life of an access token: how long a stolen one is of use when its session goes on.
 pub const ACCESS_TTL_MS: u64 = 15 * 60_000;
 /// Life of a session that is not refreshed.
 pub const REFRESH_TTL_MS: u64 = 30 * 24 * 3_600_000;
+/// Life of a session, however often it is refreshed.
+pub const SESSION_TTL_MS: u64 = 90 * 24 * 3_600_000;
+/// How long a client may repeat a refresh whose answer it lost.
+pub const RETRY_MS: u64 = 10_000;
+/// Longest name of a device that is kept.
+const DEVICE_CHARS_MAX: usize = 200;
 /// Most sessions of one account; the one refreshed longest ago makes room.
 pub const SESSIONS_PER_USER_MAX: usize = 20;
 
+const _: () = assert!(RETRY_MS < ACCESS_TTL_MS);
 const _: () = assert!(ACCESS_TTL_MS < REFRESH_TTL_MS);
+const _: () = assert!(REFRESH_TTL_MS < SESSION_TTL_MS);
+
+/// Where a request comes from, as far as it is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Address.
+    pub peer: IpAddr,
+    /// What it calls itself.
+    pub device: String,
+}
+
+impl Client {
+    /// Describes a client by its address and `user-agent`, of which control characters and what is
+    /// too long are cut.
+    #[must_use]
+    pub fn new(peer: IpAddr, device: &str) -> Self {
+        let plain = device.chars().filter(|c| !c.is_control()).take(DEVICE_CHARS_MAX);
+        Self { peer: peer.to_canonical(), device: plain.collect() }
+    }
+}
 
 /// Who is asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +100,17 @@ pub struct Caller {
     pub access: Access,
     /// The session it asks from.
     pub session: SessionId,
+    /// Whether it may only set up a second factor.
+    pub is_limited: bool,
+}
+
+/// What was begun and waits for its second message.
+#[derive(Clone, Debug)]
+enum Step {
+    /// The password was right.
+    SecondFactor { user: UserId, password: [u8; 32] },
+    /// An authenticator app is shown its seed.
+    Totp { user: UserId, seed: [u8; 20] },
 }
 
 /// Why an identity was not proved, or an account not changed.
@@ -65,6 +122,18 @@ pub enum IdentityError {
     /// No token, or one that does not hold now.
     #[error("the token is not valid")]
     NotSignedIn,
+    /// A second factor that is wrong, or was used.
+    #[error("the code is wrong, or was used before")]
+    WrongCode,
+    /// There is no such thing, or it belongs to somebody else.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// The state of the account does not allow it.
+    #[error("{0}")]
+    Refused(&'static str),
+    /// It is not allowed here.
+    #[error("{0}")]
+    Forbidden(&'static str),
     /// Too many attempts for this address from there.
     #[error("too many attempts, try again in {} s", retry_after_ms.div_ceil(1_000))]
     Throttled {
@@ -80,6 +149,9 @@ pub enum IdentityError {
     /// Another account has the address.
     #[error("there is an account with the address `{0}`")]
     EmailTaken(String),
+    /// Another part of the hub failed.
+    #[error(transparent)]
+    Hub(Box<HubError>),
     /// The store cannot be read.
     #[error("accounts could not be read")]
     Read(#[from] TxnError),
@@ -89,6 +161,12 @@ pub enum IdentityError {
     /// The change can never be stored: our mistake.
     #[error("the change was not accepted by the store")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<HubError> for IdentityError {
+    fn from(err: HubError) -> Self {
+        Self::Hub(Box::new(err))
+    }
 }
 
 impl From<WriteError<Self>> for IdentityError {
@@ -114,31 +192,76 @@ struct Inner {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     key: AccessKey,
+    vault: Vault,
+    settings: Settings,
     passwords: Passwords,
     throttle: Mutex<Throttle>,
+    steps: Mutex<Steps<Step>>,
     /// Counts ended sessions, to wake who holds something open on behalf of one.
     ended: watch::Sender<u64>,
+}
+
+/// What accounts are kept with.
+pub struct IdentityParts {
+    /// Where.
+    pub store: Store,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Gives random bytes.
+    pub entropy: Arc<dyn Entropy>,
+    /// Signs access tokens.
+    pub key: AccessKey,
+    /// Seals seeds.
+    pub vault: Vault,
+    /// What is decided.
+    pub settings: Settings,
 }
 
 impl Identity {
     /// Makes the handle. Hashes one password, which takes some ten milliseconds.
     #[must_use]
-    pub fn new(
-        store: Store,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        key: AccessKey,
-    ) -> Self {
-        let passwords = Passwords::new(&*entropy);
-        let throttle = Mutex::new(Throttle::default());
+    pub fn new(parts: IdentityParts) -> Self {
+        let IdentityParts { store, clock, entropy, key, vault, settings } = parts;
+        let passwords = Passwords::new(&*clock, &*entropy);
+        let (throttle, steps) = (Mutex::default(), Mutex::default());
         let (ended, _) = watch::channel(0);
-        let inner = Inner { store, clock, entropy, key, passwords, throttle, ended };
+        let inner = Inner {
+            store,
+            clock,
+            entropy,
+            key,
+            vault,
+            settings,
+            passwords,
+            throttle,
+            steps,
+            ended,
+        };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Returns what is decided about accounts.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
     }
 
     /// Changes whenever a session ended before its time.
     #[must_use]
     pub fn ended(&self) -> watch::Receiver<u64> {
         self.inner.ended.subscribe()
+    }
+
+    fn throttle(&self) -> MutexGuard<'_, Throttle> {
+        self.inner.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn steps(&self) -> MutexGuard<'_, Steps<Step>> {
+        self.inner.steps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Draws the id of a letter.
+    fn draw_id(&self, now: UnixMs) -> EventId {
+        EventId::new(now, draw(&*self.inner.entropy))
     }
 }

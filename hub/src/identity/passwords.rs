@@ -2,7 +2,7 @@
 
 use super::IdentityError;
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordVerifier, Version};
-use mamba_core::clock::{Entropy, draw};
+use mamba_core::clock::{Clock, Entropy, draw};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
@@ -15,6 +15,8 @@ const LANES: u32 = 1;
 const HASHES_MAX: usize = 2;
 /// Hashes that run or wait; at some 30 ms each the last one waits about a second.
 const WAITING_MAX: usize = 64;
+/// A hash that takes longer is told: 64 of them one after the other then outlast a request.
+const SLOW_MS: u64 = 300;
 
 /// Hashes and checks passwords.
 pub(super) struct Passwords {
@@ -25,11 +27,26 @@ pub(super) struct Passwords {
 }
 
 impl Passwords {
-    pub(super) fn new(entropy: &dyn Entropy) -> Self {
+    /// Hashes one password, and logs how long that takes here.
+    pub(super) fn new(clock: &dyn Clock, entropy: &dyn Entropy) -> Self {
+        let started = clock.boot();
+        let nobody = hash_now(&draw::<32>(entropy), draw(entropy));
+        let ms = clock.boot().since(started);
+        let memory_mib = MEMORY_KIB / 1024;
+        tracing::info!(
+            ms,
+            memory_mib,
+            passes = PASSES,
+            lanes = LANES,
+            "argon2id hashes a password"
+        );
+        if ms > SLOW_MS {
+            tracing::warn!(ms, "hashing a password is slow here, sign-ins will queue");
+        }
         Self {
             running: Arc::new(Semaphore::new(HASHES_MAX)),
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
-            nobody: hash_now(&draw::<32>(entropy), draw(entropy)),
+            nobody,
         }
     }
 
@@ -54,6 +71,8 @@ impl Passwords {
         password: Zeroizing<String>,
         hash: Option<String>,
     ) -> Result<bool, IdentityError> {
+        // An account without a password has an empty hash.
+        let hash = hash.filter(|hash| !hash.is_empty());
         let is_known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.nobody.clone());
         let is_right = self.run(move || check_now(password.as_bytes(), &hash)).await?;
@@ -89,6 +108,11 @@ pub(super) fn hash_now(password: &[u8], salt: [u8; 16]) -> String {
     let hash = argon2::PasswordHasher::hash_password_with_salt(&hasher(), password, &salt)
         .expect("password and salt within bounds");
     hash.to_string()
+}
+
+/// Names a password's hash, to notice that it was changed.
+pub(super) fn fingerprint(hash: &str) -> [u8; 32] {
+    *blake3::hash(hash.as_bytes()).as_bytes()
 }
 
 fn check_now(password: &[u8], hash: &str) -> bool {

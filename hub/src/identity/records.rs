@@ -4,10 +4,11 @@ use mamba_core::{
     access::Administration,
     clock::UnixMs,
     db::{Table, TableDef},
-    ids::{SessionId, UserId},
+    ids::{SessionId, TokenId, UserId},
     record,
 };
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// Accounts by id.
 pub(super) const ACCOUNTS: Table<UserId, Account> = Table::new(150, "accounts");
@@ -19,9 +20,30 @@ pub(super) const SESSIONS: Table<SessionId, Session> = Table::new(153, "sessions
 pub(super) const USER_SESSIONS: Table<(UserId, SessionId), Present> =
     Table::new(154, "user_sessions");
 
+/// What an account has besides a password.
+pub(super) const FACTORS: Table<UserId, Factors> = Table::new(155, "factors");
+/// SSH keys of each account.
+pub(super) const SSH_KEYS: Table<(UserId, TokenId), SshKeyRecord> = Table::new(182, "ssh_keys");
+/// Owner of each SSH key, by the SHA-256 of its blob.
+pub(super) const SSH_KEY_IDS: Table<[u8; 32], Owned> = Table::new(183, "ssh_key_ids");
+/// Tokens that went out by mail, by hash.
+pub(super) const MAIL_TOKENS: Table<[u8; 32], MailToken> = Table::new(184, "mail_tokens");
+/// The same, by their end.
+pub(super) const MAIL_TOKEN_ENDS: Table<(UnixMs, [u8; 32]), Present> =
+    Table::new(185, "mail_token_ends");
+
 /// All tables of this module.
-pub const TABLES: &[TableDef] =
-    &[ACCOUNTS.def(), EMAILS.def(), SESSIONS.def(), USER_SESSIONS.def()];
+pub const TABLES: &[TableDef] = &[
+    ACCOUNTS.def(),
+    EMAILS.def(),
+    SESSIONS.def(),
+    USER_SESSIONS.def(),
+    FACTORS.def(),
+    SSH_KEYS.def(),
+    SSH_KEY_IDS.def(),
+    MAIL_TOKENS.def(),
+    MAIL_TOKEN_ENDS.def(),
+];
 
 /// One account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,17 +64,92 @@ pub(super) struct EmailOwner {
     pub(super) user: UserId,
 }
 
-/// One session.
+/// One session: a family of refresh tokens, each of which gives the next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Session {
     pub(super) user: UserId,
     pub(super) made_at: UnixMs,
     /// When its refresh token was made.
     pub(super) refreshed_at: UnixMs,
-    /// BLAKE3 of the newest refresh token.
-    pub(super) refresh_hash: [u8; 32],
+    /// Makes its refresh tokens, together with the hub's key.
+    pub(super) salt: [u8; 32],
+    /// The newest refresh token.
+    pub(super) generation: u64,
     /// End, unless it is refreshed before.
     pub(super) until: UnixMs,
+    /// End, however often it is refreshed.
+    pub(super) ends_at: UnixMs,
+    /// What the client called itself when it refreshed last.
+    pub(super) device: String,
+    /// Where it was then.
+    pub(super) address: IpAddr,
+    /// Whether it was begun with a second factor.
+    pub(super) has_second_factor: bool,
+}
+
+/// What an account has besides a password.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Factors {
+    /// When its owner proved to read mail at its address.
+    pub(super) email_verified_at: Option<UnixMs>,
+    /// An authenticator app.
+    pub(super) totp: Option<TotpRecord>,
+    /// BLAKE3 of the recovery codes that were not used.
+    pub(super) recovery: Vec<[u8; 32]>,
+}
+
+/// An authenticator app. Its seed is in the vault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TotpRecord {
+    /// The newest step that was used: none up to it is taken again.
+    pub(super) last_step: u64,
+    pub(super) made_at: UnixMs,
+}
+
+/// Points to something that an account owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Owned {
+    pub(super) user: UserId,
+    pub(super) id: TokenId,
+}
+
+/// An SSH key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SshKeyRecord {
+    pub(super) name: String,
+    /// `ssh-ed25519 AAAA..`, without a comment.
+    pub(super) public_key: String,
+    /// SHA-256 of its blob.
+    pub(super) fingerprint: [u8; 32],
+    pub(super) made_at: UnixMs,
+}
+
+/// A token that went out by mail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct MailToken {
+    pub(super) purpose: MailUse,
+    pub(super) until: UnixMs,
+}
+
+/// What a token in a mail is good for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum MailUse {
+    /// Nothing: it stands where there is no account, so that this takes as long.
+    Decoy,
+    /// Sets a new password, as long as the present one is this.
+    Reset {
+        user: UserId,
+        /// BLAKE3 of the password's hash.
+        password: [u8; 32],
+    },
+    /// Proves that the account's owner reads mail at this address, and makes it the account's.
+    Address { user: UserId, email: String },
+    /// Makes an account.
+    Register {
+        email: String,
+        /// Argon2id in PHC form.
+        password: String,
+    },
 }
 
 /// The key says it all.
@@ -63,3 +160,7 @@ record!(Account, 1);
 record!(EmailOwner, 1);
 record!(Session, 1);
 record!(Present, 1);
+record!(Factors, 1);
+record!(Owned, 1);
+record!(SshKeyRecord, 1);
+record!(MailToken, 1);

@@ -1,10 +1,16 @@
-//! Signing in, staying signed in, signing out.
+//! Sessions: begun by a sign-in, kept by refreshing, ended by whoever owns them.
+//!
+//! A session is a family of refresh tokens `session.generation.secret`. The secret is a keyed hash of
+//! the session's salt and the generation: what is stored cannot be used, and a token that is right but
+//! not the newest was copied by somebody, which ends the session. A client whose answer was lost asks
+//! the same again: within [`RETRY_MS`], from the same client, it gets the same successor.
 
 use super::{
-    ACCESS_TTL_MS, Caller, Identity, IdentityError, REFRESH_TTL_MS, SESSIONS_PER_USER_MAX,
-    access::Claims,
-    accounts::{PASSWORD_BYTES_MAX, normal_email},
-    records::{ACCOUNTS, Account, EMAILS, Present, SESSIONS, Session, USER_SESSIONS},
+    ACCESS_TTL_MS, Caller, Client, Identity, IdentityError, REFRESH_TTL_MS, RETRY_MS,
+    SESSION_TTL_MS, SESSIONS_PER_USER_MAX,
+    access::{Claims, Purpose},
+    factors,
+    records::{ACCOUNTS, Account, Present, SESSIONS, Session, USER_SESSIONS},
 };
 use crate::tenants::{access_of, memberships};
 use mamba_core::{
@@ -12,67 +18,49 @@ use mamba_core::{
     db::{Snapshot, Txn, TxnError},
     ids::{SessionId, UserId},
 };
-use mamba_wire::api::auth::{Me, Tokens};
+use mamba_wire::api::{
+    account,
+    auth::{Me, TokenPurpose, Tokens},
+};
 use std::net::IpAddr;
-use zeroize::Zeroizing;
+
+/// A session that was begun or refreshed.
+#[derive(Clone)]
+pub(super) struct Begun {
+    pub(super) id: SessionId,
+    pub(super) session: Session,
+    pub(super) account: Account,
+}
+
+/// What became of a refresh token.
+enum Rotated {
+    Next(Box<Begun>),
+    /// It was used before: the session has ended.
+    Reused,
+    /// It is none, or its time is over.
+    Unknown,
+}
 
 impl Identity {
-    /// Signs in.
-    ///
-    /// # Errors
-    /// `WrongCredentials`, `Throttled`, `Busy`, or what the store says.
-    pub async fn login(
-        &self,
-        peer: IpAddr,
-        email: &str,
-        password: Zeroizing<String>,
-    ) -> Result<Tokens, IdentityError> {
-        let inner = &self.inner;
-        let email = normal_email(email);
-        if email.len() > 1_024 || password.len() > PASSWORD_BYTES_MAX {
-            return Err(IdentityError::WrongCredentials);
-        }
-        lock(&inner.throttle)
-            .attempt(inner.clock.boot(), &email, peer)
-            .map_err(|retry_after_ms| IdentityError::Throttled { retry_after_ms })?;
-        let found = inner.store.read(|view| find(view, &email))?;
-        let hash = found.as_ref().map(|(_, account)| account.password.clone());
-        let is_right = inner.passwords.check(password, hash).await?;
-        let Some((user, account)) = found.filter(|_| is_right) else {
-            return Err(IdentityError::WrongCredentials);
-        };
-        lock(&inner.throttle).clear(&email, peer);
-        let now = inner.clock.wall();
-        let session = SessionId::new(now, draw(&*inner.entropy));
-        let secret = draw(&*inner.entropy);
-        let row = Session {
-            user,
-            made_at: now,
-            refreshed_at: now,
-            refresh_hash: hash_of(&secret),
-            until: now.plus(REFRESH_TTL_MS),
-        };
-        inner.store.write(move |txn| start(txn, now, session, &row)).await?;
-        self.tokens(now, session, user, &account, &secret)
-    }
-
     /// Gives the next tokens of a session.
     ///
     /// # Errors
     /// `NotSignedIn`, or what the store says. A token that was used before has ended its session.
-    pub async fn refresh(&self, token: &str) -> Result<Tokens, IdentityError> {
-        let inner = &self.inner;
-        let (session, secret) = parse_refresh(token).ok_or(IdentityError::NotSignedIn)?;
+    pub async fn refresh(&self, client: Client, token: &str) -> Result<Tokens, IdentityError> {
+        let inner = self.inner.clone();
+        let parsed = parse_refresh(token).ok_or(IdentityError::NotSignedIn)?;
         let now = inner.clock.wall();
-        let (old, next) = (hash_of(&secret), draw::<32>(&*inner.entropy));
-        let next_hash = hash_of(&next);
-        let outcome =
-            inner.store.write(move |txn| rotate(txn, now, session, old, next_hash)).await?;
-        let Some((user, account)) = outcome else {
-            inner.ended.send_modify(|count| *count += 1);
-            return Err(IdentityError::NotSignedIn);
-        };
-        self.tokens(now, session, user, &account, &next)
+        let of = self.clone();
+        let rotated = inner.store.write(move |txn| of.rotate(txn, now, &client, parsed)).await?;
+        match rotated {
+            Rotated::Next(begun) => self.tokens(now, &begun),
+            Rotated::Unknown => Err(IdentityError::NotSignedIn),
+            Rotated::Reused => {
+                tracing::warn!(session = %parsed.0, "a used refresh token came again");
+                self.sessions_ended();
+                Err(IdentityError::NotSignedIn)
+            }
+        }
     }
 
     /// Ends a session. Ending one that is gone is no error.
@@ -87,7 +75,77 @@ impl Identity {
                 None => Ok(()),
             })
             .await?;
-        self.inner.ended.send_modify(|count| *count += 1);
+        self.sessions_ended();
+        Ok(())
+    }
+
+    /// Returns how the account of a caller is protected.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn account(&self, caller: &Caller) -> Result<account::Account, IdentityError> {
+        let found = self.inner.store.read(|view| {
+            Ok::<_, IdentityError>((
+                view.get(ACCOUNTS, &caller.user)?,
+                factors::of(view, caller.user)?,
+            ))
+        })?;
+        let (Some(own), factors) = found else { return Err(IdentityError::NotSignedIn) };
+        Ok(account::Account {
+            email: own.email.clone(),
+            email_verified_at: factors.email_verified_at,
+            totp_since: factors.totp.map(|totp| totp.made_at),
+            recovery_codes_left: u32::try_from(factors.recovery.len()).unwrap_or(u32::MAX),
+            second_factor_required: self.must_have_second_factor(&own),
+        })
+    }
+
+    /// Returns the sessions of a caller, the one used last first.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn sessions(&self, caller: &Caller) -> Result<Vec<account::Session>, IdentityError> {
+        let now = self.inner.clock.wall();
+        let mut all = self.inner.store.read(|view| live(view, now, caller.user))?;
+        all.sort_by_key(|(id, row)| std::cmp::Reverse((row.refreshed_at, *id)));
+        let shown = all.into_iter().map(|(id, row)| account::Session {
+            session: id,
+            device: row.device,
+            address: row.address,
+            made_at: row.made_at,
+            used_at: row.refreshed_at,
+            until: row.until,
+            has_second_factor: row.has_second_factor,
+            is_this: id == caller.session,
+        });
+        Ok(shown.collect())
+    }
+
+    /// Ends one session of a caller.
+    ///
+    /// # Errors
+    /// `NotFound`, also for the session of somebody else; or what the store says.
+    pub async fn end_session(&self, caller: &Caller, id: SessionId) -> Result<(), IdentityError> {
+        let user = caller.user;
+        let change = move |txn: &mut Txn<'_>| match txn.get(SESSIONS, &id)? {
+            Some(row) if row.user == user => Ok::<_, IdentityError>(end(txn, id, user)?),
+            Some(_) | None => Err(IdentityError::NotFound("session")),
+        };
+        self.inner.store.write(change).await?;
+        self.sessions_ended();
+        Ok(())
+    }
+
+    /// Ends all sessions of a caller but the one it asks from.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn end_other_sessions(&self, caller: &Caller) -> Result<(), IdentityError> {
+        let (user, kept) = (caller.user, caller.session);
+        let change =
+            move |txn: &mut Txn<'_>| Ok::<_, IdentityError>(end_all(txn, user, Some(kept))?);
+        self.inner.store.write(change).await?;
+        self.sessions_ended();
         Ok(())
     }
 
@@ -95,12 +153,15 @@ impl Identity {
     ///
     /// # Errors
     /// `NotSignedIn`, or what the store says.
-    pub fn authenticate(&self, token: &str) -> Result<Caller, IdentityError> {
+    pub fn authenticate(&self, _peer: IpAddr, token: &str) -> Result<Caller, IdentityError> {
         let now = self.inner.clock.wall();
         let claims = self.inner.key.check(now, token).ok_or(IdentityError::NotSignedIn)?;
-        self.caller(claims.session)?
+        let mut caller = self
+            .caller(claims.session)?
             .filter(|caller| caller.user == claims.user)
-            .ok_or(IdentityError::NotSignedIn)
+            .ok_or(IdentityError::NotSignedIn)?;
+        caller.is_limited |= claims.purpose == Purpose::SetUp;
+        Ok(caller)
     }
 
     /// Returns who is signed in with a session, `None` when it ended.
@@ -114,9 +175,11 @@ impl Identity {
                 return Ok(None);
             };
             let account = view.get(ACCOUNTS, &row.user)?;
-            let Some(Account { email, admin, .. }) = account else { return Ok(None) };
-            let access = access_of(view, row.user, &admin)?;
-            Ok(Some(Caller { user: row.user, email, access, session }))
+            let Some(account) = account else { return Ok(None) };
+            let access = access_of(view, row.user, &account.admin)?;
+            let is_limited = self.is_limited(&account, &row);
+            let (user, email) = (row.user, account.email);
+            Ok(Some(Caller { user, email, access, session, is_limited }))
         })
     }
 
@@ -125,9 +188,8 @@ impl Identity {
     /// # Errors
     /// What the store says.
     pub fn who(&self, caller: &Caller) -> Result<Me, IdentityError> {
-        let account =
-            self.inner.store.read(|view| Ok::<_, TxnError>(view.get(ACCOUNTS, &caller.user)?));
-        let account = account?.ok_or(IdentityError::NotSignedIn)?;
+        let account = self.inner.store.read(|view| view.get(ACCOUNTS, &caller.user))?;
+        let account = account.ok_or(IdentityError::NotSignedIn)?;
         self.me(caller.user, &account, caller.session)
     }
 
@@ -137,86 +199,155 @@ impl Identity {
         Ok(Me { user, email, admin, tenants, session })
     }
 
-    fn tokens(
+    /// Whether a session may only set up a second factor.
+    fn is_limited(&self, account: &Account, row: &Session) -> bool {
+        self.must_have_second_factor(account) && !row.has_second_factor
+    }
+
+    fn must_have_second_factor(&self, account: &Account) -> bool {
+        self.inner.settings.second_factor.requires(account.admin.is_admin())
+    }
+
+    /// Begins a session in a transaction. Expired ones and those above the limit go.
+    pub(super) fn begin(
         &self,
+        txn: &mut Txn<'_>,
         now: UnixMs,
-        session: SessionId,
-        user: UserId,
-        account: &Account,
-        secret: &[u8; 32],
-    ) -> Result<Tokens, IdentityError> {
-        let claims = Claims { user, session, until: now.plus(ACCESS_TTL_MS) };
+        client: &Client,
+        (user, account): (UserId, Account),
+        has_second_factor: bool,
+    ) -> Result<Begun, IdentityError> {
+        for ((_, id), Present) in txn.prefix(USER_SESSIONS, &(user,), SESSIONS_PER_USER_MAX + 1)? {
+            if !txn.get(SESSIONS, &id)?.is_some_and(|row| now < row.until) {
+                end(txn, id, user)?;
+            }
+        }
+        let mut live = live(txn, now, user)?;
+        live.sort_by_key(|(id, other)| (other.refreshed_at, *id));
+        let is_seen = live.iter().any(|(_, other)| other.device == client.device);
+        if !live.is_empty() && !is_seen {
+            self.mail_of_new_device(txn, now, client, &account)?;
+        }
+        let surplus = (live.len() + 1).saturating_sub(SESSIONS_PER_USER_MAX);
+        for (session, _) in live.into_iter().take(surplus) {
+            end(txn, session, user)?;
+        }
+        let id = SessionId::new(now, draw(&*self.inner.entropy));
+        let session = Session {
+            user,
+            made_at: now,
+            refreshed_at: now,
+            salt: draw(&*self.inner.entropy),
+            generation: 1,
+            until: now.plus(REFRESH_TTL_MS),
+            ends_at: now.plus(SESSION_TTL_MS),
+            device: client.device.clone(),
+            address: client.peer,
+            has_second_factor,
+        };
+        txn.put(SESSIONS, &id, &session)?;
+        txn.put(USER_SESSIONS, &(user, id), &Present)?;
+        Ok(Begun { id, session, account })
+    }
+
+    /// Takes the newest refresh token for the next.
+    fn rotate(
+        &self,
+        txn: &mut Txn<'_>,
+        now: UnixMs,
+        client: &Client,
+        (id, generation, secret): (SessionId, u64, [u8; 32]),
+    ) -> Result<Rotated, IdentityError> {
+        let Some(mut row) = txn.get(SESSIONS, &id)? else { return Ok(Rotated::Unknown) };
+        let expected = self.inner.key.refresh_secret(&row.salt, generation);
+        // Hashed, so that the comparison tells nothing by its time.
+        if hash_of(&expected) != hash_of(&secret) || generation > row.generation {
+            return Ok(Rotated::Unknown);
+        }
+        let account = txn.get(ACCOUNTS, &row.user)?.filter(|_| now < row.until);
+        let Some(account) = account else {
+            end(txn, id, row.user)?;
+            return Ok(Rotated::Unknown);
+        };
+        let is_retry = generation + 1 == row.generation
+            && now.since(row.refreshed_at) <= RETRY_MS
+            && row.device == client.device
+            && row.address == client.peer;
+        if generation < row.generation && !is_retry {
+            end(txn, id, row.user)?;
+            return Ok(Rotated::Reused);
+        }
+        if !is_retry {
+            row.generation += 1;
+            row.refreshed_at = now;
+            row.until = now.plus(REFRESH_TTL_MS).min(row.ends_at);
+            row.device.clone_from(&client.device);
+            row.address = client.peer;
+            txn.put(SESSIONS, &id, &row)?;
+        }
+        Ok(Rotated::Next(Box::new(Begun { id, session: row, account })))
+    }
+
+    pub(super) fn tokens(&self, now: UnixMs, begun: &Begun) -> Result<Tokens, IdentityError> {
+        let Begun { id, session: row, account } = begun;
+        let is_limited = self.is_limited(account, row);
+        let purpose = if is_limited { Purpose::SetUp } else { Purpose::Api };
+        let until = now.plus(ACCESS_TTL_MS).min(row.until);
+        let claims = Claims { user: row.user, session: *id, purpose, until };
         let access = self.inner.key.sign(now, claims);
+        let secret = self.inner.key.refresh_secret(&row.salt, row.generation);
         Ok(Tokens {
             access_token: access
                 .ok_or_else(|| IdentityError::Broken("the access key cannot sign".into()))?,
-            access_until: claims.until,
-            refresh_token: format!("{session}.{}", hex(secret)),
-            refresh_until: now.plus(REFRESH_TTL_MS),
-            me: self.me(user, account, session)?,
+            access_until: until,
+            purpose: if is_limited { TokenPurpose::SetUp } else { TokenPurpose::Api },
+            refresh_token: Some(format!("{id}.{}.{}", row.generation, hex(&secret))),
+            refresh_until: row.until,
+            me: self.me(row.user, account, *id)?,
         })
     }
+
+    pub(super) fn sessions_ended(&self) {
+        self.inner.ended.send_modify(|count| *count += 1);
+    }
 }
 
-fn find(view: &impl Snapshot, email: &String) -> Result<Option<(UserId, Account)>, TxnError> {
-    let Some(owner) = view.get(EMAILS, email)? else { return Ok(None) };
-    Ok(view.get(ACCOUNTS, &owner.user)?.map(|account| (owner.user, account)))
-}
-
-/// Adds a session; expired ones and those above the limit go.
-fn start(
-    txn: &mut Txn<'_>,
+/// Returns the sessions of an account that have not ended, in no order that matters.
+pub(super) fn live(
+    view: &impl Snapshot,
     now: UnixMs,
-    id: SessionId,
-    row: &Session,
-) -> Result<(), IdentityError> {
+    user: UserId,
+) -> Result<Vec<(SessionId, Session)>, TxnError> {
     let mut live = Vec::new();
-    let keys = txn.prefix(USER_SESSIONS, &(row.user,), SESSIONS_PER_USER_MAX + 1)?;
-    for ((user, session), Present) in keys {
-        match txn.get(SESSIONS, &session)?.filter(|other| now < other.until) {
-            Some(other) => live.push((other.refreshed_at, session)),
-            None => end(txn, session, user)?,
+    for ((_, id), Present) in view.prefix(USER_SESSIONS, &(user,), SESSIONS_PER_USER_MAX + 1)? {
+        live.extend(view.get(SESSIONS, &id)?.filter(|row| now < row.until).map(|row| (id, row)));
+    }
+    Ok(live)
+}
+
+/// Ends the sessions of an account, all or all but one.
+pub(super) fn end_all(
+    txn: &mut Txn<'_>,
+    user: UserId,
+    kept: Option<SessionId>,
+) -> Result<(), TxnError> {
+    for ((_, id), Present) in txn.prefix(USER_SESSIONS, &(user,), SESSIONS_PER_USER_MAX + 1)? {
+        if Some(id) != kept {
+            end(txn, id, user)?;
         }
     }
-    live.sort_unstable();
-    let surplus = (live.len() + 1).saturating_sub(SESSIONS_PER_USER_MAX);
-    for (_, session) in live.into_iter().take(surplus) {
-        end(txn, session, row.user)?;
-    }
-    txn.put(SESSIONS, &id, row)?;
-    Ok(txn.put(USER_SESSIONS, &(row.user, id), &Present)?)
+    Ok(())
 }
 
-/// Takes the newest refresh token for the next; `None` when it holds no longer, and then the session
-/// has ended.
-fn rotate(
-    txn: &mut Txn<'_>,
-    now: UnixMs,
-    id: SessionId,
-    old: [u8; 32],
-    next: [u8; 32],
-) -> Result<Option<(UserId, Account)>, IdentityError> {
-    let Some(mut row) = txn.get(SESSIONS, &id)? else { return Ok(None) };
-    let account = txn.get(ACCOUNTS, &row.user)?;
-    let Some(account) = account.filter(|_| row.refresh_hash == old && now < row.until) else {
-        end(txn, id, row.user)?;
-        return Ok(None);
-    };
-    row.refresh_hash = next;
-    row.refreshed_at = now;
-    row.until = now.plus(REFRESH_TTL_MS);
-    txn.put(SESSIONS, &id, &row)?;
-    Ok(Some((row.user, account)))
-}
-
-fn end(txn: &mut Txn<'_>, session: SessionId, user: UserId) -> Result<(), TxnError> {
+pub(super) fn end(txn: &mut Txn<'_>, session: SessionId, user: UserId) -> Result<(), TxnError> {
     txn.delete(SESSIONS, &session)?;
     txn.delete(USER_SESSIONS, &(user, session))
 }
 
-fn parse_refresh(token: &str) -> Option<(SessionId, [u8; 32])> {
-    let (session, secret) = token.split_once('.')?;
-    Some((session.parse().ok()?, unhex(secret)?))
+fn parse_refresh(token: &str) -> Option<(SessionId, u64, [u8; 32])> {
+    let (session, rest) = token.split_once('.')?;
+    let (generation, secret) = rest.split_once('.')?;
+    Some((session.parse().ok()?, generation.parse().ok()?, unhex(secret)?))
 }
 
 /// The hashed form of a secret of 256 random bits; it needs no salt and no delay.
@@ -237,8 +368,4 @@ pub(super) fn unhex(text: &str) -> Option<[u8; 32]> {
         *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
     }
     Some(out)
-}
-
-fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -55,13 +55,38 @@ async fn world() -> World {
     let now = clock.wall();
     create_admin(&store, now, &SystemEntropy, new_account("Admin@Example.org")).await.unwrap();
     let key = AccessKey::open(data.path(), &SystemEntropy).unwrap();
-    let identity = Identity::new(store, clock.clone(), Arc::new(SystemEntropy), key);
+    let identity = Identity::new(IdentityParts {
+        store,
+        clock: clock.clone(),
+        entropy: Arc::new(SystemEntropy),
+        key,
+        vault: Vault::in_memory([7; 32]),
+        settings: Settings::default(),
+    });
     World { identity, clock, _dir: dir }
 }
 
 impl World {
     async fn login(&self) -> Result<mamba_wire::api::auth::Tokens, IdentityError> {
-        self.identity.login(PEER, " admin@example.ORG", secret("correct horse battery")).await
+        self.login_as(PEER, " admin@example.ORG", "correct horse battery").await
+    }
+
+    async fn login_as(
+        &self,
+        peer: IpAddr,
+        email: &str,
+        password: &str,
+    ) -> Result<mamba_wire::api::auth::Tokens, IdentityError> {
+        let reply = self.identity.login(Client::new(peer, "test"), email, secret(password)).await?;
+        Ok(reply.tokens().unwrap())
+    }
+
+    async fn refresh(
+        &self,
+        tokens: &mamba_wire::api::auth::Tokens,
+    ) -> Result<mamba_wire::api::auth::Tokens, IdentityError> {
+        let token = tokens.refresh_token.clone().unwrap();
+        self.identity.refresh(Client::new(PEER, "test"), &token).await
     }
 
     fn advance(&self, ms: u64) {
@@ -73,31 +98,62 @@ impl World {
 async fn a_session_lives_until_logout_and_its_tokens_with_it() {
     let world = world().await;
     let tokens = world.login().await.unwrap();
-    let caller = world.identity.authenticate(&tokens.access_token).unwrap();
+    let caller = world.identity.authenticate(PEER, &tokens.access_token).unwrap();
     assert_eq!(
         (caller.email.as_str(), &caller.access.admin),
         ("admin@example.org", &Administration::Root.rights())
     );
     world.advance(ACCESS_TTL_MS);
-    assert!(world.identity.authenticate(&tokens.access_token).is_err());
-    let next = world.identity.refresh(&tokens.refresh_token).await.unwrap();
-    assert_eq!(world.identity.authenticate(&next.access_token).unwrap(), caller);
+    assert!(world.identity.authenticate(PEER, &tokens.access_token).is_err());
+    let next = world.refresh(&tokens).await.unwrap();
+    assert_eq!(world.identity.authenticate(PEER, &next.access_token).unwrap(), caller);
     let mut ended = world.identity.ended();
     world.identity.logout(caller.session).await.unwrap();
     assert!(ended.has_changed().unwrap());
     ended.mark_unchanged();
-    assert!(world.identity.authenticate(&next.access_token).is_err());
-    assert!(world.identity.refresh(&next.refresh_token).await.is_err());
+    assert!(world.identity.authenticate(PEER, &next.access_token).is_err());
+    assert!(world.refresh(&next).await.is_err());
 }
 
 #[tokio::test]
 async fn a_refresh_token_that_comes_twice_ends_the_session() {
     let world = world().await;
     let first = world.login().await.unwrap();
-    let second = world.identity.refresh(&first.refresh_token).await.unwrap();
-    assert!(world.identity.refresh(&first.refresh_token).await.is_err());
-    assert!(world.identity.authenticate(&second.access_token).is_err());
-    assert!(world.identity.refresh(&second.refresh_token).await.is_err());
+    let second = world.refresh(&first).await.unwrap();
+    let again = world.refresh(&first).await.unwrap();
+    assert_eq!(again.refresh_token, second.refresh_token);
+    world.advance(RETRY_MS + 1);
+    assert!(world.refresh(&first).await.is_err());
+    assert!(world.identity.authenticate(PEER, &second.access_token).is_err());
+    assert!(world.refresh(&second).await.is_err());
+}
+
+#[tokio::test]
+async fn a_copied_refresh_token_is_no_retry_and_a_made_up_one_ends_nothing() {
+    let world = world().await;
+    let first = world.login().await.unwrap();
+    let token = first.refresh_token.clone().unwrap();
+    let made_up = format!("{}.1.{}", first.me.session, "0".repeat(64));
+    let here = || Client::new(PEER, "test");
+    assert!(world.identity.refresh(here(), &made_up).await.is_err());
+    let second = world.refresh(&first).await.unwrap();
+    let thief = Client::new("192.0.2.66".parse().unwrap(), "test");
+    assert!(world.identity.refresh(thief, &token).await.is_err());
+    assert!(world.identity.authenticate(PEER, &second.access_token).is_err());
+}
+
+#[tokio::test]
+async fn a_session_ends_however_often_it_is_refreshed() {
+    let world = world().await;
+    let mut tokens = world.login().await.unwrap();
+    for _ in 0..3 {
+        world.advance(REFRESH_TTL_MS - 1);
+        tokens = world.refresh(&tokens).await.unwrap();
+    }
+    assert_eq!(tokens.refresh_until, UnixMs(1_800_000_000_000 + SESSION_TTL_MS));
+    world.advance(3);
+    assert!(world.identity.authenticate(PEER, &tokens.access_token).is_err());
+    assert!(world.refresh(&tokens).await.is_err());
 }
 
 #[tokio::test]
@@ -105,10 +161,10 @@ async fn unknown_and_wrong_answer_alike_and_are_throttled_alike() {
     let world = world().await;
     for email in ["admin@example.org", "nobody@example.org"] {
         for _ in 0..5 {
-            let err = world.identity.login(PEER, email, secret("wrong")).await.err().unwrap();
+            let err = world.login_as(PEER, email, "wrong").await.err().unwrap();
             assert!(matches!(err, IdentityError::WrongCredentials), "{email}: {err}");
         }
-        let err = world.identity.login(PEER, email, secret("wrong")).await.err().unwrap();
+        let err = world.login_as(PEER, email, "wrong").await.err().unwrap();
         assert!(matches!(err, IdentityError::Throttled { .. }), "{email}: {err}");
     }
     assert!(matches!(world.login().await, Err(IdentityError::Throttled { .. })));
@@ -124,7 +180,7 @@ async fn sessions_of_one_account_are_bounded() {
         world.advance(1);
         world.login().await.unwrap();
     }
-    assert!(world.identity.authenticate(&first.access_token).is_err());
+    assert!(world.identity.authenticate(PEER, &first.access_token).is_err());
 }
 
 #[tokio::test]
@@ -142,11 +198,7 @@ async fn a_tenant_and_its_owner_are_made_together_or_not_at_all() {
     assert_eq!(world.identity.tenants(None, 10).unwrap().len(), 1);
     assert_eq!(world.identity.tenants(Some(id), 10).unwrap(), []);
     assert_eq!(world.identity.tenant(TenantId::from_bytes([0; 16])).unwrap(), None);
-    let tokens = world
-        .identity
-        .login(PEER, "owner@example.org", secret("correct horse battery"))
-        .await
-        .unwrap();
+    let tokens = world.login_as(PEER, "owner@example.org", "correct horse battery").await.unwrap();
     assert_eq!(tokens.me.admin, Administration::None);
     let expected = Membership { tenant: id, name: "Acme".to_owned(), role: Role::Owner };
     assert_eq!(tokens.me.tenants, [expected]);

@@ -1,20 +1,36 @@
 //! Pure: how often somebody may try.
+//!
+//! Three counts, each over a window of fifteen minutes: tries at one account from one address (five),
+//! tries from one address at all accounts, and tries at one account from all addresses that it was
+//! never signed in from. So one attacker locks nobody out but those behind its own address, many
+//! attackers together still guess slowly, and the owner gets in from where it always does.
 
 use mamba_core::clock::BootMs;
 use std::{collections::BTreeMap, net::IpAddr};
 
-/// Attempts within the window.
-const ATTEMPTS_MAX: u32 = 5;
+/// Tries at one account from one address.
+pub(super) const ATTEMPTS_MAX: u32 = 5;
+/// Tries from one address: five people of one household or office who are each wrong four times.
+const FROM_ADDRESS_MAX: u32 = 20;
+/// Tries at one account from addresses that it does not know: guesses of a whole botnet.
+const FROM_STRANGERS_MAX: u32 = 100;
 /// Length of the window, from the first attempt on.
 const WINDOW_MS: u64 = 15 * 60_000;
-/// Windows kept. At the limit the oldest is forgotten: filling it takes as many requests, each of
+/// Windows kept. At the limit the oldest tenth is forgotten: filling it takes as many requests, each of
 /// which costs a password hash.
-const WINDOWS_MAX: usize = 10_000;
+const WINDOWS_MAX: usize = 30_000;
 
-/// Counts attempts per account and address of origin.
+/// Counts attempts.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
-    windows: BTreeMap<(String, IpAddr), Window>,
+    windows: BTreeMap<Counted, Window>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Counted {
+    Both(String, IpAddr),
+    Address(IpAddr),
+    Strangers(String),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -23,37 +39,81 @@ struct Window {
     attempts: u32,
 }
 
+/// Who tries.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt<'a> {
+    /// The account's address, or whatever else is tried at.
+    pub(super) at: &'a str,
+    /// Where from.
+    pub(super) peer: IpAddr,
+    /// Whether the account has a session from there.
+    pub(super) is_known: bool,
+}
+
+impl Attempt<'_> {
+    fn counted(&self) -> Vec<(Counted, u32)> {
+        let (at, from) = (self.at.to_owned(), origin(self.peer));
+        let mut all = vec![
+            (Counted::Both(at.clone(), from), ATTEMPTS_MAX),
+            (Counted::Address(from), FROM_ADDRESS_MAX),
+        ];
+        if !self.is_known {
+            all.push((Counted::Strangers(at), FROM_STRANGERS_MAX));
+        }
+        all
+    }
+}
+
 impl Throttle {
-    /// Counts an attempt.
+    /// Counts an attempt. One that is refused is not counted.
     ///
     /// # Errors
     /// Milliseconds until the next one is allowed, when there were too many.
-    pub(super) fn attempt(&mut self, now: BootMs, email: &str, peer: IpAddr) -> Result<(), u64> {
-        let key = (email.to_owned(), origin(peer));
-        if self.windows.len() >= WINDOWS_MAX && !self.windows.contains_key(&key) {
-            self.make_room(now);
+    pub(super) fn attempt(&mut self, now: BootMs, attempt: Attempt<'_>) -> Result<(), u64> {
+        let counted = attempt.counted();
+        for (key, max) in &counted {
+            let full = self.windows.get(key).filter(|window| window.attempts >= *max);
+            let left = full.map_or(0, |window| WINDOW_MS.saturating_sub(now.since(window.from)));
+            if left > 0 {
+                return Err(left);
+            }
         }
-        let window = self.windows.entry(key).or_insert(Window { from: now, attempts: 0 });
-        if now.since(window.from) >= WINDOW_MS {
-            *window = Window { from: now, attempts: 0 };
+        for (key, _) in counted {
+            if self.windows.len() >= WINDOWS_MAX && !self.windows.contains_key(&key) {
+                self.make_room(now);
+            }
+            let window = self.windows.entry(key).or_insert(Window { from: now, attempts: 0 });
+            if now.since(window.from) >= WINDOW_MS {
+                *window = Window { from: now, attempts: 0 };
+            }
+            window.attempts += 1;
         }
-        if window.attempts >= ATTEMPTS_MAX {
-            return Err(WINDOW_MS - now.since(window.from));
-        }
-        window.attempts += 1;
         Ok(())
     }
 
-    /// Forgets the attempts of somebody who got in.
-    pub(super) fn clear(&mut self, email: &str, peer: IpAddr) {
-        self.windows.remove(&(email.to_owned(), origin(peer)));
+    /// Forgets the attempts of somebody who got in; of the address only the last one, or an attacker
+    /// with one account of its own could begin anew whenever it likes.
+    pub(super) fn clear(&mut self, attempt: Attempt<'_>) {
+        for (key, _) in attempt.counted() {
+            match &key {
+                Counted::Both(..) => drop(self.windows.remove(&key)),
+                Counted::Address(_) | Counted::Strangers(_) => {
+                    if let Some(window) = self.windows.get_mut(&key) {
+                        window.attempts = window.attempts.saturating_sub(1);
+                    }
+                }
+            }
+        }
     }
 
     fn make_room(&mut self, now: BootMs) {
         self.windows.retain(|_, window| now.since(window.from) < WINDOW_MS);
         if self.windows.len() >= WINDOWS_MAX {
-            let oldest = self.windows.iter().min_by_key(|(_, window)| window.from);
-            if let Some(key) = oldest.map(|(key, _)| key.clone()) {
+            // Many at a time, so that a flood does not make each attempt look through all.
+            let mut all: Vec<_> =
+                self.windows.iter().map(|(key, window)| (window.from, key.clone())).collect();
+            all.sort_unstable();
+            for (_, key) in all.into_iter().take(WINDOWS_MAX / 10) {
                 self.windows.remove(&key);
             }
         }
@@ -61,7 +121,7 @@ impl Throttle {
 }
 
 /// A customer's whole IPv6 network is one origin: a /64 has more addresses than we could count.
-fn origin(peer: IpAddr) -> IpAddr {
+pub(super) fn origin(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(ip) => IpAddr::V4(ip),
         IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() & (u128::MAX << 64)).into()),
@@ -72,39 +132,69 @@ fn origin(peer: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
+    const ONE: &str = "192.0.2.1";
+    const TWO: &str = "192.0.2.2";
+
+    fn attempt<'a>(at: &'a str, peer: &str) -> Attempt<'a> {
+        Attempt { at, peer: peer.parse().unwrap(), is_known: false }
+    }
+
     #[test]
     fn the_sixth_attempt_waits_for_the_end_of_the_window() {
         let mut throttle = Throttle::default();
-        let peer: IpAddr = "192.0.2.1".parse().unwrap();
-        for attempt in 0..5 {
-            assert_eq!(throttle.attempt(BootMs(attempt), "a@b", peer), Ok(()));
+        for ms in 0..5 {
+            assert_eq!(throttle.attempt(BootMs(ms), attempt("a@b", ONE)), Ok(()));
         }
-        assert_eq!(throttle.attempt(BootMs(1_000), "a@b", peer), Err(WINDOW_MS - 1_000));
-        assert_eq!(throttle.attempt(BootMs(1_000), "c@d", peer), Ok(()));
-        assert_eq!(throttle.attempt(BootMs(1_000), "a@b", "192.0.2.2".parse().unwrap()), Ok(()));
-        assert_eq!(throttle.attempt(BootMs(WINDOW_MS), "a@b", peer), Ok(()));
+        let refused = Err(WINDOW_MS - 1_000);
+        assert_eq!(throttle.attempt(BootMs(1_000), attempt("a@b", ONE)), refused);
+        assert_eq!(throttle.attempt(BootMs(1_000), attempt("c@d", ONE)), Ok(()));
+        assert_eq!(throttle.attempt(BootMs(1_000), attempt("a@b", TWO)), Ok(()));
+        assert_eq!(throttle.attempt(BootMs(WINDOW_MS), attempt("a@b", ONE)), Ok(()));
+    }
+
+    #[test]
+    fn one_address_cannot_try_every_account() {
+        let mut throttle = Throttle::default();
+        for index in 0..FROM_ADDRESS_MAX {
+            assert!(throttle.attempt(BootMs(0), attempt(&index.to_string(), ONE)).is_ok());
+        }
+        assert!(throttle.attempt(BootMs(0), attempt("a@b", ONE)).is_err());
+        assert!(throttle.attempt(BootMs(0), attempt("a@b", TWO)).is_ok());
+    }
+
+    #[test]
+    fn many_attackers_do_not_lock_out_who_is_known() {
+        let mut throttle = Throttle::default();
+        for index in 0..FROM_STRANGERS_MAX {
+            let peer = format!("198.51.100.{index}");
+            assert!(throttle.attempt(BootMs(0), attempt("a@b", &peer)).is_ok());
+        }
+        assert!(throttle.attempt(BootMs(0), attempt("a@b", ONE)).is_err());
+        let known = Attempt { is_known: true, ..attempt("a@b", ONE) };
+        assert!(throttle.attempt(BootMs(0), known).is_ok());
     }
 
     #[test]
     fn success_forgets_and_one_network_is_one_origin() {
         let mut throttle = Throttle::default();
-        let (one, two) = ("2001:db8::1".parse().unwrap(), "2001:db8::2".parse().unwrap());
+        let (one, two) = (attempt("a@b", "2001:db8::1"), attempt("a@b", "2001:db8::2"));
         for _ in 0..5 {
-            throttle.attempt(BootMs(0), "a@b", one).unwrap();
+            throttle.attempt(BootMs(0), one).unwrap();
         }
-        assert!(throttle.attempt(BootMs(0), "a@b", two).is_err());
-        throttle.clear("a@b", two);
-        assert!(throttle.attempt(BootMs(0), "a@b", one).is_ok());
+        assert!(throttle.attempt(BootMs(0), two).is_err());
+        throttle.clear(two);
+        assert!(throttle.attempt(BootMs(0), one).is_ok());
     }
 
     #[test]
     fn memory_is_bounded() {
         let mut throttle = Throttle::default();
-        let peer = "192.0.2.1".parse().unwrap();
-        for index in 0..=WINDOWS_MAX {
-            throttle.attempt(BootMs(index as u64), &format!("{index}@b"), peer).unwrap();
+        for index in 0..u32::try_from(WINDOWS_MAX).unwrap() {
+            let peer = IpAddr::V4((0x0a00_0000 + index).into());
+            let at = index.to_string();
+            throttle.attempt(BootMs(0), Attempt { at: &at, peer, is_known: true }).unwrap();
         }
-        assert_eq!(throttle.windows.len(), WINDOWS_MAX);
-        assert!(!throttle.windows.contains_key(&("0@b".to_owned(), peer)));
+        let kept = throttle.windows.len();
+        assert!(kept <= WINDOWS_MAX && kept > WINDOWS_MAX / 2, "{kept}");
     }
 }

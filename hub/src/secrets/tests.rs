@@ -163,6 +163,7 @@ fn no_two_tables_of_the_hub_share_an_id_or_name() {
     let all = [
         crate::store::TABLES,
         crate::identity::TABLES,
+        crate::mail::TABLES,
         crate::tenants::TABLES,
         crate::api::TABLES,
         TABLES,

@@ -9,7 +9,7 @@ use mamba_wire::api::{
     self, Code, Endpoint, PageQuery, Problem, RequestBody,
     activity::ActivityItem,
     allocation::{Allocation, AllocationQuery, CreateAllocations},
-    auth::{Login, Tokens},
+    auth::{Login, SignIn},
     node::{CreateJoinToken, NewJoinToken, Node},
     params::ServerPath,
     server::{CreateServer, Intent, Power, Server, ServerQuery},
@@ -35,7 +35,8 @@ impl Api {
     /// Signs in.
     pub(crate) async fn login(at: SocketAddr, email: &str, password: &str) -> Played<Self> {
         let login = Login { email: email.to_owned(), password: password.to_owned() };
-        let tokens: Tokens = Self::anonymous(at).call::<table::Login>(&(), &(), &login).await?;
+        let reply: SignIn = Self::anonymous(at).call::<table::Login>(&(), &(), &login).await?;
+        let tokens = reply.tokens().ok_or("a second factor is asked for")?;
         Ok(Self { at, token: Some(tokens.access_token) })
     }
 

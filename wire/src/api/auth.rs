@@ -19,16 +19,120 @@ pub struct Login {
     pub password: String,
 }
 
-/// Body of [`super::table::Refresh`].
+/// Body of [`super::table::SecondFactor`].
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+pub struct SecondFactor {
+    /// From [`SecondFactorNeeded`].
+    pub challenge: String,
+    /// What the authenticator app shows, or a recovery code.
+    pub code: String,
+}
+
+/// Body of [`super::table::Refresh`].
+#[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Refresh {
-    /// The newest refresh token of the session. An older one ends the session: somebody copied it.
-    pub refresh_token: String,
+    /// The newest refresh token of the session; a browser has it in a cookie. An older one ends the
+    /// session, for somebody copied it, except that the same client may repeat a request within ten
+    /// seconds and gets the same tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
+}
+
+/// Body of [`super::table::Register`].
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Register {
+    /// E-mail address, in any case.
+    pub email: String,
+    /// Password.
+    pub password: String,
+}
+
+/// Body of [`super::table::RequestReset`].
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RequestReset {
+    /// E-mail address, in any case.
+    pub email: String,
+}
+
+/// Body of [`super::table::ResetPassword`].
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResetPassword {
+    /// From the mail.
+    pub token: String,
+    /// The new password.
+    pub password: String,
+}
+
+/// Body of [`super::table::ConfirmRegistration`] and [`super::table::ConfirmAddress`].
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MailToken {
+    /// From the mail.
+    pub token: String,
 }
 
 impl RequestBody for Login {}
+impl RequestBody for SecondFactor {}
 impl RequestBody for Refresh {}
+impl RequestBody for Register {}
+impl RequestBody for RequestReset {}
+impl RequestBody for ResetPassword {}
+impl RequestBody for MailToken {}
+
+/// What a right password gives.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum SignIn {
+    /// The account is signed in.
+    SignedIn(Tokens),
+    /// It takes a second factor.
+    SecondFactor(SecondFactorNeeded),
+}
+
+impl SignIn {
+    /// Returns the tokens, unless a second factor is needed.
+    #[must_use]
+    pub fn tokens(self) -> Option<Tokens> {
+        match self {
+            Self::SignedIn(tokens) => Some(tokens),
+            Self::SecondFactor(_) => None,
+        }
+    }
+}
+
+/// What is needed besides a password.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+pub struct SecondFactorNeeded {
+    /// Goes into [`SecondFactor`], within ten minutes.
+    pub challenge: String,
+    /// What will do.
+    pub methods: Vec<Method>,
+}
+
+/// A second factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// A code of an authenticator app.
+    Totp,
+    /// A recovery code.
+    RecoveryCode,
+}
+
+/// What tokens are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenPurpose {
+    /// Everything that the account may do.
+    Api,
+    /// To set up the second factor that the account must have: nothing else is served until then.
+    SetUp,
+}
 
 /// What a client holds while it is signed in.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
@@ -37,8 +141,12 @@ pub struct Tokens {
     pub access_token: String,
     /// End of the access token.
     pub access_until: UnixMs,
-    /// Gives the next pair, once.
-    pub refresh_token: String,
+    /// What it is for.
+    pub purpose: TokenPurpose,
+    /// Gives the next pair, once. A browser, which sends `origin`, gets it as a cookie that no script
+    /// can read, and nothing here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
     /// End of the session unless it is refreshed before.
     pub refresh_until: UnixMs,
     /// Who is signed in.

@@ -32,6 +32,8 @@ pub mod problem;
 pub mod page;
 pub mod params;
 pub mod auth;
+pub mod account;
+pub mod mail;
 pub mod node;
 pub mod blueprint;
 pub mod tenant;
@@ -123,6 +125,8 @@ impl Method {
 pub enum Permission {
     /// Everybody.
     Public,
+    /// Everybody with a valid token, also one with which only a second factor may be set up.
+    SettingUp,
     /// Everybody with a valid token.
     SignedIn,
     /// Administrators with this right.
@@ -141,7 +145,7 @@ impl Permission {
     #[must_use]
     pub const fn wanted(self) -> Option<Wanted> {
         match self {
-            Self::Public | Self::SignedIn | Self::Ticket => None,
+            Self::Public | Self::SettingUp | Self::SignedIn | Self::Ticket => None,
             Self::Admin(right) => Some(Wanted::Admin(right)),
             Self::Tenant(right) => Some(Wanted::Tenant(right)),
             Self::Server(key) => Some(Wanted::Server(key)),
@@ -237,7 +241,8 @@ impl Row {
     pub fn needs_token(&self) -> bool {
         match self.permission {
             Permission::Public | Permission::Ticket => false,
-            Permission::SignedIn
+            Permission::SettingUp
+            | Permission::SignedIn
             | Permission::Admin(_)
             | Permission::Tenant(_)
             | Permission::Server(_) => true,
@@ -281,8 +286,9 @@ impl Row {
         let mut codes = always.to_vec();
         match self.permission {
             Permission::Public => {}
-            Permission::SignedIn => codes.push(Code::NotSignedIn),
-            Permission::Ticket
+            Permission::SettingUp => codes.push(Code::NotSignedIn),
+            Permission::SignedIn
+            | Permission::Ticket
             | Permission::Admin(_)
             | Permission::Tenant(_)
             | Permission::Server(_) => {

@@ -199,6 +199,9 @@ fn audience(permission: Permission) -> String {
     let key = |key: Value| key.as_str().unwrap_or_default().to_owned();
     match permission {
         Permission::Public => "For everybody.".to_owned(),
+        Permission::SettingUp => {
+            "For everybody who is signed in, also without a second factor that is due.".to_owned()
+        }
         Permission::SignedIn => "For everybody who is signed in.".to_owned(),
         Permission::Ticket => "For the holder of a ticket.".to_owned(),
         Permission::Admin(right) => {
@@ -217,7 +220,8 @@ fn security(permission: Permission) -> Value {
     match permission {
         Permission::Public => json!([]),
         Permission::Ticket => json!([{ "ticket": [] }]),
-        Permission::SignedIn
+        Permission::SettingUp
+        | Permission::SignedIn
         | Permission::Admin(_)
         | Permission::Tenant(_)
         | Permission::Server(_) => {

@@ -3,7 +3,10 @@
 use mamba_core::{
     clock::UnixMs,
     error::Invalid,
-    ids::{AllocationId, InvitationId, NodeId, RoleId, ServerId, TenantId, TokenId, UserId},
+    ids::{
+        AllocationId, EventId, InvitationId, NodeId, RoleId, ServerId, SessionId, TenantId,
+        TokenId, UserId,
+    },
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -93,8 +96,10 @@ plain_values! {
     String: "must be text",
     bool: "must be `true` or `false`",
     AllocationId: "must be an id",
+    EventId: "must be an id",
     NodeId: "must be an id",
     ServerId: "must be an id",
+    SessionId: "must be an id",
     TenantId: "must be an id",
     TokenId: "must be an id",
     RoleId: "must be an id",

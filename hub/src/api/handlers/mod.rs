@@ -1,6 +1,8 @@
 //! One [`Handle`](super::Handle) for each endpoint, by subject.
 
+mod account;
 mod auth;
+mod mail;
 mod nodes;
 mod blueprints;
 mod tenants;

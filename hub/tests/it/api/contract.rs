@@ -12,9 +12,10 @@ fn entitled(seed: &Seed<'_>, row: &Row) -> Option<String> {
     match row.permission {
         Permission::Public | Permission::Ticket => None,
         Permission::Admin(_) => Some(seed.world.admin.clone()),
-        Permission::SignedIn | Permission::Tenant(_) | Permission::Server(_) => {
-            Some(seed.owner.clone())
-        }
+        Permission::SettingUp
+        | Permission::SignedIn
+        | Permission::Tenant(_)
+        | Permission::Server(_) => Some(seed.owner.clone()),
     }
 }
 

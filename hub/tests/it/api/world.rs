@@ -13,7 +13,7 @@ use mamba_hub::{
     Hub, HubParts,
     api::{Api, ApiParts, RequestLimits, serve},
     config::ConsoleLimits,
-    identity::{AccessKey, Identity, NewAccount, create_admin},
+    identity::{AccessKey, Identity, IdentityParts, NewAccount, Settings, create_admin},
     link::backend::Enrolment,
     nodes::NewToken,
     relay::{Boxed, Consoles, DoorError, NodeDoor},
@@ -134,11 +134,21 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    /// Makes a hub where accounts are as somebody decided.
+    pub(super) async fn with(settings: Settings) -> Self {
         // The clock stands: what is taken of these never comes back.
-        Self::limited(RequestLimits { per_address: 2_000, per_account: 1_000 }).await
+        let limits = RequestLimits { per_address: 2_000, per_account: 1_000 };
+        Self::made(limits, settings).await
     }
 
     pub(super) async fn limited(request_limits: RequestLimits) -> Self {
+        Self::made(request_limits, Settings::default()).await
+    }
+
+    async fn made(request_limits: RequestLimits, settings: Settings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::open(&dir.path().join("hub"), KIND).unwrap();
         let clock = Arc::new(TestClock::default());
@@ -146,8 +156,15 @@ impl World {
         let keys = secrets::load(&store).unwrap();
         let key = AccessKey::open(data.path(), &SystemEntropy).unwrap();
         let entropy = Arc::new(SystemEntropy);
-        let identity = Identity::new(store.clone(), clock.clone(), entropy.clone(), key);
         let vault = Vault::in_memory([7; 32]);
+        let identity = Identity::new(IdentityParts {
+            store: store.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            key,
+            vault: vault.clone(),
+            settings,
+        });
         let parts = HubParts { store, keys, vault, clock: clock.clone(), entropy };
         let hub = Hub::open(parts).await.unwrap();
         let door = Arc::new(FakeDoor::default());
@@ -187,7 +204,7 @@ impl World {
 
     pub(super) async fn login(&self, email: &str) -> auth::Tokens {
         let body = auth::Login { email: email.to_owned(), password: PASSWORD.to_owned() };
-        self.call::<table::Login>(None, &(), &(), &body).await.unwrap()
+        self.call::<table::Login>(None, &(), &(), &body).await.unwrap().tokens().unwrap()
     }
 
     /// Makes a tenant and returns it with its owner's token.

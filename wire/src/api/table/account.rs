@@ -1,7 +1,7 @@
 //! Pure: signing in, and the account that is signed in.
 
 use super::prelude::*;
-use crate::api::auth;
+use crate::api::{account, auth};
 
 endpoints! {
     /// Signing in, and the account that is signed in.
@@ -9,14 +9,73 @@ endpoints! {
 
     /// Signs in with address and password.
     Login: Post "/api/v1/auth/login", Permission::Public, 200,
-        ((), (), auth::Login) -> auth::Tokens, [WrongCredentials];
+        ((), (), auth::Login) -> auth::SignIn, [WrongCredentials, Forbidden];
+    /// Completes a sign-in with a second factor.
+    SecondFactor: Post "/api/v1/auth/second-factor", Permission::Public, 200,
+        ((), (), auth::SecondFactor) -> auth::Tokens, [NotSignedIn, Forbidden];
     /// Gives new tokens for the newest refresh token of a session.
     Refresh: Post "/api/v1/auth/refresh", Permission::Public, 200,
-        ((), (), auth::Refresh) -> auth::Tokens, [NotSignedIn];
+        ((), (), auth::Refresh) -> auth::Tokens, [NotSignedIn, Forbidden];
     /// Ends the session.
-    Logout: Post "/api/v1/auth/logout", Permission::SignedIn, 204,
+    Logout: Post "/api/v1/auth/logout", Permission::SettingUp, 204,
         ((), (), ()) -> ();
+    /// Sends a mail that completes a registration; whether there is an account is not said.
+    Register: Post "/api/v1/auth/register", Permission::Public, 204,
+        ((), (), auth::Register) -> (), [Forbidden];
+    /// Makes the account and the tenant of a registration.
+    ConfirmRegistration: Post "/api/v1/auth/register/confirm", Permission::Public, 204,
+        ((), (), auth::MailToken) -> (), [Forbidden];
+    /// Sends a mail that sets a new password; whether there is an account is not said.
+    RequestReset: Post "/api/v1/auth/password-reset", Permission::Public, 204,
+        ((), (), auth::RequestReset) -> ();
+    /// Sets a new password and ends all sessions.
+    ResetPassword: Post "/api/v1/auth/password-reset/confirm", Permission::Public, 204,
+        ((), (), auth::ResetPassword) -> ();
+    /// Confirms that somebody reads mail at the address of an account, or changes the address to it.
+    ConfirmAddress: Post "/api/v1/auth/confirm-address", Permission::Public, 204,
+        ((), (), auth::MailToken) -> (), [Conflict];
+
     /// Says who is signed in.
-    WhoAmI: Get "/api/v1/me", Permission::SignedIn, 200,
+    WhoAmI: Get "/api/v1/me", Permission::SettingUp, 200,
         ((), (), ()) -> auth::Me;
+    /// Says how the account is protected.
+    ShowAccount: Get "/api/v1/account", Permission::SettingUp, 200,
+        ((), (), ()) -> account::Account;
+    /// Changes the password and ends all other sessions.
+    ChangePassword: Post "/api/v1/account/password", Permission::SignedIn, 204,
+        ((), (), account::ChangePassword) -> (), [WrongCredentials, Forbidden];
+    /// Sends a mail that confirms an address of the account.
+    ChangeAddress: Post "/api/v1/account/address", Permission::SignedIn, 204,
+        ((), (), account::ChangeAddress) -> (), [WrongCredentials, Forbidden];
+    /// Lists the account's sessions, the one used last first.
+    ListSessions: Get "/api/v1/account/sessions", Permission::SignedIn, 200,
+        ((), (), ()) -> Page<account::Session>;
+    /// Ends a session.
+    EndSession: Delete "/api/v1/account/sessions/{session}", Permission::SignedIn, 204,
+        (account::SessionPath, (), ()) -> (), [Forbidden];
+    /// Ends all sessions but this.
+    EndOtherSessions: Delete "/api/v1/account/sessions", Permission::SignedIn, 204,
+        ((), (), ()) -> (), [Forbidden];
+    /// Begins to set up an authenticator app.
+    BeginTotp: Post "/api/v1/account/totp", Permission::SettingUp, 200,
+        ((), (), account::Proof) -> account::NewTotp, [WrongCredentials, Conflict, Forbidden];
+    /// Takes an authenticator app into use, and ends all other sessions.
+    ConfirmTotp: Post "/api/v1/account/totp/confirm", Permission::SettingUp, 200,
+        ((), (), account::ConfirmTotp) -> account::RecoveryCodes, [NotFound, Conflict, Forbidden];
+    /// Takes the authenticator app out of use, and ends all other sessions.
+    RemoveTotp: Post "/api/v1/account/totp/remove", Permission::SignedIn, 204,
+        ((), (), account::FullProof) -> (), [WrongCredentials, NotFound, Forbidden];
+    /// Makes new recovery codes; those from before are void.
+    RenewRecoveryCodes: Post "/api/v1/account/recovery-codes", Permission::SignedIn, 200,
+        ((), (), account::FullProof) -> account::RecoveryCodes,
+        [WrongCredentials, NotFound, Forbidden];
+    /// Lists the account's SSH keys.
+    ListSshKeys: Get "/api/v1/account/ssh-keys", Permission::SignedIn, 200,
+        ((), (), ()) -> Page<account::SshKey>;
+    /// Adds an SSH key.
+    AddSshKey: Post "/api/v1/account/ssh-keys", Permission::SignedIn, 201,
+        ((), (), account::AddSshKey) -> account::SshKey, [Conflict, Forbidden];
+    /// Removes an SSH key.
+    RemoveSshKey: Delete "/api/v1/account/ssh-keys/{key}", Permission::SignedIn, 204,
+        (account::KeyPath, (), ()) -> (), [Forbidden];
 }

@@ -94,6 +94,7 @@ use super::{Area, Row};
 
 areas! {
     account ACCOUNT for_each_account_endpoint;
+    mail MAIL for_each_mail_endpoint;
     nodes NODES for_each_node_endpoint;
     blueprints BLUEPRINTS for_each_blueprint_endpoint;
     tenants TENANTS for_each_tenant_endpoint;

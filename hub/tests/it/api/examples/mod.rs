@@ -15,6 +15,7 @@ mod account;
 mod allocations;
 mod blueprints;
 mod health;
+mod mail;
 mod nodes;
 mod servers;
 mod tenants;

@@ -1,6 +1,9 @@
 //! `hub.toml`: as written, then as checked. A mistake is told with file, line and key.
 
-use crate::api::RequestLimits;
+mod accounts;
+
+use crate::{api::RequestLimits, identity::Settings, mail::SmtpConfig};
+use accounts::{RawAccounts, RawSmtp};
 use mamba_core::settings::SettingsError;
 use serde::Deserialize;
 use std::{
@@ -44,6 +47,10 @@ pub struct Config {
     pub consoles: ConsoleLimits,
     /// Requests to the API.
     pub requests: RequestLimits,
+    /// Accounts.
+    pub accounts: Settings,
+    /// Where mails go; `None` when they stay in the hub.
+    pub smtp: Option<SmtpConfig>,
 }
 
 /// Copies of the store.
@@ -99,6 +106,10 @@ struct Raw {
     backup: RawBackup,
     #[serde(default)]
     limits: RawLimits,
+    public_url: Option<Spanned<String>>,
+    #[serde(default)]
+    accounts: RawAccounts,
+    smtp: Option<RawSmtp>,
 }
 
 #[derive(Default, Deserialize)]
@@ -197,6 +208,11 @@ impl Config {
                     10..=1_000_000,
                 )?,
             },
+            accounts: Settings {
+                has_smtp: raw.smtp.is_some(),
+                ..place.accounts(raw.public_url, &raw.accounts)?
+            },
+            smtp: raw.smtp.map(|smtp| place.smtp(smtp)).transpose()?,
             data_dir,
         })
     }
@@ -314,7 +330,7 @@ impl Place<'_> {
 mod tests {
     use super::*;
 
-    const EXAMPLE: &str = include_str!("../hub.toml.example");
+    const EXAMPLE: &str = include_str!("../../hub.toml.example");
     const LEAST: &str = "data_dir = \"/d\"\npublic_link_address = \"h:1\"\n";
 
     #[track_caller]

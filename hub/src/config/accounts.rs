@@ -1,0 +1,171 @@
+//! The parts of `hub.toml` about accounts and mail.
+
+use super::Place;
+use crate::{
+    identity::{PublicUrl, Registration, SecondFactorPolicy, Settings},
+    mail::{Secret, SmtpConfig, SmtpTls},
+};
+use mamba_core::settings::SettingsError;
+use serde::Deserialize;
+use std::path::PathBuf;
+use toml::Spanned;
+use zeroize::Zeroizing;
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAccounts {
+    registration: Option<Spanned<String>>,
+    second_factor: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSmtp {
+    host: Spanned<String>,
+    port: Option<u16>,
+    tls: Option<Spanned<String>>,
+    authority_file: Option<Spanned<PathBuf>>,
+    user: Option<String>,
+    password_file: Option<Spanned<PathBuf>>,
+    from: Spanned<String>,
+}
+
+impl Place<'_> {
+    pub(super) fn accounts(
+        &self,
+        public_url: Option<Spanned<String>>,
+        raw: &RawAccounts,
+    ) -> Result<Settings, SettingsError> {
+        let default = Settings::default();
+        let public_url = match public_url {
+            None => default.public_url,
+            Some(text) => PublicUrl::parse(text.get_ref())
+                .map_err(|rule| self.error(text.span(), "public_url", rule))?,
+        };
+        let registration = self.one_of(
+            "accounts.registration",
+            raw.registration.as_ref(),
+            &[("closed", Registration::Closed), ("open", Registration::Open)],
+        )?;
+        let second_factor = self.one_of(
+            "accounts.second_factor",
+            raw.second_factor.as_ref(),
+            &[
+                ("none", SecondFactorPolicy::None),
+                ("admins", SecondFactorPolicy::Admins),
+                ("all", SecondFactorPolicy::All),
+            ],
+        )?;
+        Ok(Settings {
+            public_url,
+            registration: registration.unwrap_or(default.registration),
+            second_factor: second_factor.unwrap_or(default.second_factor),
+            ..default
+        })
+    }
+
+    pub(super) fn smtp(&self, raw: RawSmtp) -> Result<SmtpConfig, SettingsError> {
+        let kinds =
+            [("starttls", SmtpTls::StartTls), ("tls", SmtpTls::Tls), ("none", SmtpTls::None)];
+        let tls = self.one_of("smtp.tls", raw.tls.as_ref(), &kinds)?.unwrap_or_default();
+        let usual_port = match tls {
+            SmtpTls::StartTls => 587,
+            SmtpTls::Tls => 465,
+            SmtpTls::None => 25,
+        };
+        let login = match (raw.user, raw.password_file) {
+            (None, None) => None,
+            (Some(user), Some(file)) => {
+                let text = Zeroizing::new(self.file("smtp.password_file", file)?);
+                let password = String::from_utf8_lossy(&text);
+                let first = password.lines().next().unwrap_or_default().to_owned();
+                Some((user, Secret(Zeroizing::new(first))))
+            }
+            _ => {
+                let rule = "needs both `user` and `password_file`, or neither";
+                return Err(self.error(raw.host.span(), "smtp", rule));
+            }
+        };
+        if login.is_some() && tls == SmtpTls::None {
+            let rule = "must be encrypted where a password is sent";
+            return Err(self.error(raw.host.span(), "smtp.tls", rule));
+        }
+        if raw.from.get_ref().parse::<lettre::message::Mailbox>().is_err() {
+            let rule = "must be an address such as `Panel <panel@example.org>`";
+            return Err(self.error(raw.from.span(), "smtp.from", rule));
+        }
+        let authority = raw.authority_file.map(|file| self.file("smtp.authority_file", file));
+        Ok(SmtpConfig {
+            host: raw.host.into_inner(),
+            port: raw.port.unwrap_or(usual_port),
+            tls,
+            authority: authority.transpose()?,
+            login,
+            from: raw.from.into_inner(),
+        })
+    }
+
+    fn one_of<T: Copy>(
+        &self,
+        key: &str,
+        value: Option<&Spanned<String>>,
+        known: &[(&str, T)],
+    ) -> Result<Option<T>, SettingsError> {
+        let Some(value) = value else { return Ok(None) };
+        let found = known.iter().find(|(name, _)| name == value.get_ref());
+        let names = || {
+            let names: Vec<_> = known.iter().map(|(name, _)| format!("`{name}`")).collect();
+            format!("must be one of {}", names.join(", "))
+        };
+        let found = found.ok_or_else(|| self.error(value.span(), key, names()))?;
+        Ok(Some(found.1))
+    }
+
+    fn file(&self, key: &str, file: Spanned<PathBuf>) -> Result<Vec<u8>, SettingsError> {
+        std::fs::read(file.get_ref()).map_err(|err| {
+            let rule = format!("names `{}`, which cannot be read: {err}", file.get_ref().display());
+            self.error(file.span(), key, rule)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{config::Config, identity::SecondFactorPolicy, mail::SmtpTls};
+
+    const LEAST: &str = "data_dir = \"/d\"\npublic_link_address = \"h:1\"\n";
+
+    #[test]
+    fn accounts_and_mail_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let password = dir.path().join("password");
+        std::fs::write(&password, "secret\n").unwrap();
+        let text = format!(
+            "{LEAST}public_url = \"https://a.org\"\n[accounts]\nsecond_factor = \"admins\"\n\
+             [smtp]\nhost = \"mail.a.org\"\ntls = \"tls\"\nuser = \"u\"\n\
+             password_file = \"{}\"\nfrom = \"Panel <p@a.org>\"\n",
+            password.display()
+        );
+        let config = Config::parse("hub.toml", &text).unwrap();
+        assert_eq!(config.accounts.second_factor, SecondFactorPolicy::Admins);
+        assert_eq!(config.accounts.public_url.origin(), "https://a.org");
+        let smtp = config.smtp.unwrap();
+        assert_eq!((smtp.port, smtp.tls), (465, SmtpTls::Tls));
+        assert_eq!(smtp.login.as_ref().unwrap().1.0.as_str(), "secret");
+        assert!(!format!("{smtp:?}").contains("secret"));
+    }
+
+    #[test]
+    fn mistakes_name_the_key() {
+        for (text, key) in [
+            ("public_url = \"http://a.org\"", "`public_url` must be an origin"),
+            ("[accounts]\nregistration = \"maybe\"", "`accounts.registration` must be one of"),
+            ("[smtp]\nhost = \"h\"\nfrom = \"nobody\"", "`smtp.from` must be an address"),
+            ("[smtp]\nhost = \"h\"\nfrom = \"a@b\"\nuser = \"u\"", "`smtp` needs both"),
+            ("[smtp]\nhost = \"h\"\nfrom = \"a@b\"\ntls = \"ssl\"", "`smtp.tls` must be one of"),
+        ] {
+            let err = Config::parse("hub.toml", &format!("{LEAST}{text}\n")).unwrap_err();
+            assert!(err.to_string().contains(key), "{err}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What who has the machine may do to any account: help people who are locked out.
+
+use super::{
+    IdentityError,
+    accounts::{check_password, normal_email},
+    factors,
+    passwords::hash_now,
+    records::{ACCOUNTS, Account, FACTORS},
+    sessions::end_all,
+    sign_in::find,
+};
+use crate::{mail::Letter, secrets::Vault};
+use mamba_core::{
+    clock::{Entropy, UnixMs, draw},
+    db::Store,
+    ids::EventId,
+};
+use zeroize::Zeroizing;
+
+/// Sets the password of an account, ends its sessions, and tells its owner. Hashes on this thread.
+///
+/// # Errors
+/// `NotFound`, `Invalid`, or what the store says.
+pub async fn set_password(
+    store: &Store,
+    now: UnixMs,
+    entropy: &dyn Entropy,
+    email: &str,
+    password: Zeroizing<String>,
+) -> Result<(), IdentityError> {
+    check_password("password", &password)?;
+    let email = normal_email(email);
+    let hash = hash_now(password.as_bytes(), draw(entropy));
+    let id = EventId::new(now, draw(entropy));
+    store
+        .write(move |txn| {
+            let found = find(txn, &email)?;
+            let (user, account) = found.ok_or(IdentityError::NotFound("account"))?;
+            txn.put(ACCOUNTS, &user, &Account { password: hash.clone(), ..account })?;
+            end_all(txn, user, None)?;
+            factors::tell(txn, now, id, user, Letter::PasswordChanged)
+        })
+        .await?;
+    Ok(())
+}
+
+/// Takes authenticator app and recovery codes off an account, ends its sessions, and tells its
+/// owner.
+///
+/// # Errors
+/// `NotFound`, or what the store says.
+pub async fn disable_second_factor(
+    store: &Store,
+    vault: Vault,
+    now: UnixMs,
+    entropy: &dyn Entropy,
+    email: &str,
+) -> Result<(), IdentityError> {
+    let email = normal_email(email);
+    let id = EventId::new(now, draw(entropy));
+    store
+        .write(move |txn| {
+            let found = find(txn, &email)?;
+            let (user, _) = found.ok_or(IdentityError::NotFound("account"))?;
+            let mut factors = factors::of(txn, user)?;
+            (factors.totp, factors.recovery) = (None, Vec::new());
+            txn.put(FACTORS, &user, &factors)?;
+            vault.delete(txn, &factors::seed_place(user))?;
+            end_all(txn, user, None)?;
+            factors::tell(txn, now, id, user, Letter::SecondFactorOff)
+        })
+        .await?;
+    Ok(())
+}

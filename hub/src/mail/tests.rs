@@ -1,0 +1,68 @@
+//! Letters, and the queue on a real store.
+
+use super::*;
+use mamba_core::{
+    clock::{SystemEntropy, draw},
+    db::{DataDir, StoreKind, StoreOptions},
+};
+
+const KIND: StoreKind = StoreKind { name: "mail-test", version: 1 };
+const NOW: UnixMs = UnixMs(1_800_000_000_000);
+const CANARY: &str = "<img src=x onerror=alert(1)>\"'&";
+
+fn letters() -> Vec<Letter> {
+    let (text, link) = (|| CANARY.to_owned(), || "https://panel.example.org/x#secret".to_owned());
+    vec![
+        Letter::Verify { link: link() },
+        Letter::Register { link: link() },
+        Letter::AlreadyRegistered,
+        Letter::Reset { link: link() },
+        Letter::PasswordChanged,
+        Letter::AddressChanged { to: text() },
+        Letter::SecondFactorOn,
+        Letter::SecondFactorOff,
+        Letter::NewDevice { device: text(), address: text(), at: text() },
+        Letter::Invitation { by: text(), to: text(), link: link() },
+        Letter::Added { to: text() },
+        Letter::Removed { from: text() },
+        Letter::ServerInstalled { server: text() },
+        Letter::InstallFailed { server: text() },
+        Letter::ServerCrashed { server: text(), reason: text() },
+    ]
+}
+
+#[test]
+fn what_users_chose_cannot_become_markup_or_a_header() {
+    for letter in letters() {
+        let Rendered { subject, text, html } = letter.render();
+        assert!(!subject.is_empty() && text.len() > 80, "{letter:?}");
+        assert!(!html.contains("<img") && !html.contains("onerror=alert(1)>"), "{html}");
+        assert_eq!(html.matches("<p>").count(), html.matches("</p>").count());
+    }
+    let split = Letter::Added { to: "a\r\nBcc: all@example.org".to_owned() }.render();
+    assert!(!split.subject.contains(['\r', '\n']), "{}", split.subject);
+}
+
+#[tokio::test]
+async fn the_spool_lists_newest_first_and_hides_texts_that_will_be_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::open(&dir.path().join("hub"), KIND).unwrap();
+    let store = Store::open(&data, 0, StoreOptions::EDGE).unwrap();
+    let mut ids = Vec::new();
+    for (index, letter) in letters().into_iter().enumerate() {
+        let at = NOW.plus(index as u64);
+        let id = EventId::new(at, draw(&SystemEntropy));
+        ids.push(id);
+        store.write(move |txn| queue(txn, at, id, "somebody@example.org", &letter)).await.unwrap();
+    }
+    ids.reverse();
+    let shown: Vec<_> =
+        list(&store, None, 100, true).unwrap().iter().map(|mail| mail.mail).collect();
+    assert_eq!(shown, ids);
+    let page = list(&store, Some(ids[0]), 1, false).unwrap();
+    assert_eq!((page[0].mail, page[0].text.as_ref()), (ids[1], None));
+    let gone = ids[3];
+    assert!(store.write(move |txn| remove(txn, gone)).await.unwrap());
+    assert!(!store.write(move |txn| remove(txn, gone)).await.unwrap());
+    assert_eq!(store.read(|view| view.get(MAILS_COUNT, &())).unwrap(), Some(14));
+}

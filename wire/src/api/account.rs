@@ -1,0 +1,158 @@
+//! Pure: what people do with their own account.
+
+use super::{RequestBody, params::params};
+use mamba_core::{
+    clock::UnixMs,
+    ids::{SessionId, TokenId},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// How an account is protected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Account {
+    /// E-mail address.
+    pub email: String,
+    /// When its owner proved to read mail there; `null` when not yet.
+    pub email_verified_at: Option<UnixMs>,
+    /// Since when signing in takes an authenticator app; `null` when it does not.
+    pub totp_since: Option<UnixMs>,
+    /// Recovery codes that were not used.
+    pub recovery_codes_left: u32,
+    /// Whether the account must have a second factor.
+    pub second_factor_required: bool,
+}
+
+/// One session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Session {
+    /// Its id.
+    pub session: SessionId,
+    /// What the client calls itself (`user-agent`).
+    pub device: String,
+    /// Where it was when it was used last.
+    pub address: IpAddr,
+    /// When it was begun.
+    pub made_at: UnixMs,
+    /// When it was used last, to a quarter of an hour.
+    pub used_at: UnixMs,
+    /// When it ends unless it is used before.
+    pub until: UnixMs,
+    /// Whether it was begun with a second factor.
+    pub has_second_factor: bool,
+    /// Whether this request came from it.
+    pub is_this: bool,
+}
+
+/// Body of what needs the password again.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Proof {
+    /// The account's password.
+    pub password: String,
+}
+
+/// Body of what needs the password and a second factor again.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FullProof {
+    /// The account's password.
+    pub password: String,
+    /// What the authenticator app shows, or a recovery code.
+    pub code: String,
+}
+
+/// Body of [`super::table::ChangePassword`].
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangePassword {
+    /// The present password.
+    pub password: String,
+    /// The next.
+    pub new_password: String,
+}
+
+/// Body of [`super::table::ChangeAddress`].
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeAddress {
+    /// The account's password.
+    pub password: String,
+    /// The address, which may be the present one: a mail goes there, and its link does the rest.
+    pub email: String,
+}
+
+/// An authenticator app to be set up.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+pub struct NewTotp {
+    /// Goes into [`ConfirmTotp`], within ten minutes.
+    pub setup: String,
+    /// What to type into the app.
+    pub secret: String,
+    /// What to show it as a QR code.
+    pub url: String,
+}
+
+/// Body of [`super::table::ConfirmTotp`].
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmTotp {
+    /// From [`NewTotp`].
+    pub setup: String,
+    /// What the app shows.
+    pub code: String,
+}
+
+/// Codes that stand in for a lost authenticator app, each once. They are not shown again.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+pub struct RecoveryCodes {
+    /// The codes.
+    pub codes: Vec<String>,
+}
+
+/// One SSH key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SshKey {
+    /// Its id.
+    pub key: TokenId,
+    /// What its owner calls it.
+    pub name: String,
+    /// As in `authorized_keys`, without a comment.
+    pub public_key: String,
+    /// As `ssh-keygen -l` shows it: `SHA256:..`.
+    pub fingerprint: String,
+    /// When it was added.
+    pub made_at: UnixMs,
+}
+
+/// Body of [`super::table::AddSshKey`].
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddSshKey {
+    /// What to call it, 1 to 64 bytes.
+    pub name: String,
+    /// As in `authorized_keys`: Ed25519, ECDSA, or RSA of 3072 bits and more.
+    pub public_key: String,
+}
+
+impl RequestBody for Proof {}
+impl RequestBody for FullProof {}
+impl RequestBody for ChangePassword {}
+impl RequestBody for ChangeAddress {}
+impl RequestBody for ConfirmTotp {}
+impl RequestBody for AddSshKey {}
+
+params! {
+    /// Names a session.
+    SessionPath {
+        /// Which.
+        session: SessionId,
+    }
+
+    /// Names a key of an account.
+    KeyPath {
+        /// Which.
+        key: TokenId,
+    }
+}

@@ -1,0 +1,35 @@
+//! Pure: mails that were not sent.
+
+use super::params::params;
+use mamba_core::{clock::UnixMs, ids::EventId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A mail that waits, or that no server took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Mail {
+    /// Its id, which is also in its `Message-ID`.
+    pub mail: EventId,
+    /// Address that it goes to.
+    pub to: String,
+    /// Subject.
+    pub subject: String,
+    /// What it says. Only where the hub has no SMTP server: it may hold a token.
+    pub text: Option<String>,
+    /// When it was written.
+    pub made_at: UnixMs,
+    /// How often it was tried.
+    pub tries: u32,
+    /// When it is tried next; `null` when it was given up.
+    pub next_at: Option<UnixMs>,
+    /// What the server said last.
+    pub last_error: Option<String>,
+}
+
+params! {
+    /// Names a mail.
+    MailPath {
+        /// Which.
+        mail: EventId,
+    }
+}
