@@ -1,9 +1,10 @@
 //! How fast frames and facts are written and read.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use mamba_bench::sample;
 use mamba_core::{
     clock::UnixMs,
-    fact::{Chain, Quantities, Stream, UsageBody, UsageFact},
+    fact::{Chain, Stream},
     ids::{ServerId, TenantId},
     seq::{Epoch, Seq},
 };
@@ -14,27 +15,12 @@ use mamba_wire::{
 use std::hint::black_box;
 
 fn batch() -> Facts {
-    let fact = UsageFact {
-        tenant: TenantId::from_bytes([1; 16]),
-        server: ServerId::from_bytes([2; 16]),
-        from: UnixMs(1_795_366_800_000),
-        to: UnixMs(1_795_367_100_000),
-        body: UsageBody::Measured(Quantities {
-            memory_used: 60_000_000 * 300_000,
-            cpu_used: 3_000_000,
-            disk_used: 100_000_000 * 300_000,
-            egress: 200_000,
-            memory_allocated: 268_435_456 * 300_000,
-            cpu_allocated: 300_000_000,
-            disk_allocated: 1_073_741_824 * 300_000,
-        }),
-    };
-    let body = fact.encode().unwrap_or_default();
+    let server = (TenantId::from_bytes([1; 16]), ServerId::from_bytes([2; 16]));
+    let body = sample::usage(server, UnixMs(1_795_366_800_000), 300_000).encode();
+    let body = body.unwrap_or_default();
     let (epoch, first) = (Epoch(7), Seq(1));
     let bodies = vec![body; BATCH_FACTS_MAX];
-    let seqs = (first.0..).map(Seq);
-    let chain =
-        seqs.zip(&bodies).fold(Chain::default(), |chain, (seq, body)| chain.then(epoch, seq, body));
+    let chain = sample::chain_over(epoch, (Seq(0), Chain::default()), &bodies);
     Facts { stream: Stream::Usage, epoch, first, bodies, chain }
 }
 
