@@ -129,7 +129,7 @@ impl<R: Runtime> Bench<R> {
     }
 
     /// Makes a network with addresses that nobody uses; others may make theirs at the same time.
-    async fn add_network(&self, tenant: TenantId) {
+    pub(crate) async fn add_network(&self, tenant: TenantId) {
         for _ in 0..100 {
             let [a, b] = draw(&SystemEntropy);
             let subnet = Subnet { address: [10, 214, a, b & 0xF0].into(), prefix: 28 };

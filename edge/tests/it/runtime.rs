@@ -4,7 +4,8 @@ use crate::bench::{Bench, Heard, free_port, limits, servers};
 use futures_util::StreamExt;
 use mamba_core::{clock::UnixMs, ids::NodeId, server::Signal, units::Mib};
 use mamba_edge::runtime::{
-    ContainerId, ContainerStatus, OutputSource, Runtime, RuntimeError, RuntimeEvent, Subnet,
+    ContainerId, ContainerStatus, Network, OutputSource, Runtime, RuntimeError, RuntimeEvent,
+    Subnet,
 };
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -43,6 +44,7 @@ contract! {
     a_taken_port_is_told_and_leaves_nothing,
     a_missing_image_is_told,
     networks_are_made_once_and_do_not_overlap,
+    networks_are_made_once_by_many_at_one_time,
 }
 
 async fn an_engine_says_who_it_is<R: Runtime>(bench: Bench<R>) {
@@ -235,6 +237,19 @@ async fn a_missing_image_is_told<R: Runtime>(bench: Bench<R>) {
     let missing = bench.runtime.create(&spec).await;
     assert!(matches!(&missing, Err(RuntimeError::ImageMissing { .. })), "{missing:?}");
     assert_eq!(bench.runtime.list(bench.node).await.unwrap(), []);
+}
+
+/// Servers of one tenant start together on a node that has no network of the tenant yet.
+async fn networks_are_made_once_by_many_at_one_time<R: Runtime>(bench: Bench<R>) {
+    let game = bench.game().await;
+    bench.runtime.remove_network(bench.node, game.tenant).await.unwrap();
+    // Each tries other addresses, as after a refusal of the first.
+    let makers = (0..6).map(|_| bench.add_network(game.tenant));
+    futures_util::future::join_all(makers).await;
+    let found = bench.runtime.networks().await.unwrap();
+    let ours = |network: &&Network| network.owner == Some((bench.node, game.tenant));
+    assert_eq!(found.iter().filter(ours).count(), 1);
+    bench.run(&game).await;
 }
 
 async fn networks_are_made_once_and_do_not_overlap<R: Runtime>(bench: Bench<R>) {

@@ -8,6 +8,7 @@ mod config;
 mod error;
 mod events;
 mod image;
+mod networks;
 mod oom;
 mod state;
 mod time;
@@ -21,8 +22,8 @@ use bollard::{
     errors::Error,
     query_parameters::{
         AttachContainerOptions, CreateContainerOptions, InspectContainerOptions,
-        InspectNetworkOptions, KillContainerOptions, ListContainersOptions, ListNetworksOptions,
-        LogsOptions, RemoveContainerOptions, StartContainerOptions,
+        KillContainerOptions, ListContainersOptions, ListNetworksOptions, LogsOptions,
+        RemoveContainerOptions, StartContainerOptions,
     },
 };
 use error::translate;
@@ -38,7 +39,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 /// Deadline for a sign of life and for reading who the engine is.
 const INFO_MS: u64 = 5_000;
@@ -76,6 +77,8 @@ pub struct DockerRuntime {
     socket: Arc<Path>,
     session: Arc<Mutex<Option<Session>>>,
     kernel_log: Arc<KernelLog>,
+    /// One at a time makes or removes networks.
+    networks: Arc<Semaphore>,
 }
 
 /// An engine that has answered, with the version agreed on.
@@ -91,7 +94,12 @@ impl DockerRuntime {
     /// call and again after a loss.
     #[must_use]
     pub fn new(socket: &Path) -> Self {
-        Self { socket: socket.into(), session: Arc::default(), kernel_log: Arc::default() }
+        Self {
+            socket: socket.into(),
+            session: Arc::default(),
+            kernel_log: Arc::default(),
+            networks: Arc::new(Semaphore::new(1)),
+        }
     }
 
     fn kept(&self) -> MutexGuard<'_, Option<Session>> {
@@ -272,16 +280,8 @@ impl Runtime for DockerRuntime {
         subnet: Subnet,
     ) -> Result<(), RuntimeError> {
         let name = &config::network_name(node, tenant);
-        let exists = || {
-            self.call("look for network", LOOK_MS, |docker| async move {
-                match docker.inspect_network(name, None::<InspectNetworkOptions>).await {
-                    Ok(_) => Ok(true),
-                    Err(err) if is_status(&err, 404) => Ok(false),
-                    Err(err) => Err(err),
-                }
-            })
-        };
-        if exists().await? {
+        let _turn = self.network_turn().await?;
+        if self.one_network(name).await? {
             return Ok(());
         }
         let request = config::network(node, tenant, subnet);
@@ -291,20 +291,18 @@ impl Runtime for DockerRuntime {
         match made.await {
             Ok(_) => Ok(()),
             // A call that was given up may have made it meanwhile.
-            Err(RuntimeError::SubnetTaken(_)) if exists().await? => Ok(()),
+            Err(RuntimeError::SubnetTaken(_)) if self.one_network(name).await? => Ok(()),
             Err(err) => Err(err),
         }
     }
 
     async fn remove_network(&self, node: NodeId, tenant: TenantId) -> Result<(), RuntimeError> {
         let name = &config::network_name(node, tenant);
-        self.call("remove network", NETWORK_MS, |docker| async move {
-            match docker.remove_network(name).await {
-                Err(err) if is_status(&err, 404) => Ok(()),
-                other => other,
-            }
-        })
-        .await
+        let _turn = self.network_turn().await?;
+        for id in self.networks_named(name).await? {
+            self.remove_network_by_id(&id).await?;
+        }
+        Ok(())
     }
 
     async fn networks(&self) -> Result<Vec<Network>, RuntimeError> {

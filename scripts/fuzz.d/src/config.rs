@@ -1,0 +1,41 @@
+//! Rewriting of a game's config file: any file, any keys.
+
+use crate::Input;
+use mamba_core::{
+    blueprint::files::rewrite,
+    server::{ConfigParser, Replacement},
+};
+
+/// One byte for the parser, key and value with zero bytes between, and the file.
+pub fn check(data: &[u8]) {
+    let mut input = Input(data);
+    let choice = input.byte();
+    let parser = match choice % 4 {
+        0 => ConfigParser::File,
+        1 => ConfigParser::Properties,
+        2 => ConfigParser::Ini,
+        _ => ConfigParser::Json,
+    };
+    let (key, value) = (input.text().into_owned(), input.text().into_owned());
+    let other = Replacement { key: value.clone(), value: key.clone(), if_value: Some(key.clone()) };
+    let each = Replacement { key, value, if_value: None };
+    let text = String::from_utf8_lossy(input.0);
+    // No panic, whatever they are.
+    drop(rewrite(parser, &text, &[each.clone(), other]));
+    let one_line = |text: &str| !text.contains(['\n', '\r']);
+    if !(one_line(&each.key) && one_line(&each.value)) {
+        return;
+    }
+    // A whole line is found again only when it begins with its key.
+    if parser == ConfigParser::File && !each.value.trim_start().starts_with(&each.key) {
+        return;
+    }
+    let Ok(once) = rewrite(parser, &text, std::slice::from_ref(&each)) else { return };
+    let twice = rewrite(parser, &once, std::slice::from_ref(&each));
+    assert_eq!(twice.as_ref(), Ok(&once), "the second time changes nothing: {each:?}");
+    if parser != ConfigParser::Json {
+        let lines = |text: &str| text.lines().count();
+        assert!(lines(&once) >= lines(&text), "no line is taken out");
+        assert!(lines(&once) <= lines(&text) + 2, "at most a section and a key are added");
+    }
+}

@@ -1,0 +1,108 @@
+//! What each fuzz target checks, as plain functions of bytes: any bytes may come, none may make them
+//! panic.
+//!
+//! `cargo test` in this folder replays the corpora and some thousand drawn inputs per target on the
+//! stable toolchain; `scripts/fuzz` searches for more.
+
+pub mod blueprint;
+pub mod cgroup;
+pub mod config;
+pub mod coverage;
+pub mod desired;
+pub mod frame;
+pub mod hello;
+pub mod identity;
+pub mod key;
+pub mod record;
+
+/// All targets by name.
+pub const TARGETS: [(&str, fn(&[u8])); 10] = [
+    ("blueprint", blueprint::check),
+    ("cgroup", cgroup::check),
+    ("config", config::check),
+    ("coverage", coverage::check),
+    ("desired", desired::check),
+    ("frame", frame::check),
+    ("hello", hello::check),
+    ("identity", identity::check),
+    ("key", key::check),
+    ("record", record::check),
+];
+
+/// Takes numbers and texts from the front of the input; when it is used up, zeros and empty texts.
+pub struct Input<'a>(pub &'a [u8]);
+
+impl<'a> Input<'a> {
+    /// Takes a byte.
+    pub fn byte(&mut self) -> u8 {
+        let Some((&first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        first
+    }
+
+    /// Takes two bytes as a number.
+    pub fn short(&mut self) -> u16 {
+        u16::from_be_bytes([self.byte(), self.byte()])
+    }
+
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes what comes before the next zero byte, as text.
+    pub fn text(&mut self) -> std::borrow::Cow<'a, str> {
+        let end = self.0.iter().position(|&byte| byte == 0).unwrap_or(self.0.len());
+        let (head, rest) = self.0.split_at(end);
+        self.0 = rest.get(1..).unwrap_or_default();
+        String::from_utf8_lossy(head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn corpora_are_there_and_pass() {
+        for (name, check) in TARGETS {
+            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
+            let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(Result::unwrap).collect();
+            assert!(!files.is_empty(), "{name} has no corpus");
+            for file in files {
+                check(&std::fs::read(file.path()).unwrap());
+            }
+        }
+    }
+
+    /// Corpus entries with some bytes changed, by a counter instead of chance.
+    #[test]
+    fn changed_corpora_pass() {
+        let mut state = 1_u64;
+        let mut draw = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 33).unwrap() % below.max(1)
+        };
+        for (name, check) in TARGETS {
+            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
+            let mut paths: Vec<_> =
+                std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
+            paths.sort();
+            for path in paths {
+                let bytes = std::fs::read(path).unwrap();
+                for _ in 0..300 {
+                    let mut changed = bytes.clone();
+                    for _ in 0..=draw(4) {
+                        let at = draw(changed.len());
+                        match draw(3) {
+                            0 if !changed.is_empty() => changed[at] = draw(256).to_le_bytes()[0],
+                            1 => changed.insert(at, draw(256).to_le_bytes()[0]),
+                            _ => changed.truncate(at),
+                        }
+                    }
+                    check(&changed);
+                }
+            }
+        }
+    }
+}
