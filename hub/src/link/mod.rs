@@ -130,6 +130,7 @@ impl<B: LinkBackend> HubLink<B> {
         entropy: Arc<dyn Entropy>,
     ) -> Result<(Self, Links), LinkError> {
         let LinkConfig { listen: address, software, net } = config;
+        let net = net.with_lasting_resets(&keys.envelopes.reset_secret(), Arc::clone(&entropy));
         let key = SecretKey::generate(&*entropy).map_err(LinkError::Key)?;
         let links = Links::default();
         let budget = Mutex::new(Budget::default());

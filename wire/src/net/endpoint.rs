@@ -1,6 +1,8 @@
 //! QUIC endpoints of both ends, with every limit written down.
 
 use crate::net::tls::TlsError;
+use aws_lc_rs::hmac;
+use mamba_core::clock::{Entropy, draw};
 use quinn::{
     AsyncUdpSocket, ClientConfig, ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig,
     IdleTimeout, MtuDiscoveryConfig, Runtime, ServerConfig, TransportConfig, VarInt,
@@ -28,6 +30,9 @@ const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 /// Bytes sent and not yet acknowledged: 2 MiB fill 100 Mbit/s at 160 ms.
 const SEND_WINDOW_BYTES: u64 = 2 * 1024 * 1024;
+
+/// Length of a connection id: chance alone must not make two the same.
+const ID_BYTES: usize = 8;
 
 /// What a simulator puts in place of the real network. The default is the real one.
 #[derive(Clone)]
@@ -65,6 +70,39 @@ impl Default for NetParts {
             mtu_discovery: true,
             segmentation_offload: true,
         }
+    }
+}
+
+impl NetParts {
+    /// Lets resets outlive the process, where nothing else was set. A hub that was killed and started
+    /// again answers packets of connections that it no longer knows with the resets that it had
+    /// promised for these, so that edges dial again at once and not after [`IDLE_MS`] of silence.
+    #[must_use]
+    pub fn with_lasting_resets(mut self, secret: &[u8; 32], entropy: Arc<dyn Entropy>) -> Self {
+        if self.reset_key.is_none() && self.cid_generator.is_none() {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+            self.reset_key = Some(Arc::new(key));
+            // The generator of the library knows only ids of its own life.
+            self.cid_generator = Some(Arc::new(move || Box::new(RandomIds(Arc::clone(&entropy)))));
+        }
+        self
+    }
+}
+
+/// Connection ids that any life of an endpoint takes for its own.
+struct RandomIds(Arc<dyn Entropy>);
+
+impl ConnectionIdGenerator for RandomIds {
+    fn generate_cid(&mut self) -> ConnectionId {
+        ConnectionId::new(&draw::<ID_BYTES>(&*self.0))
+    }
+
+    fn cid_len(&self) -> usize {
+        ID_BYTES
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
     }
 }
 

@@ -105,6 +105,12 @@ impl EnvelopeSigner {
         self.key.public()
     }
 
+    /// Returns the key of the link's stateless resets, which is the same in every life of the hub.
+    #[must_use]
+    pub fn reset_secret(&self) -> [u8; 32] {
+        blake3::derive_key("mamba 2026 stateless resets of the hub's link", &self.key.seed())
+    }
+
     /// Encodes and signs.
     ///
     /// # Errors
