@@ -32,7 +32,13 @@ impl Daemon {
     /// Starts it in a process group of its own, so that a Ctrl-C at the terminal reaches only us.
     pub(crate) fn start(launch: &Launch) -> Played<Self> {
         let log = OpenOptions::new().create(true).append(true).open(&launch.log)?;
-        let child = Command::new(&launch.program)
+        if !launch.program.exists() {
+            return Err(format!("`{}` is not there", launch.program.display()).into());
+        }
+        let child = Command::new("setpriv")
+            // Also when this program is killed, and can drop nothing.
+            .args(["--pdeathsig", "KILL"])
+            .arg(&launch.program)
             .args(&launch.args)
             .envs(launch.env.iter().map(|(name, value)| (name, value)))
             // The log is a file.
@@ -71,10 +77,15 @@ impl Daemon {
     }
 
     /// Asks it to end (SIGTERM) and returns its exit code.
-    pub(crate) async fn terminate(mut self) -> Played<Option<i32>> {
+    pub(crate) async fn terminate(self) -> Played<Option<i32>> {
+        self.terminate_within(TERMINATE_MAX).await
+    }
+
+    /// The same for one that takes another time to end.
+    pub(crate) async fn terminate_within(mut self, within: Duration) -> Played<Option<i32>> {
         let pid = self.child.id().ok_or("daemon has ended before")?;
         crate::command::output("kill", &["-TERM", &pid.to_string()]).await?;
-        self.ended(TERMINATE_MAX).await
+        self.ended(within).await
     }
 }
 

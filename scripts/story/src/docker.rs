@@ -1,13 +1,18 @@
 //! Looks at containers from outside, and ends them as a crash or power cut would.
 
 use crate::{
-    command::{output, output_now},
+    command::{self, output, output_now},
     report::Played,
 };
 use std::{fs, path::Path};
 
+/// Socket of the machine's engine.
+pub(crate) const SOCKET: &str = "/var/run/docker.sock";
 /// Label with the node's id on everything that an edge makes.
 const NODE_LABEL: &str = "mamba.node";
+
+/// Label with the server's id on each container of one.
+const SERVER_LABEL: &str = "mamba.server";
 
 /// A container as the engine describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,10 +32,15 @@ pub(crate) struct Counters {
     pub(crate) sent_bytes: u64,
 }
 
-/// Looks at one container.
+/// Looks at one container of the machine's engine.
 pub(crate) async fn inspect(id: &str) -> Played<Container> {
+    inspect_at(Path::new(SOCKET), id).await
+}
+
+/// Looks at one container of the engine behind a socket.
+pub(crate) async fn inspect_at(socket: &Path, id: &str) -> Played<Container> {
     let format = "{{.Id}} {{.State.StartedAt}} {{.State.Running}} {{.State.Pid}} {{.Name}}";
-    let text = output("docker", &["inspect", "--format", format, id]).await?;
+    let text = engine(socket, &["inspect", "--format", format, id]).await?;
     let words: Vec<&str> = text.split_whitespace().collect();
     let &[id, started_at, is_running, pid, name] = words.as_slice() else {
         return Err(format!("docker inspect printed `{text}`").into());
@@ -56,6 +66,33 @@ pub(crate) async fn of_node(node: &str) -> Played<Vec<String>> {
     let filter = format!("label={NODE_LABEL}={node}");
     let list = ["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter];
     Ok(output("docker", &list).await?.split_whitespace().map(str::to_owned).collect())
+}
+
+/// Returns server and whether its process runs, for each container of a node.
+pub(crate) async fn servers_of_node(socket: &Path, node: &str) -> Played<Vec<(String, bool)>> {
+    let filter = format!("label={NODE_LABEL}={node}");
+    let format = format!("{{{{.Label \"{SERVER_LABEL}\"}}}} {{{{.State}}}}");
+    let list = ["ps", "--all", "--filter", &filter, "--format", &format];
+    let text = engine(socket, &list).await?;
+    let lines = text.lines().filter_map(|line| line.split_once(' '));
+    Ok(lines.map(|(server, state)| (server.to_owned(), state == "running")).collect())
+}
+
+/// Kills the processes of a node that run now, as a power cut does.
+pub(crate) async fn kill_running(node: &str) -> Played {
+    let filter = format!("label={NODE_LABEL}={node}");
+    let list = ["ps", "--quiet", "--no-trunc", "--filter", &filter];
+    let ids = output("docker", &list).await?;
+    let mut args = vec!["kill", "--signal", "KILL"];
+    args.extend(ids.split_whitespace());
+    // One that ended meanwhile cannot be killed, the others are.
+    if args.len() > 3 { command::run("docker", &args).await.map(drop) } else { Ok(()) }
+}
+
+/// Runs the engine's command line against the engine behind a socket.
+pub(crate) async fn engine(socket: &Path, args: &[&str]) -> Played<String> {
+    let host = format!("unix://{}", socket.display());
+    output("docker", &[["--host", &host].as_slice(), args].concat()).await
 }
 
 /// Asks all games of a node to end, and waits until they have.

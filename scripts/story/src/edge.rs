@@ -3,6 +3,7 @@
 use crate::{
     command::{self, Ended},
     daemon::{Daemon, Launch},
+    docker,
     hub::{REFUSE_MAX, refuses},
     report::{Played, seconds, until},
     stage::Stage,
@@ -32,6 +33,8 @@ pub(crate) struct EdgeSettings {
     pub(crate) data: Option<PathBuf>,
     /// Environment of the daemon.
     pub(crate) env: Vec<(String, String)>,
+    /// Network namespace that it lives in; that of this program without.
+    pub(crate) net_namespace: Option<String>,
 }
 
 impl EdgeSettings {
@@ -40,9 +43,10 @@ impl EdgeSettings {
         Self {
             name: name.to_owned(),
             network_pool: network_pool.to_owned(),
-            docker_socket: "/var/run/docker.sock".into(),
+            docker_socket: docker::SOCKET.into(),
             data: None,
             env: Vec::new(),
+            net_namespace: None,
         }
     }
 }
@@ -120,6 +124,30 @@ impl Edge {
         format!("{} --config {}", self.program.display(), self.config.display())
     }
 
+    /// Program and arguments, up to the command.
+    fn command_line(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        if let Some(name) = &self.settings.net_namespace {
+            // Unlike `ip netns exec` it leaves the control groups mounted.
+            words.extend(["/usr/bin/nsenter".to_owned(), format!("--net=/run/netns/{name}")]);
+        }
+        words.push(self.program.to_string_lossy().into_owned());
+        words.extend(["--config".to_owned(), self.config.to_string_lossy().into_owned()]);
+        words
+    }
+
+    /// The same edge for its command line only: the daemon stays with this one.
+    pub(crate) fn remote(&self) -> Self {
+        Self {
+            program: self.program.clone(),
+            settings: self.settings.clone(),
+            config: self.config.clone(),
+            log: self.log.clone(),
+            away: Vec::new(),
+            daemon: None,
+        }
+    }
+
     /// Joins a hub.
     pub(crate) async fn enrol(&self, token: &str) -> Played<Ended> {
         self.cli(&["enrol", token, "--name", &self.settings.name]).await
@@ -133,10 +161,12 @@ impl Edge {
 
     /// Starts the daemon.
     pub(crate) fn spawn(&mut self) -> Played {
-        let config = self.config.to_string_lossy().into_owned();
+        let mut command = self.command_line();
+        command.push("run".to_owned());
+        let program = PathBuf::from(command.remove(0));
         self.daemon = Some(Daemon::start(&Launch {
-            program: self.program.clone(),
-            args: ["--config", &config, "run"].map(str::to_owned).to_vec(),
+            program,
+            args: command,
             env: self.settings.env.clone(),
             log: self.log.clone(),
         })?);
@@ -182,9 +212,10 @@ impl Edge {
 
     /// Runs the command line.
     pub(crate) async fn cli(&self, args: &[&str]) -> Played<Ended> {
-        let config = self.config.to_string_lossy();
-        let args = [["--config", config.as_ref()].as_slice(), args].concat();
-        command::run(&self.program.to_string_lossy(), &args).await
+        let mut command = self.command_line();
+        command.extend(args.iter().map(|&arg| arg.to_owned()));
+        let program = command.remove(0);
+        command::run(&program, &command).await
     }
 
     /// Runs a command that has to succeed.
@@ -234,6 +265,22 @@ impl Edge {
         facts(name) -> Facts(Vec<ActivityFact>);
         /// Findings.
         doctor() -> Doctor(Vec<Check>);
+    }
+
+    /// The newest usage that is kept, of all servers.
+    pub(crate) async fn usage_of_all(&self) -> Played<Vec<UsageFact>> {
+        match self.ask(&["usage"]).await? {
+            Answer::Usage(facts) => Ok(facts),
+            other => Err(format!("`usage` answered {other:?}").into()),
+        }
+    }
+
+    /// The newest activity that is kept, of all servers.
+    pub(crate) async fn facts_of_all(&self) -> Played<Vec<ActivityFact>> {
+        match self.ask(&["facts"]).await? {
+            Answer::Facts(facts) => Ok(facts),
+            other => Err(format!("`facts` answered {other:?}").into()),
+        }
     }
 
     /// The node's id.

@@ -27,6 +27,7 @@ pub(crate) struct Hub {
     pub(crate) http: SocketAddr,
     pub(crate) link_port: u16,
     pub(crate) password: String,
+    data: PathBuf,
     daemon: Option<Daemon>,
 }
 
@@ -37,6 +38,17 @@ pub(crate) struct HubPorts {
     pub(crate) link: u16,
 }
 
+/// Where a hub keeps its data and is found, and what else its settings say.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HubPlace {
+    /// Its data directory; below its own directory without.
+    pub(crate) data: Option<PathBuf>,
+    /// Address of the link; the loopback without.
+    pub(crate) link_ip: Option<Ipv4Addr>,
+    /// Minutes between two backups by itself; the product's default without.
+    pub(crate) backup_minutes: Option<u32>,
+}
+
 impl Hub {
     /// Describes a hub below the stage's directory and writes its settings; its data may be there.
     pub(crate) fn prepare(
@@ -44,6 +56,17 @@ impl Hub {
         name: &str,
         ports: HubPorts,
         password: &str,
+    ) -> Played<Self> {
+        Self::prepare_at(stage, name, ports, password, HubPlace::default())
+    }
+
+    /// Like [`Hub::prepare`], at a place of its own.
+    pub(crate) fn prepare_at(
+        stage: &Stage,
+        name: &str,
+        ports: HubPorts,
+        password: &str,
+        place: HubPlace,
     ) -> Played<Self> {
         let dir = stage.path(name);
         fs::create_dir_all(&dir)?;
@@ -54,24 +77,27 @@ impl Hub {
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, ports.http)),
             link_port: ports.link,
             password: password.to_owned(),
+            data: place.data.unwrap_or_else(|| dir.join("data")),
             dir,
             daemon: None,
         };
-        let text = format!(
-            "data_dir = \"{}\"\nhttp_listen = \"{}\"\nlink_listen = \"127.0.0.1:{}\"\n\
-             public_link_address = \"127.0.0.1:{}\"\n",
+        let link = SocketAddr::from((place.link_ip.unwrap_or(Ipv4Addr::LOCALHOST), ports.link));
+        let mut text = format!(
+            "data_dir = \"{}\"\nhttp_listen = \"{}\"\nlink_listen = \"{link}\"\n\
+             public_link_address = \"{link}\"\n",
             hub.data().display(),
             hub.http,
-            hub.link_port,
-            hub.link_port,
         );
+        if let Some(minutes) = place.backup_minutes {
+            text.push_str(&format!("[backup]\nevery_minutes = {minutes}\n"));
+        }
         fs::write(&hub.config, text)?;
         Ok(hub)
     }
 
     /// The data directory.
     pub(crate) fn data(&self) -> PathBuf {
-        self.dir.join("data")
+        self.data.clone()
     }
 
     /// Makes keys and the first account.
@@ -87,9 +113,25 @@ impl Hub {
 
     /// Starts the daemon and waits until it serves.
     pub(crate) async fn start(&mut self) -> Played {
+        self.spawn()?;
+        self.serves(seconds(20)).await
+    }
+
+    /// Starts the daemon.
+    pub(crate) fn spawn(&mut self) -> Played {
         self.daemon = Some(Daemon::start(&self.launch())?);
+        Ok(())
+    }
+
+    /// Whether a daemon was started and has not ended.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.daemon.as_mut().is_some_and(|daemon| daemon.ensure_running().is_ok())
+    }
+
+    /// Waits until the daemon serves.
+    pub(crate) async fn serves(&mut self, within: Duration) -> Played {
         let (http, daemon) = (self.http, &mut self.daemon);
-        until(seconds(20), async || {
+        until(within, async || {
             daemon.as_mut().map_or(Ok(()), Daemon::ensure_running)?;
             let request = Request { method: "GET", target: "/healthz", token: None, body: None };
             match http::send(http, &request).await?.status {

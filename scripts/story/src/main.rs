@@ -4,6 +4,7 @@ mod report;
 mod command;
 mod http;
 mod docker;
+mod engine;
 mod stage;
 mod daemon;
 mod api;
@@ -12,6 +13,7 @@ mod games;
 mod hub;
 mod edge;
 mod acts;
+mod torture;
 mod demo;
 
 use acts::{Part, cast::Scene};
@@ -53,6 +55,8 @@ enum Command {
         #[arg(long)]
         only: Option<Part>,
     },
+    /// Kill, fill up, cut and restore; ends with `N passed, M failed`
+    Torture(torture::TortureArgs),
     /// Ask a game server on the loopback for its name, over the game's own protocol
     Query {
         /// Which game
@@ -100,6 +104,12 @@ async fn run(args: Args) -> Played<bool> {
             Ok(true)
         }
         Command::Query { .. } => Ok(true),
+        Command::Torture(torture) => {
+            tokio::select! {
+                () = torture::play(&mut report, &mut stage, &torture) => Ok(report.finish()),
+                name = stopped() => Err(format!("ended by {}", name?).into()),
+            }
+        }
         Command::Smoke { edges, servers, only } => {
             if edges == 0 || servers == 0 {
                 return Err("at least one edge and one server are needed".into());

@@ -1,6 +1,6 @@
 //! Where the story is played: one directory, free ports, and everything that must be gone at the end.
 
-use crate::{command::output_now, docker, report::Played};
+use crate::{command::output_now, docker, engine, report::Played};
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::Write,
@@ -74,6 +74,15 @@ impl Stage {
         format!("mamba-story:{}", &dir[from..])
     }
 
+    /// Name for a network namespace and other things of the machine that belong to this stage.
+    pub(crate) fn machine_name(&self) -> String {
+        let bytes = self.dir.as_os_str().as_encoded_bytes();
+        let hash = bytes.iter().fold(0x811c_9dc5_u32, |hash, &byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        });
+        format!("mt{hash:08x}")
+    }
+
     /// Makes an empty directory below, whatever was there.
     pub(crate) fn fresh_dir(&self, name: &str) -> Played<PathBuf> {
         let path = self.path(name);
@@ -108,7 +117,13 @@ impl Stage {
         nodes.lines().for_each(docker::remove_all_now);
         // Without the file nothing is left to remove.
         fs::remove_file(self.path(NODES_FILE)).ok();
+        let name = self.machine_name();
+        engine::sweep_now(&engine::run_dir(&name));
+        remove_mounts_now(&engine::run_dir(&name));
+        fs::remove_dir_all(engine::run_dir(&name)).ok();
         remove_mounts_now(&self.dir);
+        // Its end of a pair of devices takes the other one with it.
+        output_now("ip", &["netns", "delete", &name]);
         remove_rules_now(&self.rule_comment());
     }
 }
@@ -137,7 +152,7 @@ fn remove_mounts_now(dir: &Path) {
 }
 
 /// Takes away firewall rules with this comment.
-fn remove_rules_now(comment: &str) {
+pub(crate) fn remove_rules_now(comment: &str) {
     let rules = output_now("iptables", &["--wait", "--list-rules", "INPUT"]).unwrap_or_default();
     for rule in rules.lines() {
         let rule = rule.replace('"', "");

@@ -229,7 +229,7 @@ async fn disk_full_at_start(set: &mut Set) -> Played<String> {
 }
 
 /// Writes until nothing more fits.
-fn fill(path: &Path) -> Played {
+pub(crate) fn fill(path: &Path) -> Played {
     let mut file = fs::File::create(path)?;
     let mut chunk = vec![0; 1 << 20];
     while !chunk.is_empty() {

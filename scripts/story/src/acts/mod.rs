@@ -2,11 +2,11 @@
 
 mod bad_input;
 pub(crate) mod cast;
-mod faults;
-mod numbers;
-mod outage;
+pub(crate) mod faults;
+pub(crate) mod numbers;
+pub(crate) mod outage;
 mod restore;
-mod reunion;
+pub(crate) mod reunion;
 
 use crate::{
     acts::cast::{Cast, Scene},

@@ -5,6 +5,7 @@ use crate::{
         cast::{Cast, Role},
         outage, plain, reunion,
     },
+    api::Api,
     docker::{self, Counters},
     edge::{Away, SAMPLE_EVERY},
     report::{Failure, Played, Report, Stopped, ensure, seconds, until},
@@ -13,7 +14,7 @@ use futures_util::future::try_join_all;
 use mamba_core::{
     clock::UnixMs,
     fact::{Activity, GapReason, Meter, UsageBody, UsageFact},
-    ids::EventId,
+    ids::{EventId, ServerId},
 };
 use mamba_wire::api::usage::Usage;
 use std::{collections::BTreeSet, time::Duration};
@@ -30,13 +31,13 @@ const SENT_SLACK_BYTES: u64 = 16 * 1024;
 
 /// What an edge held of one server: it forgets what is in a backup of the hub.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Books {
+pub(crate) struct Books {
     usage: Vec<UsageFact>,
     events: BTreeSet<EventId>,
 }
 
 /// Returns what the edges hold of all servers, in the order of the roles.
-pub(super) async fn books(cast: &Cast) -> Played<Vec<Books>> {
+pub(crate) async fn books(cast: &Cast) -> Played<Vec<Books>> {
     try_join_all(cast.roles.iter().map(|role| async move {
         let edge = cast.edge_of(role)?;
         let events = edge.facts(&role.name).await?.iter().map(|fact| fact.event).collect();
@@ -47,7 +48,7 @@ pub(super) async fn books(cast: &Cast) -> Played<Vec<Books>> {
 
 /// Compares usage and events at the hub with what the edges hold and held before; returns how many
 /// facts and events that are.
-pub(super) async fn same_books(cast: &Cast, before: &[Books]) -> Played<(usize, usize)> {
+pub(crate) async fn same_books(cast: &Cast, before: &[Books]) -> Played<(usize, usize)> {
     let all = cast.roles.iter().zip(before).map(|(role, before)| async move {
         Ok::<_, Failure>((
             same_usage(cast, role, before).await?,
@@ -142,7 +143,8 @@ async fn same_usage(cast: &Cast, role: &Role, earlier: &Books) -> Played<usize> 
     .await
 }
 
-fn metered(facts: &[UsageFact], meter: Meter) -> u128 {
+/// Sums what was measured of one meter.
+pub(crate) fn metered(facts: &[UsageFact], meter: Meter) -> u128 {
     let measured = facts.iter().filter_map(|fact| match &fact.body {
         UsageBody::Measured(quantities) => Some(quantities.of(meter)),
         UsageBody::Gap(_) | UsageBody::ClockStep { .. } => None,
@@ -224,9 +226,7 @@ async fn same_activity(cast: &Cast, role: &Role, earlier: &Books) -> Played<usiz
         let edge = cast.edge_of(role)?.facts(&role.name).await?;
         let edge = edge.iter().map(|fact| fact.event).chain(earlier.events.iter().copied());
         let edge: BTreeSet<EventId> = edge.collect();
-        let hub = cast.owner.activity(role.server).await?;
-        let arrived: Vec<EventId> =
-            hub.iter().filter(|it| !is_made_at_hub(&it.activity)).map(|it| it.event).collect();
+        let arrived = events_of_edge(&cast.owner, role.server).await?;
         let once: BTreeSet<EventId> = arrived.iter().copied().collect();
         ensure(arrived.len() == once.len(), || {
             format!("{}: {} events, {} different ones", role.name, arrived.len(), once.len())
@@ -238,6 +238,13 @@ async fn same_activity(cast: &Cast, role: &Role, earlier: &Books) -> Played<usiz
         Ok(arrived.len())
     })
     .await
+}
+
+/// Returns the events of a server that came from its edge, as the hub shows them.
+pub(crate) async fn events_of_edge(owner: &Api, server: ServerId) -> Played<Vec<EventId>> {
+    let all = owner.activity(server).await?;
+    let from_edge = all.iter().filter(|it| !is_made_at_hub(&it.activity));
+    Ok(from_edge.map(|it| it.event).collect())
 }
 
 fn is_made_at_hub(activity: &Activity) -> bool {

@@ -70,7 +70,7 @@ pub(crate) async fn power_by_cli(report: &mut Report, cast: &mut Cast) -> Result
     report.step("`mamba-edge power NAME start` starts them", started).await
 }
 
-pub(super) async fn power_all(cast: &Cast, action: &str) -> Played {
+pub(crate) async fn power_all(cast: &Cast, action: &str) -> Played {
     let all = cast.roles.iter().map(|role| async move {
         cast.edge_of(role)?.must(&["power", &role.name, action, "--wait", "50"]).await
     });

@@ -37,7 +37,7 @@ pub(crate) async fn hub_back(report: &mut Report, cast: &mut Cast) -> Result<(),
 }
 
 /// Waits until every node is live and its outbox empty.
-pub(super) async fn converged(cast: &Cast) -> Played {
+pub(crate) async fn converged(cast: &Cast) -> Played {
     for edge in &cast.edges {
         cast::live(&cast.admin, edge.node().await?).await?;
         until(CONVERGE_MAX, async || {
