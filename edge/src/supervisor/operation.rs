@@ -22,7 +22,7 @@ use mamba_wire::node::LineSource;
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
 };
 
 /// Longest fetch of an image: the largest known ones have 2 GiB, which a line of 20 Mbit/s brings in
@@ -145,14 +145,43 @@ where
     }
 }
 
-/// Ends early when `cancel` is used or dropped.
+/// Keeps an operation from being cut off in the middle of a call that the engine would go on with:
+/// whoever looks next would not see yet what it makes, and what nobody looks for stays for ever.
+#[derive(Clone, Debug)]
+pub(super) struct Hold(Arc<Semaphore>);
+
+impl Hold {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(1)))
+    }
+
+    /// Makes a call that is not cut off. It must have a deadline of its own.
+    pub(super) async fn whole<T>(&self, call: impl Future<Output = T>) -> T {
+        // Never closed; the one permit is free, for operations make one call at a time.
+        let _permit = self.0.acquire().await;
+        call.await
+    }
+
+    /// Waits until no such call is under way.
+    async fn let_go(&self) {
+        drop(self.0.acquire().await);
+    }
+}
+
+/// Ends early when `cancel` is used or dropped, after the call that is under hold.
 pub(super) async fn cancellable(
     cancel: oneshot::Receiver<()>,
+    hold: Hold,
     operation: impl Future<Output = Outcome>,
 ) -> Outcome {
+    let cancelled = async {
+        // Dropped is the same as used.
+        cancel.await.ok();
+        hold.let_go().await;
+    };
     tokio::select! {
         biased;
-        _ = cancel => Outcome::Aborted,
+        () = cancelled => Outcome::Aborted,
         outcome = operation => outcome,
     }
 }
@@ -183,8 +212,8 @@ pub(super) async fn fetch<R: Runtime>(parts: Parts<R>, server: ServerId, image: 
 }
 
 /// Starts a server.
-pub(super) async fn run_start<R: Runtime>(parts: Parts<R>, plan: StartPlan) -> Outcome {
-    Outcome::Started(start(parts, plan).await)
+pub(super) async fn run_start<R: Runtime>(parts: Parts<R>, plan: StartPlan, hold: Hold) -> Outcome {
+    Outcome::Started(start(parts, plan, &hold).await)
 }
 
 /// Asks a process to stop; does not wait for its end.
@@ -375,5 +404,38 @@ mod tests {
         let never = std::future::pending::<Result<(), WriteError<TxnError>>>();
         let err = store_step("assign network", 10_000, never).await.unwrap_err();
         assert_eq!(err, StepError::timed_out("assign network", 10_000));
+    }
+
+    /// Runs one held call of 10 s and something after it, cut off after 1 s; returns after how many
+    /// seconds that was over, and what was done by then.
+    async fn cut_off_after_1_s(is_held: bool) -> (u64, bool) {
+        let (hold, done) = (Hold::new(), std::sync::atomic::AtomicBool::new(false));
+        let from = tokio::time::Instant::now();
+        let call = async {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        };
+        let operation = async {
+            if is_held {
+                hold.whole(call).await
+            } else {
+                call.await
+            }
+            std::future::pending::<Outcome>().await
+        };
+        let (cancel, cancelled) = oneshot::channel();
+        let cut = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            drop(cancel);
+        };
+        let (outcome, ()) = tokio::join!(cancellable(cancelled, hold.clone(), operation), cut);
+        assert!(matches!(outcome, Outcome::Aborted));
+        (from.elapsed().as_secs(), done.load(std::sync::atomic::Ordering::Relaxed))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_under_hold_is_not_cut_off() {
+        assert_eq!(cut_off_after_1_s(false).await, (1, false));
+        assert_eq!(cut_off_after_1_s(true).await, (10, true));
     }
 }

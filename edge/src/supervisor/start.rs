@@ -3,7 +3,7 @@
 use super::{
     Parts,
     entry::Seen,
-    operation::{StepError, blocking, runtime_step, store_step},
+    operation::{Hold, StepError, blocking, runtime_step, store_step},
 };
 use crate::{
     console::DoneMatcher,
@@ -70,6 +70,7 @@ pub(super) struct Session {
 pub(super) async fn start<R: Runtime>(
     parts: Parts<R>,
     plan: StartPlan,
+    hold: &Hold,
 ) -> Result<Box<Started>, StepError> {
     let (server, spec) = (plan.server, &plan.spec);
     let (data, files) = (parts.data.clone(), spec.config_files.clone());
@@ -92,11 +93,12 @@ pub(super) async fn start<R: Runtime>(
         stop_grace_ms: spec.stop_grace_ms,
     };
     let runtime = &*parts.runtime;
-    let id = runtime_step("create container", ENGINE_MS_MAX, runtime.create(&container)).await?;
+    let create = runtime_step("create container", ENGINE_MS_MAX, runtime.create(&container));
+    let id = hold.whole(create).await?;
     // Before the start, so that no line is missed.
     let attached = runtime_step("attach console", ENGINE_MS_MAX, runtime.attach(&id)).await?;
     let ready = arm(&parts, server, spec);
-    runtime_step("start container", ENGINE_MS_MAX, runtime.start(&id)).await?;
+    hold.whole(runtime_step("start container", ENGINE_MS_MAX, runtime.start(&id))).await?;
     let seen = runtime_step("inspect container", ENGINE_MS_MAX, runtime.inspect(&id)).await?;
     let run = Run {
         container: id,

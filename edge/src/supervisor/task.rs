@@ -5,7 +5,7 @@ use super::{
     boot::PendingBoot,
     entry::{Entry, InProgress, Kind, Save},
     look::{Engine, Looked},
-    operation::{self, Outcome, StepError},
+    operation::{self, Hold, Outcome, StepError},
     release::Networks,
     start::StartPlan,
 };
@@ -317,7 +317,9 @@ impl<R: Runtime> Task<R> {
                     return;
                 };
                 let kind = Kind::Start { power: plan.power };
-                self.spawn(server, kind, operation::run_start(parts, plan));
+                let hold = Hold::new();
+                let work = operation::run_start(parts, plan, hold.clone());
+                self.spawn_held(server, kind, hold, work);
             }
             (Action::Adopt, Some(_), _) => self.adopt(server),
             (Action::Stop { grace_ms, reason }, Some(id), spec) => {
@@ -407,10 +409,20 @@ impl<R: Runtime> Task<R> {
         kind: Kind,
         work: impl Future<Output = Outcome> + Send + 'static,
     ) {
+        self.spawn_held(server, kind, Hold::new(), work);
+    }
+
+    fn spawn_held(
+        &mut self,
+        server: ServerId,
+        kind: Kind,
+        hold: Hold,
+        work: impl Future<Output = Outcome> + Send + 'static,
+    ) {
         let Some(entry) = self.entries.get_mut(&server) else { return };
         assert!(entry.operation.is_none(), "two operations at once on {server}");
         let (cancel, cancelled) = oneshot::channel();
-        let work = operation::cancellable(cancelled, work);
+        let work = operation::cancellable(cancelled, hold, work);
         let task = self.operations.spawn(async move { Done { server, outcome: work.await } });
         entry.version += 1;
         entry.operation = Some(InProgress { kind, task: task.id(), cancel: Some(cancel) });
