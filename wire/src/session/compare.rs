@@ -57,7 +57,9 @@ pub fn compare(hello: &StreamHello, held: Option<&StreamRecord>) -> Comparison {
     let last = Seq(hello.next.0.saturating_sub(1));
     let record = held.copied().unwrap_or_default();
     let is_new = held.is_none();
-    if last_gone > last || record.watermark > last {
+    // Nothing is kept, and yet the chain has two values at one place: no edge that works says so.
+    let is_contradiction = last_gone == last && hello.chain_before_first != hello.chain_head;
+    if last_gone > last || record.watermark > last || is_contradiction {
         return Comparison { found: Found::Fork, record, lost: None };
     }
     if record.watermark < last_gone {
@@ -149,6 +151,7 @@ mod tests {
     fn every_row_of_the_table_is_found() {
         use Found::{Fork, HubLost, InStep, NewEpoch};
         let fresh = StreamHello { chain_before_first: Chain::default(), ..hello(1, 5) };
+        let torn = StreamHello { chain_head: chain(9), ..hello(9, 9) };
         let rows = [
             ("new disk", fresh, None, NewEpoch, 0, None),
             ("hub forgot the epoch", hello(4, 9), None, NewEpoch, 3, Some((1, 3))),
@@ -162,6 +165,7 @@ mod tests {
             ("edge rewound", hello(4, 9), held(9, 9), Fork, 9, None),
             ("edge rewound far", hello(4, 9), held(90, 9), Fork, 90, None),
             ("nonsense", hello(9, 4), held(3, 1), Fork, 3, None),
+            ("two chains at one place", torn, held(3, 1), Fork, 3, None),
         ];
         for (name, hello, held, found, watermark, lost) in rows {
             let got = compare(&hello, held.as_ref());
