@@ -83,22 +83,22 @@ async fn restored_hub(
     };
     report.step("afterwards a server is made, one is resized, all are metered", changed).await?;
     let held = async {
-        let edge = set.cast.edges.first_mut().ok_or("no edge")?;
-        edge.kill().await?;
+        let games = set.cast.containers().await?;
+        set.edge()?.kill().await?;
         set.cast.hub.kill().await?;
         fs::remove_dir_all(set.cast.hub.data())?;
         let said = set.cast.hub.cli(&["restore", &file.to_string_lossy()]).await?;
         set.cast.hub.start().await?;
         set.cast.sign_in().await?;
         let open = complete_to(set).await?;
-        Ok((open, format!("{said}; usage is complete up to {open} only")))
+        Ok(((games, open), format!("{said}; usage is complete up to {open} only")))
     };
-    let held = report.step("disk lost, `mamba-hub restore FILE`, no node is there", held).await?;
+    let (games, held) =
+        report.step("disk lost, `mamba-hub restore FILE`, no node is there", held).await?;
     let resynced = async {
-        let before = set.cast.containers().await?;
         set.edge()?.start().await?;
         let took = checks::recovered(&set.cast, set.node).await?;
-        ensure(before == set.cast.containers().await?, || "a game was touched".to_owned())?;
+        ensure(games == set.cast.containers().await?, || "a game was touched".to_owned())?;
         let first = set.cast.roles.first().ok_or("no server")?.server;
         let now = set.cast.owner.server(first).await?.limits;
         ensure(now == limits, || format!("limits {now:?}, wanted {limits:?}"))?;
