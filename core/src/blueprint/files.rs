@@ -121,7 +121,9 @@ fn set_pair(lines: &mut Lines, section: Option<&str>, key: &str, each: &Replacem
         found = true;
         if each.if_value.as_deref().is_none_or(|value| value == present) {
             let indent = &line[..line.len() - line.trim_start().len()];
-            let equals = if line.contains(" =") || line.contains("= ") { " = " } else { "=" };
+            // Only what is in front of it tells the style: a value may begin with a space.
+            let is_spaced = line.split_once('=').is_some_and(|(front, _)| front.ends_with(' '));
+            let equals = if is_spaced { " = " } else { "=" };
             *line = format!("{indent}{key}{equals}{}", each.value);
         }
     }
@@ -261,6 +263,7 @@ mod tests {
             "port=0\n[a]\nport = 7\nnew=9\n\n[b/c.d]\nport=8\n[z]\nk=v\n",
         );
         check(ConfigParser::Ini, "[a]\nx=1\n", &[set("x", "2")], "x=2\n[a]\nx=1\n");
+        check(ConfigParser::Ini, "x=  #\n", &[set("x", "  #")], "x=  #\n");
     }
 
     #[test]
