@@ -4,7 +4,10 @@ use crate::{
     http::{self, Request, Response},
     report::{Failure, Played},
 };
-use mamba_core::ids::{NodeId, ServerId};
+use mamba_core::{
+    ids::{NodeId, ServerId},
+    quota::Quota,
+};
 use mamba_wire::api::{
     self, Code, Endpoint, PageQuery, Problem, RequestBody,
     activity::ActivityItem,
@@ -112,7 +115,7 @@ impl Api {
         password: &str,
     ) -> Played<Tenant> {
         let owner = NewOwner { email: email.to_owned(), password: password.to_owned() };
-        let body = CreateTenant { name: name.to_owned(), owner };
+        let body = CreateTenant { name: name.to_owned(), quota: Quota::default(), owner };
         self.call::<table::CreateTenant>(&(), &(), &body).await
     }
 

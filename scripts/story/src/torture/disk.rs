@@ -228,7 +228,12 @@ async fn change_limits(set: &Set) -> (Option<Limits>, String) {
     };
     let Some(role) = set.cast.roles.first() else { return (None, "was not tried".to_owned()) };
     let path = ServerPath { server: role.server };
-    match set.cast.admin.call::<table::UpdateLimits>(&path, &(), &UpdateLimits { limits }).await {
+    match set
+        .cast
+        .admin
+        .call::<table::UpdateLimits>(&path, &(), &UpdateLimits { limits, allocation_limit: None })
+        .await
+    {
         Ok(_) => (Some(limits), "was promised and held".to_owned()),
         Err(err) => (None, format!("was refused: {err}")),
     }

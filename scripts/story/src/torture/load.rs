@@ -135,7 +135,14 @@ impl Round<'_> {
         let mut promises = self.promises.borrow_mut();
         promises.limits.entry(role.server).or_insert_with(at_first).push(limits);
         drop(promises);
-        self.users.admin.call::<table::UpdateLimits>(&path, &(), &UpdateLimits { limits }).await?;
+        self.users
+            .admin
+            .call::<table::UpdateLimits>(
+                &path,
+                &(),
+                &UpdateLimits { limits, allocation_limit: None },
+            )
+            .await?;
         self.promises.borrow_mut().limits.insert(role.server, vec![limits]);
         Ok(())
     }

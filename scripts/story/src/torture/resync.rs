@@ -71,7 +71,14 @@ async fn restored_hub(
     let changed = async {
         let first = set.cast.roles.first().ok_or("no server")?.server;
         let path = ServerPath { server: first };
-        set.cast.admin.call::<table::UpdateLimits>(&path, &(), &UpdateLimits { limits }).await?;
+        set.cast
+            .admin
+            .call::<table::UpdateLimits>(
+                &path,
+                &(),
+                &UpdateLimits { limits, allocation_limit: None },
+            )
+            .await?;
         let (name, port) = ("resync-after-backup".to_owned(), stage.port()?);
         let role = scene::create(set, Game::Armagetronad, name, port).await?;
         set.cast.roles.push(role);
