@@ -12,6 +12,10 @@ use std::{
 const PORT_FIRST: u16 = 21_000;
 /// Up to here.
 const PORT_LAST: u16 = 31_999;
+/// Stages look for ports from as many places, so that two which play at the same time rarely take a
+/// port that a game of the other has just given back.
+const STAGES: u16 = 10;
+const PORTS_PER_STAGE: u16 = (PORT_LAST - PORT_FIRST) / STAGES;
 /// Most bytes of the directory's name in a rule's comment; the firewall takes 255 in all.
 const RULE_COMMENT_BYTES_MAX: usize = 200;
 /// Nodes whose containers are to be removed, one id a line; survives this program.
@@ -53,7 +57,8 @@ impl Stage {
             }
             Err(TryLockError::Error(err)) => return Err(err.into()),
         }
-        let stage = Self { dir, programs, port_next: PORT_FIRST, _lock: lock };
+        let mut stage = Self { dir, programs, port_next: PORT_FIRST, _lock: lock };
+        stage.port_next += stage.hash() % STAGES * PORTS_PER_STAGE;
         stage.clear();
         Ok(stage)
     }
@@ -76,11 +81,17 @@ impl Stage {
 
     /// Name for a network namespace and other things of the machine that belong to this stage.
     pub(crate) fn machine_name(&self) -> String {
+        format!("mt{:04x}", self.hash())
+    }
+
+    /// A number of the directory's name (FNV-1a, folded).
+    fn hash(&self) -> u16 {
         let bytes = self.dir.as_os_str().as_encoded_bytes();
         let hash = bytes.iter().fold(0x811c_9dc5_u32, |hash, &byte| {
             (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
         });
-        format!("mt{hash:08x}")
+        let [a, b, c, d] = hash.to_be_bytes();
+        u16::from_be_bytes([a ^ c, b ^ d])
     }
 
     /// Makes an empty directory below, whatever was there.
