@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     acts::{cast, outage},
+    docker::Container,
     edge::EdgeSettings,
     games::Game,
     hub::HubPlace,
@@ -105,7 +106,7 @@ async fn restored_hub(
     let resynced = async {
         set.edge()?.start().await?;
         let took = checks::recovered(&set.cast, set.node).await?;
-        ensure(games == set.cast.containers().await?, || "a game was touched".to_owned())?;
+        untouched(set, &games).await?;
         let first = set.cast.roles.first().ok_or("no server")?.server;
         let now = set.cast.owner.server(first).await?.limits;
         ensure(now == limits, || format!("limits {now:?}, wanted {limits:?}"))?;
@@ -125,6 +126,16 @@ async fn restored_hub(
     };
     report.check("every fact is at the hub once, and bills may go on", billed).await;
     Ok(())
+}
+
+/// Waits until the edge has looked at its containers, which must be those of before with the same
+/// processes.
+async fn untouched(set: &Set, before: &[Container]) -> Played {
+    until(seconds(30), async || {
+        let now = set.cast.containers().await?;
+        ensure(before == now, || format!("before {before:?}, now {now:?}"))
+    })
+    .await
 }
 
 /// Up to when the hub says that the node's usage is complete, in milliseconds; zero when it says
@@ -167,8 +178,7 @@ async fn lost_disk(report: &mut Report, set: &mut Set) -> Result<(), Stopped> {
         .await?;
     let adopted = async {
         let took = checks::recovered(&set.cast, set.node).await?;
-        let now = set.cast.containers().await?;
-        ensure(games == now, || format!("before {games:?}, now {now:?}"))?;
+        untouched(set, &games).await?;
         Ok(((), format!("same processes, after {:.1} s", took.converged.as_secs_f64())))
     };
     report.step("the servers come back from the hub and their containers", adopted).await?;
