@@ -10,6 +10,7 @@ pub mod ingest;
 pub mod store;
 pub mod nodes;
 pub mod control;
+pub mod blueprints;
 pub mod backup;
 pub mod doctor;
 pub mod reconcile;

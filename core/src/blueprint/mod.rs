@@ -6,20 +6,27 @@
 //! - in values of config files it is replaced by the value's text.
 //!
 //! Spelled `{{NAME}}`, `{{env.NAME}}`, `{{server.environment.NAME}}` or `{{server.build.env.NAME}}`
-//! for variables, and `{{server.allocations.default.port}}` or `{{server.build.default.port}}` (and
-//! `.ip`) for the primary port. Nothing else can be named: no value of the daemon is within reach.
+//! for variables, `{{server.allocations.default.port}}` or `{{server.build.default.port}}` (and
+//! `.ip`) for the primary port, `{{server.build.memory}}` or `{{server.build.memory_limit}}` for the
+//! memory, and `{{config.docker.interface}}` for the address of the node inside the server's network,
+//! which the node fills in. Nothing else can be named: no other value of the daemon is within reach.
+//! What is not on this list stays as it is, and [`Blueprint::unknown_placeholders`] tells it.
 
-pub mod files;
+pub mod egg;
+mod render;
 mod rules;
 
-pub use rules::Rule;
+pub use crate::server::Entry;
+pub use render::{NODE_ADDRESS, fill_node_address};
+pub use rules::{RULES_MAX, Rule, check as check_value};
 
 use crate::{
     clock::UnixMs,
     error::Invalid,
     server::{
         AutoStart, Capability, ConfigFile, DoneMatch, Limits, PortBinding, PortProtocol,
-        RestartPolicy, ServerSpec, StopMethod, check_text, is_variable_name,
+        RestartPolicy, STARTUP_BYTES_MAX, STOP_GRACE_MS_MAX, VARIABLE_BYTES_MAX, VARIABLES_MAX,
+        check_config_files, check_done, check_range, check_script, check_text, is_variable_name,
     },
 };
 use schemars::JsonSchema;
@@ -28,6 +35,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Version of our own file format.
 pub const FORMAT: &str = "MAMBA_v1";
+/// Most bytes of one blueprint in our own format: it is stored as one value.
+pub const BLUEPRINT_BYTES_MAX: usize = 256 * 1_024;
+/// Most images; the largest known egg has 18.
+pub const IMAGES_MAX: usize = 64;
+/// Most entries of a list of short texts: features, tags, denied files, start lines.
+pub const LIST_MAX: usize = 128;
+/// Most bytes of a description.
+pub const DESCRIPTION_BYTES_MAX: usize = 16 * 1_024;
+/// Most bytes of an install script. It travels in the server's envelope.
+pub const SCRIPT_BYTES_MAX: usize = 96 * 1_024;
 
 /// One game definition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -41,13 +58,39 @@ pub struct Blueprint {
     pub name: String,
     /// What it is, for people.
     pub description: String,
+    /// Who wrote it.
+    #[serde(default)]
+    pub author: String,
+    /// Id that an imported one had elsewhere.
+    #[serde(default)]
+    pub uuid: Option<String>,
+    /// Where an imported one says that newer versions are.
+    #[serde(default)]
+    pub update_url: Option<String>,
+    /// Words to find it by.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// What the panel helps with, by Pterodactyl's names: see [`Feature`].
+    #[serde(default)]
+    pub features: Vec<String>,
+    /// Files that users may not open in the file manager.
+    #[serde(default)]
+    pub file_denylist: Vec<String>,
     /// Images to choose from, the default first.
     pub images: Vec<ImageChoice>,
     /// Shell line that starts the game.
     pub startup: String,
+    /// All start lines when there are several, that in `startup` first.
+    #[serde(default)]
+    pub startups: Vec<StartupChoice>,
+    /// Who runs the start line.
+    #[serde(default)]
+    pub entry: Entry,
     /// How it says that it is ready.
     pub done: Vec<DoneMatch>,
     /// How it is stopped, in the words of [`StopMethod::parse`].
+    ///
+    /// [`StopMethod::parse`]: crate::server::StopMethod::parse
     pub stop: String,
     /// Time between stop and kill, in milliseconds.
     pub stop_grace_ms: u32,
@@ -59,6 +102,9 @@ pub struct Blueprint {
     pub variables: Vec<Variable>,
     /// Files rewritten before each start; values hold placeholders.
     pub config_files: Vec<ConfigFile>,
+    /// How the game gets into the server's folder. `None`: the image holds all of it.
+    #[serde(default)]
+    pub install: Option<InstallScript>,
 }
 
 /// One image of a blueprint.
@@ -69,6 +115,89 @@ pub struct ImageChoice {
     pub label: String,
     /// Reference for the engine.
     pub image: String,
+}
+
+/// One start line of several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StartupChoice {
+    /// Name for people.
+    pub label: String,
+    /// Shell line.
+    pub line: String,
+}
+
+/// How a game gets into its folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InstallScript {
+    /// Image that the script runs in.
+    pub image: String,
+    /// Program that runs it, with arguments.
+    pub entrypoint: String,
+    /// The script, never looked into: it has placeholders of its own.
+    pub script: String,
+}
+
+/// What the panel can help with when a game's console asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feature {
+    /// Minecraft's licence has to be agreed to.
+    Eula,
+    /// The game wants another Java.
+    JavaVersion,
+    /// Steam wants a game server token.
+    GslToken,
+    /// The limit of processes is reached.
+    PidLimit,
+    /// Steam has not enough room.
+    SteamDiskSpace,
+}
+
+impl Feature {
+    /// Returns the feature of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "eula" => Self::Eula,
+            "java_version" => Self::JavaVersion,
+            "gsl_token" => Self::GslToken,
+            "pid_limit" => Self::PidLimit,
+            "steam_disk_space" => Self::SteamDiskSpace,
+            _ => return None,
+        })
+    }
+
+    /// Returns what a console line contains, in lower case, when the game asks for it.
+    #[must_use]
+    pub fn signs(self) -> &'static [&'static str] {
+        match self {
+            Self::Eula => &["you need to agree to the eula in order to run the server"],
+            Self::JavaVersion => &[
+                "unsupportedclassversionerror",
+                "minecraft 1.17 requires running the server with java 16 or above",
+                "minecraft 1.18 requires running the server with java 17 or above",
+                "unsupported major.minor version",
+                "has been compiled by a more recent version of the java runtime",
+            ],
+            Self::GslToken => &[
+                "(gsl token expired)",
+                "(account not found)",
+                "no steam account token was specified",
+            ],
+            Self::PidLimit => &[
+                "pthread_create failed",
+                "failed to create thread",
+                "unable to create thread",
+                "unable to create native thread",
+                "unable to create new native thread",
+                "exception in thread \"craft async scheduler management thread\"",
+            ],
+            Self::SteamDiskSpace => {
+                &["steamcmd needs 250mb of free disk space to update", "0x202 after update job"]
+            }
+        }
+    }
 }
 
 /// One thing that can be set.
@@ -89,6 +218,9 @@ pub struct Variable {
     pub user_editable: bool,
     /// Rules for its value.
     pub rules: Vec<Rule>,
+    /// Place among the others where people see them. `None`: as listed.
+    #[serde(default)]
+    pub sort: Option<i64>,
 }
 
 /// Choices for one server.
@@ -136,6 +268,10 @@ impl Blueprint {
     /// # Errors
     /// Names the field, or the line and column of a syntax error.
     pub fn from_json(text: &str) -> Result<Self, Invalid> {
+        if text.len() > BLUEPRINT_BYTES_MAX {
+            let rule = format!("must be at most {BLUEPRINT_BYTES_MAX} bytes");
+            return Err(Invalid::new("file", rule));
+        }
         let blueprint: Self = serde_json::from_str(text)
             .map_err(|err| Invalid::new(format!("line {}", err.line()), err.to_string()))?;
         blueprint.check()?;
@@ -154,10 +290,60 @@ impl Blueprint {
         if self.key.is_empty() || self.key.len() > 48 || !self.key.chars().all(is_key_char) {
             return Err(Invalid::new("key", "must be 1 to 48 of a-z, 0-9 and `-`"));
         }
-        check_text("name", &self.name, 1, 128)?;
+        check_text("name", &self.name, 1, 255)?;
+        check_text("author", &self.author, 0, 255)?;
+        check_length("description", &self.description, DESCRIPTION_BYTES_MAX)?;
+        for (field, text) in [("uuid", &self.uuid), ("update_url", &self.update_url)] {
+            text.as_ref().map_or(Ok(()), |text| check_text(field, text, 0, 2_048))?;
+        }
+        for (field, list) in [
+            ("tags", &self.tags),
+            ("features", &self.features),
+            ("file_denylist", &self.file_denylist),
+        ] {
+            check_count(field, list.len(), LIST_MAX)?;
+            for (index, text) in list.iter().enumerate() {
+                check_text(&format!("{field}.{index}"), text, 1, 512)?;
+            }
+        }
+        self.check_images()?;
+        self.check_startup()?;
+        check_done(&self.done)?;
+        check_length("stop", &self.stop, 1_024)?;
+        check_range("stop_grace_ms", self.stop_grace_ms, 0, STOP_GRACE_MS_MAX)?;
+        check_count("ports", self.ports.len(), crate::server::PORTS_MAX)?;
+        self.check_variables()?;
+        check_config_files(&self.config_files)?;
+        self.install.as_ref().map_or(Ok(()), |it| it.check().map_err(|err| err.under("install")))
+    }
+
+    fn check_images(&self) -> Result<(), Invalid> {
         if self.images.is_empty() {
             return Err(Invalid::new("images", "must name at least one image"));
         }
+        check_count("images", self.images.len(), IMAGES_MAX)?;
+        for (index, choice) in self.images.iter().enumerate() {
+            check_text(&format!("images.{index}.label"), &choice.label, 1, 255)?;
+            check_image(&format!("images.{index}.image"), &choice.image)?;
+        }
+        Ok(())
+    }
+
+    fn check_startup(&self) -> Result<(), Invalid> {
+        check_script("startup", &self.startup)?;
+        check_count("startups", self.startups.len(), LIST_MAX)?;
+        if self.startups.first().is_some_and(|first| first.line != self.startup) {
+            return Err(Invalid::new("startups", "must begin with the line in `startup`"));
+        }
+        for (index, choice) in self.startups.iter().enumerate() {
+            check_text(&format!("startups.{index}.label"), &choice.label, 1, 255)?;
+            check_script(&format!("startups.{index}.line"), &choice.line)?;
+        }
+        Ok(())
+    }
+
+    fn check_variables(&self) -> Result<(), Invalid> {
+        check_count("variables", self.variables.len(), VARIABLES_MAX)?;
         let mut names = BTreeSet::new();
         for (index, variable) in self.variables.iter().enumerate() {
             variable.check().map_err(|err| err.under(&format!("variables.{index}")))?;
@@ -166,126 +352,23 @@ impl Blueprint {
                 return Err(Invalid::new(field, "must not be given twice"));
             }
         }
-        let known = |name: &str| names.contains(name) || GIVEN.contains(&name);
-        self.for_each_placeholder(|field, holder| match Holder::parse(holder) {
-            Some(Holder::Variable(name)) if known(name) => Ok(()),
-            Some(Holder::Port | Holder::Ip) => Ok(()),
-            Some(Holder::Variable(name)) => {
-                let rule = format!("names the variable `{name}`, which the blueprint has not");
-                Err(Invalid::new(field, rule))
-            }
-            None => Err(Invalid::new(field, format!("has the unknown placeholder `{holder}`"))),
-        })
-    }
-
-    /// Makes the spec of one server.
-    ///
-    /// # Errors
-    /// The first field of `choices` that breaks a rule of the blueprint or of [`ServerSpec`], by
-    /// its path in a request: `variables.NAME`, `limits.memory_mib`, `image`, `ports`.
-    pub fn render(&self, choices: Choices) -> Result<ServerSpec, Invalid> {
-        let image = self.image(choices.image.as_deref())?;
-        if choices.ports.len() < self.ports.len() {
-            let rule = format!("must be at least {} for this blueprint", self.ports.len());
-            return Err(Invalid::new("ports", rule));
-        }
-        let environment = self.environment(&choices)?;
-        let mut config_files = self.config_files.clone();
-        for value in config_files.iter_mut().flat_map(|file| &mut file.replace) {
-            value.value = fill(&value.value, |holder| match Holder::parse(holder) {
-                Some(Holder::Variable(name)) => environment.get(name).cloned(),
-                Some(Holder::Port) => environment.get("SERVER_PORT").cloned(),
-                Some(Holder::Ip) => environment.get("SERVER_IP").cloned(),
-                None => None,
-            });
-        }
-        let startup = fill(&self.startup, |holder| match Holder::parse(holder) {
-            Some(Holder::Variable(name)) => Some(format!("${{{name}}}")),
-            Some(Holder::Port) => Some("${SERVER_PORT}".to_owned()),
-            Some(Holder::Ip) => Some("${SERVER_IP}".to_owned()),
-            None => None,
-        });
-        let spec = ServerSpec {
-            name: choices.name,
-            image,
-            startup,
-            environment,
-            done: self.done.clone(),
-            stop: StopMethod::parse(&self.stop),
-            stop_grace_ms: self.stop_grace_ms,
-            limits: choices.limits,
-            ports: choices.ports,
-            capabilities: self.capabilities.clone(),
-            auto_start: choices.auto_start,
-            restart: choices.restart,
-            config_files,
-            suspended: choices.suspended,
-            run_until: choices.run_until,
-        };
-        spec.check()?;
-        Ok(spec)
-    }
-
-    fn image(&self, wanted: Option<&str>) -> Result<String, Invalid> {
-        let found = match wanted {
-            None => self.images.first(),
-            Some(image) => self.images.iter().find(|choice| choice.image == image),
-        };
-        found.map(|choice| choice.image.clone()).ok_or_else(|| {
-            let names: Vec<&str> = self.images.iter().map(|it| it.image.as_str()).collect();
-            Invalid::new("image", format!("must be one of {}", names.join(", ")))
-        })
-    }
-
-    /// Returns the whole environment: what we give, then the variables.
-    fn environment(&self, choices: &Choices) -> Result<BTreeMap<String, String>, Invalid> {
-        for name in choices.variables.keys() {
-            if !self.variables.iter().any(|variable| variable.env == *name) {
-                let field = format!("variables.{name}");
-                return Err(Invalid::new(field, "is not a variable of this blueprint"));
-            }
-        }
-        let mut environment = BTreeMap::new();
-        for variable in &self.variables {
-            let value = choices.variables.get(&variable.env).unwrap_or(&variable.default);
-            rules::check(&variable.rules, value)
-                .map_err(|rule| Invalid::new(format!("variables.{}", variable.env), rule))?;
-            environment.insert(variable.env.clone(), value.clone());
-        }
-        // In its network of its own the game listens on every address; the engine publishes the
-        // port on the right one.
-        let port = choices.ports.first().map_or(0, |port| port.port);
-        for (name, value) in [
-            ("SERVER_IP", "0.0.0.0".to_owned()),
-            ("SERVER_PORT", port.to_string()),
-            ("SERVER_MEMORY", choices.limits.memory_mib.0.to_string()),
-            ("TZ", "UTC".to_owned()),
-        ] {
-            environment.insert(name.to_owned(), value);
-        }
-        Ok(environment)
-    }
-
-    fn for_each_placeholder(
-        &self,
-        mut check: impl FnMut(String, &str) -> Result<(), Invalid>,
-    ) -> Result<(), Invalid> {
-        for holder in placeholders(&self.startup) {
-            check("startup".to_owned(), holder)?;
-        }
-        for (index, file) in self.config_files.iter().enumerate() {
-            for (at, each) in file.replace.iter().enumerate() {
-                for holder in placeholders(&each.value) {
-                    check(format!("config_files.{index}.replace.{at}.value"), holder)?;
-                }
-            }
-        }
         Ok(())
     }
 }
 
+impl InstallScript {
+    fn check(&self) -> Result<(), Invalid> {
+        check_image("image", &self.image)?;
+        check_text("entrypoint", &self.entrypoint, 1, 255)?;
+        if self.script.trim().is_empty() {
+            return Err(Invalid::new("script", "must not be empty"));
+        }
+        check_length("script", &self.script, SCRIPT_BYTES_MAX)
+    }
+}
+
 /// Variables that every server is given and no blueprint may define.
-const GIVEN: [&str; 4] = ["SERVER_IP", "SERVER_PORT", "SERVER_MEMORY", "TZ"];
+const GIVEN: [&str; 4] = ["SERVER_IP", "SERVER_PORT", "SERVER_MEMORY", "STARTUP"];
 
 impl Variable {
     fn check(&self) -> Result<(), Invalid> {
@@ -296,59 +379,36 @@ impl Variable {
         if GIVEN.contains(&self.env.as_str()) {
             return Err(Invalid::new("env", "is given by the panel and cannot be defined"));
         }
+        check_length("name", &self.name, 255)?;
+        check_length("description", &self.description, DESCRIPTION_BYTES_MAX)?;
+        check_length("default", &self.default, VARIABLE_BYTES_MAX)?;
         rules::check_rules(&self.rules)
     }
 }
 
-/// What a placeholder names.
-enum Holder<'a> {
-    Variable(&'a str),
-    Port,
-    Ip,
-}
-
-impl<'a> Holder<'a> {
-    fn parse(text: &'a str) -> Option<Self> {
-        match text {
-            "server.build.default.port" | "server.allocations.default.port" => Some(Self::Port),
-            "server.build.default.ip" | "server.allocations.default.ip" => Some(Self::Ip),
-            _ => {
-                let name = ["server.build.env.", "server.environment.", "env."]
-                    .into_iter()
-                    .find_map(|prefix| text.strip_prefix(prefix))
-                    .unwrap_or(text);
-                is_variable_name(name).then_some(Self::Variable(name))
-            }
-        }
+fn check_count(field: &str, count: usize, max: usize) -> Result<(), Invalid> {
+    if count > max {
+        return Err(Invalid::new(field, format!("must be at most {max}, not {count}")));
     }
+    Ok(())
 }
 
-/// Returns what stands between `{{` and `}}`, trimmed, in order.
-fn placeholders(text: &str) -> impl Iterator<Item = &str> {
-    text.split("{{").skip(1).filter_map(|rest| rest.split_once("}}")).map(|(name, _)| name.trim())
-}
-
-/// Replaces each placeholder that `value` knows and leaves the others as they are. What is put in
-/// is not looked at again.
-fn fill(text: &str, value: impl Fn(&str) -> Option<String>) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, behind)) = rest.split_once("{{") {
-        out.push_str(before);
-        match behind.split_once("}}").and_then(|(name, after)| Some((value(name.trim())?, after))) {
-            Some((filled, after)) => {
-                out.push_str(&filled);
-                rest = after;
-            }
-            None => {
-                out.push_str("{{");
-                rest = behind;
-            }
-        }
+fn check_length(field: &str, text: &str, bytes_max: usize) -> Result<(), Invalid> {
+    if text.len() > bytes_max || text.contains('\0') {
+        return Err(Invalid::new(field, format!("must be at most {bytes_max} bytes without NUL")));
     }
-    out.push_str(rest);
-    out
+    Ok(())
 }
+
+fn check_image(field: &str, image: &str) -> Result<(), Invalid> {
+    check_text(field, image, 1, 255)?;
+    if image.chars().any(char::is_whitespace) || image.starts_with('-') {
+        return Err(Invalid::new(field, "must be an image reference without blanks"));
+    }
+    Ok(())
+}
+
+const _: () = assert!(STARTUP_BYTES_MAX + SCRIPT_BYTES_MAX < crate::desired::ENVELOPE_BYTES_MAX);
 
 #[cfg(test)]
 mod tests;

@@ -105,23 +105,56 @@ fn choices_that_break_a_rule_name_their_field() {
     check_refused("name", |it| it.name = "\u{7}".into());
 }
 
-/// CVE-2026-52855: placeholders could read the daemon's whole config.
+/// CVE-2026-52855: placeholders could read the daemon's whole config. What is not on the list stays as
+/// it is and is told.
 #[test]
-fn a_placeholder_that_is_not_on_the_list_is_refused() {
-    for (holder, field) in [
-        ("{{config.token}}", "startup"),
-        ("{{server.build.default.secret}}", "startup"),
-        ("{{MISSING}}", "startup"),
+fn a_placeholder_that_is_not_on_the_list_is_never_filled() {
+    for holder in [
+        "config.token",
+        "server.build.default.secret",
+        "server.build.uuid",
+        "config.docker.x",
+        "x y",
     ] {
         let mut blueprint = blueprint();
-        blueprint.startup.push_str(holder);
-        assert_eq!(blueprint.check().expect_err(holder).field, field);
+        let text = format!("{{{{{holder}}}}}");
+        blueprint.startup.push_str(&text);
+        blueprint.config_files[0].replace[0].value.clone_from(&text);
+        blueprint.check().unwrap();
+        let unknown: Vec<_> = blueprint.unknown_placeholders();
+        let expected = [("startup", holder), ("config_files.0.replace.0.value", holder)]
+            .map(|(field, holder)| (field.to_owned(), holder.to_owned()));
+        assert_eq!(unknown, expected);
+        let spec = blueprint.render(choices()).unwrap();
+        assert!(spec.startup.ends_with(&text), "{}", spec.startup);
+        assert_eq!(spec.config_files[0].replace[0].value, text);
+        assert_eq!(fill_node_address(&text, "10.0.0.1"), text);
     }
+}
+
+#[test]
+fn the_node_fills_in_its_own_address_and_nothing_else() {
     let mut blueprint = blueprint();
-    blueprint.config_files[0].replace[0].value = "{{env.MISSING}}".into();
-    let err = blueprint.check().unwrap_err();
-    assert_eq!(err.field, "config_files.0.replace.0.value");
-    assert!(err.rule.contains("`MISSING`"), "{err}");
+    blueprint.config_files[0].replace[0].value =
+        "{{config.docker.interface}}$2 {{ server.build.default.port }} {{server.build.memory}}"
+            .into();
+    let spec = blueprint.render(choices()).unwrap();
+    let value = &spec.config_files[0].replace[0].value;
+    assert_eq!(value, "{{config.docker.interface}}$2 4000 256");
+    assert_eq!(fill_node_address(value, "10.0.0.1"), "10.0.0.1$2 4000 256");
+}
+
+#[test]
+fn a_variable_is_given_in_capitals_too_and_must_be_one_line() {
+    let mut blueprint = blueprint();
+    blueprint.variables[0].env = "motd".into();
+    blueprint.startup = "x".into();
+    let spec = blueprint.render(choices()).unwrap();
+    assert_eq!(spec.environment["MOTD"], "hello");
+    assert_eq!(spec.environment["motd"], "hello");
+    let mut choices = choices();
+    choices.variables.insert("motd".into(), "a\nop=me".into());
+    assert_eq!(blueprint.render(choices).unwrap_err().rule, "must be one line");
 }
 
 #[test]

@@ -47,6 +47,8 @@ pub const REPLACEMENTS_MAX: usize = 256;
 pub const DONE_BYTES_MAX: usize = 1_024;
 /// Most done patterns.
 pub const DONE_MAX: usize = 16;
+/// Most memory of one compiled pattern: patterns come from outside.
+const REGEX_BYTES_MAX: usize = 1 << 20;
 /// Most bytes of a server's name.
 pub const NAME_BYTES_MAX: usize = 64;
 
@@ -59,6 +61,8 @@ pub struct ServerSpec {
     pub image: String,
     /// Shell line that starts the game. `$NAME` is expanded by the shell in the container.
     pub startup: String,
+    /// Who runs it.
+    pub entry: Entry,
     /// Environment of the game.
     pub environment: BTreeMap<String, String>,
     /// Console lines that say the game is ready; one match is enough. Empty means that it is ready
@@ -85,6 +89,17 @@ pub struct ServerSpec {
     /// End of the entitlement to run, by hub time. The node stops the server then without being
     /// told. `None` means without end.
     pub run_until: Option<UnixMs>,
+}
+
+/// Who runs a start line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    /// `/bin/sh` in the container; the image's entrypoint is left out.
+    #[default]
+    Shell,
+    /// The image's entrypoint, which reads the line from `STARTUP`, as images for Pterodactyl do.
+    Image,
 }
 
 /// One way to see that a game is ready.
@@ -334,8 +349,15 @@ pub enum ConfigParser {
     Properties,
     /// Sections in brackets with `key = value` lines; keys are `section.key`.
     Ini,
-    /// JSON; keys are dotted paths.
+    /// JSON; keys are dotted paths. A part is a name, an index (`list[0]` or `list.0`) or `*` for
+    /// every entry.
     Json,
+    /// YAML; keys as in JSON.
+    Yaml,
+    /// XML; keys are dotted paths of element names from the root on, `*` for every one.
+    Xml,
+    /// TOML; keys as in JSON.
+    Toml,
 }
 
 /// One value to set in a config file, rendered: no placeholder is left.
@@ -345,8 +367,26 @@ pub struct Replacement {
     pub key: String,
     /// Value to set.
     pub value: String,
-    /// Set only when the present value equals this.
+    /// Whether the value is text, or JSON that gives its type.
+    #[serde(default)]
+    pub kind: ValueKind,
+    /// Set only when the present value equals this. After `regex:` it is a regular expression: what
+    /// it matches in the present value is replaced, `$1` in the new value is its first group. Of
+    /// several conditions for one key the first that holds counts.
+    #[serde(default)]
     pub if_value: Option<String>,
+}
+
+/// What the value of a replacement is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ValueKind {
+    /// Text. Where the format has types it takes that of the present value; without one, whole
+    /// numbers and truth values are recognised by their text.
+    #[default]
+    Text,
+    /// A JSON number or truth value, set as such where the format has types.
+    Json,
 }
 
 impl ServerSpec {
@@ -362,7 +402,7 @@ impl ServerSpec {
         }
         check_script("startup", &self.startup)?;
         self.check_environment()?;
-        self.check_done()?;
+        check_done(&self.done)?;
         if let StopMethod::Command(line) = &self.stop
             && (line.is_empty() || line.len() > 1_024 || line.contains(['\n', '\r', '\0']))
         {
@@ -372,7 +412,7 @@ impl ServerSpec {
         self.limits.check().map_err(|err| err.under("limits"))?;
         self.check_ports()?;
         self.restart.check().map_err(|err| err.under("restart"))?;
-        self.check_config_files()
+        check_config_files(&self.config_files)
     }
 
     fn check_environment(&self) -> Result<(), Invalid> {
@@ -388,26 +428,6 @@ impl ServerSpec {
             if value.len() > VARIABLE_BYTES_MAX || value.contains('\0') {
                 let rule = format!("must be at most {VARIABLE_BYTES_MAX} bytes without NUL");
                 return Err(Invalid::new(field, rule));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_done(&self) -> Result<(), Invalid> {
-        if self.done.len() > DONE_MAX {
-            return Err(Invalid::new("done", format!("must have at most {DONE_MAX} patterns")));
-        }
-        for (index, done) in self.done.iter().enumerate() {
-            let (DoneMatch::Contains(text) | DoneMatch::Regex(text)) = done;
-            let field = format!("done.{index}");
-            if text.len() > DONE_BYTES_MAX {
-                let rule = format!("must be at most {DONE_BYTES_MAX} bytes");
-                return Err(Invalid::new(field, rule));
-            }
-            if let DoneMatch::Regex(text) = done
-                && let Err(err) = regex::RegexBuilder::new(text).size_limit(1 << 20).build()
-            {
-                return Err(Invalid::new(field, format!("must be a regular expression: {err}")));
             }
         }
         Ok(())
@@ -432,36 +452,91 @@ impl ServerSpec {
         }
         Ok(())
     }
+}
 
-    fn check_config_files(&self) -> Result<(), Invalid> {
-        if self.config_files.len() > CONFIG_FILES_MAX {
-            let rule = format!("must be at most {CONFIG_FILES_MAX}");
-            return Err(Invalid::new("config_files", rule));
-        }
-        for (index, file) in self.config_files.iter().enumerate() {
-            let field = |name: &str| format!("config_files.{index}.{name}");
-            if !is_inner_path(&file.path) {
-                let rule = "must be a relative path of at most 512 bytes without `..`";
-                return Err(Invalid::new(field("path"), rule));
-            }
-            if file.replace.len() > REPLACEMENTS_MAX {
-                let rule = format!("must be at most {REPLACEMENTS_MAX}");
-                return Err(Invalid::new(field("replace"), rule));
-            }
-            for (at, each) in file.replace.iter().enumerate() {
-                if each.key.is_empty() || each.key.contains(['\n', '\r', '\0']) {
-                    let rule = "must be one line with at least one character";
-                    return Err(Invalid::new(field(&format!("replace.{at}.key")), rule));
-                }
-                if each.value.len() > VARIABLE_BYTES_MAX || each.value.contains(['\n', '\r', '\0'])
-                {
-                    let rule = format!("must be one line of at most {VARIABLE_BYTES_MAX} bytes");
-                    return Err(Invalid::new(field(&format!("replace.{at}.value")), rule));
-                }
-            }
-        }
-        Ok(())
+/// Checks the patterns that say that a game is ready.
+///
+/// # Errors
+/// The first that breaks a rule, by its path below `done`.
+pub fn check_done(done: &[DoneMatch]) -> Result<(), Invalid> {
+    if done.len() > DONE_MAX {
+        return Err(Invalid::new("done", format!("must have at most {DONE_MAX} patterns")));
     }
+    for (index, done) in done.iter().enumerate() {
+        let (DoneMatch::Contains(text) | DoneMatch::Regex(text)) = done;
+        let field = format!("done.{index}");
+        if text.len() > DONE_BYTES_MAX {
+            let rule = format!("must be at most {DONE_BYTES_MAX} bytes");
+            return Err(Invalid::new(field, rule));
+        }
+        if let DoneMatch::Regex(text) = done {
+            compile_regex(text).map_err(|rule| Invalid::new(field, rule))?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks the rewriting of config files.
+///
+/// # Errors
+/// The first field that breaks a rule, by its path below `config_files`.
+pub fn check_config_files(files: &[ConfigFile]) -> Result<(), Invalid> {
+    if files.len() > CONFIG_FILES_MAX {
+        let rule = format!("must be at most {CONFIG_FILES_MAX}");
+        return Err(Invalid::new("config_files", rule));
+    }
+    for (index, file) in files.iter().enumerate() {
+        let field = |name: &str| format!("config_files.{index}.{name}");
+        if !is_inner_path(&file.path) {
+            let rule = "must be a relative path of at most 512 bytes without `..`";
+            return Err(Invalid::new(field("path"), rule));
+        }
+        if file.replace.len() > REPLACEMENTS_MAX {
+            let rule = format!("must be at most {REPLACEMENTS_MAX}");
+            return Err(Invalid::new(field("replace"), rule));
+        }
+        for (at, each) in file.replace.iter().enumerate() {
+            each.check().map_err(|err| err.under(&field(&format!("replace.{at}"))))?;
+        }
+    }
+    Ok(())
+}
+
+impl Replacement {
+    fn check(&self) -> Result<(), Invalid> {
+        if self.key.is_empty() || self.key.contains(['\n', '\r', '\0']) {
+            return Err(Invalid::new("key", "must be one line with at least one character"));
+        }
+        if self.value.len() > VARIABLE_BYTES_MAX || self.value.contains(['\n', '\r', '\0']) {
+            let rule = format!("must be one line of at most {VARIABLE_BYTES_MAX} bytes");
+            return Err(Invalid::new("value", rule));
+        }
+        if self.kind == ValueKind::Json
+            && !matches!(
+                serde_json::from_str(&self.value),
+                Ok(serde_json::Value::Bool(_) | serde_json::Value::Number(_))
+            )
+        {
+            return Err(Invalid::new("value", "must be a JSON number or truth value"));
+        }
+        match self.if_value.as_deref().and_then(|text| text.strip_prefix("regex:")) {
+            Some(pattern) => {
+                compile_regex(pattern).map(drop).map_err(|rule| Invalid::new("if_value", rule))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Compiles a pattern that came from outside, with a bound on its memory.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn compile_regex(pattern: &str) -> Result<regex::Regex, String> {
+    regex::RegexBuilder::new(pattern)
+        .size_limit(REGEX_BYTES_MAX)
+        .build()
+        .map_err(|err| format!("must be a regular expression: {err}"))
 }
 
 impl Limits {
@@ -525,7 +600,11 @@ pub fn is_variable_name(name: &str) -> bool {
     first && name.len() <= 128 && chars.all(|c| c.is_ascii_alphanumeric() || c == b'_')
 }
 
-fn check_script(field: &str, text: &str) -> Result<(), Invalid> {
+/// Checks a start line.
+///
+/// # Errors
+/// Names the field and the rule.
+pub fn check_script(field: &str, text: &str) -> Result<(), Invalid> {
     if text.trim().is_empty() || text.len() > STARTUP_BYTES_MAX || text.contains('\0') {
         let rule = format!("must be 1 to {STARTUP_BYTES_MAX} bytes without NUL");
         return Err(Invalid::new(field, rule));
@@ -534,7 +613,8 @@ fn check_script(field: &str, text: &str) -> Result<(), Invalid> {
 }
 
 /// Whether a path stays below the folder it is taken from, as far as its text can tell.
-fn is_inner_path(path: &str) -> bool {
+#[must_use]
+pub fn is_inner_path(path: &str) -> bool {
     let inner = |part: &str| !part.is_empty() && part != "." && part != "..";
     path.len() <= 512 && !path.contains(['\0', '\\']) && path.split('/').all(inner)
 }

@@ -7,6 +7,7 @@ fn spec() -> ServerSpec {
         name: "world".into(),
         image: "mamba/minetest:1".into(),
         startup: "exec game".into(),
+        entry: Entry::Shell,
         environment: BTreeMap::new(),
         done: vec![DoneMatch::Contains("listening on ".into())],
         stop: StopMethod::Signal(Signal::Int),

@@ -1,10 +1,10 @@
 //! Sets values in a game's config file, below its data folder and nowhere else.
 
-use super::DIR_FLAGS;
-use mamba_core::{
-    blueprint::files::{FILE_BYTES_MAX, RewriteError, rewrite},
-    server::ConfigFile,
+use super::{
+    DIR_FLAGS,
+    rewrite::{FILE_BYTES_MAX, RewriteError, rewrite},
 };
+use mamba_core::{blueprint::fill_node_address, server::ConfigFile};
 use rustix::{
     fs::{
         AtFlags, FileType, Gid, Mode, OFlags, Uid, fchmod, fchown, fstat, mkdirat, openat,
@@ -53,8 +53,14 @@ impl From<Errno> for ConfigError {
 }
 
 /// Sets the values of one config file below `root`, making it and its folders when missing. The file
-/// is replaced as a whole or not at all, and not touched when nothing changes.
-pub(super) fn apply(root: &OwnedFd, file: &ConfigFile, uid: u32) -> Result<(), ConfigError> {
+/// is replaced as a whole or not at all, and not touched when nothing changes. `node_address` is what
+/// `{{config.docker.interface}}` stands for; nothing else is filled in here.
+pub(super) fn apply(
+    root: &OwnedFd,
+    file: &ConfigFile,
+    node_address: Option<&str>,
+    uid: u32,
+) -> Result<(), ConfigError> {
     let (folders, name) = match file.path.rsplit_once('/') {
         Some((folders, name)) => (folders, name),
         None => ("", file.path.as_str()),
@@ -67,7 +73,11 @@ pub(super) fn apply(root: &OwnedFd, file: &ConfigFile, uid: u32) -> Result<(), C
         Some((text, mode)) => (Some(text), mode),
         None => (None, Mode::from_raw_mode(FILE_MODE)),
     };
-    let new = rewrite(file.parser, text.as_deref().unwrap_or_default(), &file.replace)?;
+    let mut values = file.replace.clone();
+    if let Some(address) = node_address {
+        values.iter_mut().for_each(|it| it.value = fill_node_address(&it.value, address));
+    }
+    let new = rewrite(file.parser, text.as_deref().unwrap_or_default(), &values)?;
     if text.as_deref() == Some(new.as_str()) {
         return Ok(());
     }

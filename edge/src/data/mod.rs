@@ -5,6 +5,7 @@
 //! link is followed. `trash/<id>-<time>` holds the data of deleted servers. Everything here blocks.
 
 mod config;
+pub mod rewrite;
 mod tree;
 
 pub use config::ConfigError;
@@ -92,11 +93,17 @@ impl DataDirs {
 
     /// Makes a server's folder ready for a start: it exists, belongs to the game's user, and holds
     /// its config files with their values set. Files below are only given to the game's user when
-    /// the folder itself is not: on a large tree that takes minutes.
+    /// the folder itself is not: on a large tree that takes minutes. `node_address` is the node's
+    /// address inside the server's network, which config files may name.
     ///
     /// # Errors
     /// `Folder`, `Owner`, `Config`. Running it again goes on where it stopped.
-    pub fn prepare(&self, server: ServerId, files: &[ConfigFile]) -> Result<PathBuf, DataError> {
+    pub fn prepare(
+        &self,
+        server: ServerId,
+        files: &[ConfigFile],
+        node_address: Option<&str>,
+    ) -> Result<PathBuf, DataError> {
         let path = self.of(server);
         make_dir(&path, 0o700)?;
         let failed = |source| DataError::Folder { path: path.clone(), source };
@@ -104,7 +111,7 @@ impl DataDirs {
         tree::give_to(&dir, self.uid)
             .map_err(|source| DataError::Owner { uid: self.uid, source })?;
         for file in files {
-            config::apply(&dir, file, self.uid)
+            config::apply(&dir, file, node_address, self.uid)
                 .map_err(|source| DataError::Config { path: file.path.clone(), source })?;
         }
         Ok(path)

@@ -1,7 +1,7 @@
 //! Config files, links that a game may set as traps, the trash.
 
 use super::*;
-use mamba_core::server::{ConfigParser, Replacement};
+use mamba_core::server::{ConfigParser, Replacement, ValueKind};
 use std::os::unix::fs::{MetadataExt, symlink};
 
 fn server() -> ServerId {
@@ -14,7 +14,12 @@ fn dirs(root: &Path) -> DataDirs {
 }
 
 fn config(path: &str) -> ConfigFile {
-    let replace = vec![Replacement { key: "port".into(), value: "7".into(), if_value: None }];
+    let replace = vec![Replacement {
+        key: "port".into(),
+        value: "7".into(),
+        kind: ValueKind::Text,
+        if_value: None,
+    }];
     ConfigFile { path: path.into(), parser: ConfigParser::Properties, replace }
 }
 
@@ -22,11 +27,11 @@ fn config(path: &str) -> ConfigFile {
 fn config_files_and_their_folders_are_made_and_values_set() {
     let root = tempfile::tempdir().unwrap();
     let dirs = dirs(root.path());
-    let folder = dirs.prepare(server(), &[config("a/b/game.cfg")]).unwrap();
+    let folder = dirs.prepare(server(), &[config("a/b/game.cfg")], None).unwrap();
     let file = folder.join("a/b/game.cfg");
     assert_eq!(fs::read_to_string(&file).unwrap().trim(), "port=7");
     fs::write(&file, "name=x\nport=1\n").unwrap();
-    dirs.prepare(server(), &[config("a/b/game.cfg")]).unwrap();
+    dirs.prepare(server(), &[config("a/b/game.cfg")], None).unwrap();
     assert_eq!(fs::read_to_string(&file).unwrap(), "name=x\nport=7\n");
 }
 
@@ -34,9 +39,9 @@ fn config_files_and_their_folders_are_made_and_values_set() {
 fn a_file_that_needs_no_change_is_not_touched() {
     let root = tempfile::tempdir().unwrap();
     let dirs = dirs(root.path());
-    let file = dirs.prepare(server(), &[config("game.cfg")]).unwrap().join("game.cfg");
+    let file = dirs.prepare(server(), &[config("game.cfg")], None).unwrap().join("game.cfg");
     let before = fs::metadata(&file).unwrap().ino();
-    dirs.prepare(server(), &[config("game.cfg")]).unwrap();
+    dirs.prepare(server(), &[config("game.cfg")], None).unwrap();
     assert_eq!(fs::metadata(&file).unwrap().ino(), before);
 }
 
@@ -44,7 +49,7 @@ fn a_file_that_needs_no_change_is_not_touched() {
 fn links_and_pipes_lead_nowhere() {
     let root = tempfile::tempdir().unwrap();
     let dirs = dirs(root.path());
-    let folder = dirs.prepare(server(), &[]).unwrap();
+    let folder = dirs.prepare(server(), &[], None).unwrap();
     let outside = root.path().join("outside");
     fs::create_dir(&outside).unwrap();
     fs::write(outside.join("game.cfg"), "port=1\n").unwrap();
@@ -53,7 +58,7 @@ fn links_and_pipes_lead_nowhere() {
     let pipe = folder.join("pipe.cfg");
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, Mode::from_raw_mode(0o600)).unwrap();
     for path in ["folder/game.cfg", "link.cfg", "pipe.cfg"] {
-        let refused = dirs.prepare(server(), &[config(path)]);
+        let refused = dirs.prepare(server(), &[config(path)], None);
         assert!(matches!(refused, Err(DataError::Config { .. })), "{path}");
     }
     assert_eq!(fs::read_to_string(outside.join("game.cfg")).unwrap(), "port=1\n");
@@ -63,7 +68,7 @@ fn links_and_pipes_lead_nowhere() {
 fn data_moves_to_the_trash_once_and_is_purged() {
     let root = tempfile::tempdir().unwrap();
     let dirs = dirs(root.path());
-    let folder = dirs.prepare(server(), &[]).unwrap();
+    let folder = dirs.prepare(server(), &[], None).unwrap();
     fs::write(folder.join("world"), "w").unwrap();
     for _ in 0..2 {
         dirs.to_trash(server(), UnixMs(5)).unwrap();

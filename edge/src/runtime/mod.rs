@@ -16,7 +16,7 @@ use mamba_core::{
     clock::UnixMs,
     ids::{NodeId, ServerId, TenantId},
     seq::Generation,
-    server::{Capability, Limits, PortBinding, Signal},
+    server::{Capability, Entry, Limits, PortBinding, Signal},
 };
 use std::{collections::BTreeMap, future::Future, path::PathBuf};
 use tokio::sync::mpsc;
@@ -40,8 +40,10 @@ pub struct ContainerSpec {
     pub generation: Generation,
     /// Image, already present.
     pub image: String,
-    /// Shell line, run by `/bin/sh -c`.
+    /// Shell line that starts the game.
     pub startup: String,
+    /// Whether `/bin/sh -c` runs it, or the image's entrypoint, which finds it in `STARTUP`.
+    pub entry: Entry,
     /// Whole environment.
     pub environment: BTreeMap<String, String>,
     /// What it may use.

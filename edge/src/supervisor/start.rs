@@ -1,4 +1,4 @@
-//! The steps of a start, in order: data, network, container, console, process.
+//! The steps of a start, in order: network, data, container, console, process.
 
 use super::{
     Parts,
@@ -74,9 +74,10 @@ pub(super) async fn start<R: Runtime>(
 ) -> Result<Box<Started>, StepError> {
     let (server, spec) = (plan.server, &plan.spec);
     let (data, files) = (parts.data.clone(), spec.config_files.clone());
-    let data_dir =
-        blocking("prepare data", DATA_MS_MAX, move || data.prepare(server, &files)).await?;
     let subnet = network(&parts, &plan).await?;
+    let address = subnet.gateway().to_string();
+    let prepare = move || data.prepare(server, &files, Some(&address));
+    let data_dir = blocking("prepare data", DATA_MS_MAX, prepare).await?;
     let container = ContainerSpec {
         node: plan.node,
         tenant: plan.tenant,
@@ -84,6 +85,7 @@ pub(super) async fn start<R: Runtime>(
         generation: plan.order.generation,
         image: spec.image.clone(),
         startup: spec.startup.clone(),
+        entry: spec.entry,
         environment: spec.environment.clone(),
         limits: spec.limits,
         ports: spec.ports.clone(),

@@ -6,7 +6,7 @@ use mamba_core::{
     clock::{Entropy, SystemEntropy, UnixMs, draw},
     ids::{NodeId, ServerId, TenantId},
     seq::Generation,
-    server::{Limits, PortBinding, PortProtocol, Signal},
+    server::{Entry, Limits, PortBinding, PortProtocol, Signal},
     units::{Mib, Millicores},
 };
 use mamba_edge::runtime::{
@@ -118,6 +118,7 @@ impl<R: Runtime> Bench<R> {
             generation: Generation(3),
             image: IMAGE.to_owned(),
             startup: "sh ./game.sh".to_owned(),
+            entry: Entry::Shell,
             environment: [("GREETING".to_owned(), "hello".to_owned())].into(),
             limits: limits(),
             ports: vec![],

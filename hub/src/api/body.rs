@@ -3,7 +3,7 @@
 use super::{ApiError, dispatch::BodyStream};
 use futures_util::StreamExt;
 use mamba_core::error::Invalid;
-use mamba_wire::api::{BODY_BYTES_MAX, Code};
+use mamba_wire::api::{Code, Row};
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor},
@@ -20,12 +20,12 @@ const KEY_CHARS_MAX: usize = 64;
 ///
 /// # Errors
 /// `NotJson`, `TooLarge`, or `Malformed` for a body that nobody expects. Nothing was read.
-pub(super) fn check_head(headers: &HeaderMap, is_expected: bool) -> Result<(), ApiError> {
+pub(super) fn check_head(headers: &HeaderMap, row: &Row) -> Result<(), ApiError> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let length = text("content-length").map_or(Ok(None), |text| text.parse::<u64>().map(Some));
     let length =
         length.map_err(|_| ApiError::new(Code::Malformed, "content-length is not a number"))?;
-    if !is_expected {
+    if !row.has_body {
         return match length {
             Some(1..) => Err(ApiError::new(Code::Malformed, "this endpoint takes no body")),
             Some(0) | None => Ok(()),
@@ -37,7 +37,7 @@ pub(super) fn check_head(headers: &HeaderMap, is_expected: bool) -> Result<(), A
         return Err(ApiError::new(Code::NotJson, "content-type must be application/json"));
     }
     match length {
-        Some(length) if length > BODY_BYTES_MAX as u64 => Err(too_large()),
+        Some(length) if length > row.body_bytes_max as u64 => Err(too_large(row)),
         _ => Ok(()),
     }
 }
@@ -46,13 +46,13 @@ pub(super) fn check_head(headers: &HeaderMap, is_expected: bool) -> Result<(), A
 ///
 /// # Errors
 /// `TooLarge` as soon as the limit is passed, `Timeout`, or `Malformed` when the connection breaks.
-pub(super) async fn read(mut stream: BodyStream) -> Result<Vec<u8>, ApiError> {
+pub(super) async fn read(mut stream: BodyStream, row: &Row) -> Result<Vec<u8>, ApiError> {
     let reading = async {
         let mut body = Vec::new();
         while let Some(part) = stream.next().await {
             let part = part.map_err(|_| ApiError::new(Code::Malformed, "the body was cut off"))?;
-            if body.len() + part.len() > BODY_BYTES_MAX {
-                return Err(too_large());
+            if body.len() + part.len() > row.body_bytes_max {
+                return Err(too_large(row));
             }
             body.extend_from_slice(&part);
         }
@@ -210,8 +210,8 @@ fn end_of_text(bytes: &[u8]) -> usize {
     end.unwrap_or(bytes.len())
 }
 
-fn too_large() -> ApiError {
-    ApiError::new(Code::TooLarge, format!("the body is over {BODY_BYTES_MAX} bytes"))
+fn too_large(row: &Row) -> ApiError {
+    ApiError::new(Code::TooLarge, format!("the body is over {} bytes", row.body_bytes_max))
 }
 
 #[cfg(test)]
@@ -271,7 +271,9 @@ mod tests {
             headers
         };
         let code = |pairs: &[(&'static str, &'static str)], expected: bool| {
-            check_head(&head(pairs), expected).err().map(|err| err.code)
+            let name = if expected { "CreateTenant" } else { "ListTenants" };
+            let row = mamba_wire::api::ENDPOINTS.iter().find(|row| row.name == name).unwrap();
+            check_head(&head(pairs), row).err().map(|err| err.code)
         };
         let json = ("content-type", "Application/JSON; charset=utf-8");
         assert_eq!(code(&[json], true), None);

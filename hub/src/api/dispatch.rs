@@ -161,8 +161,8 @@ async fn serve(
         Some(caller) => api.admit(caller, &row, &found.path)?,
         None => None,
     };
-    body::check_head(&raw.headers, row.has_body)?;
-    let body = if row.has_body { body::read(raw.body).await? } else { Vec::new() };
+    body::check_head(&raw.headers, &row)?;
+    let body = if row.has_body { body::read(raw.body, &row).await? } else { Vec::new() };
     let key = match caller.as_ref().filter(|_| row.keyed) {
         Some(caller) => idempotency::key(&raw.headers, caller, &row, &raw.path, &body)?,
         None => None,

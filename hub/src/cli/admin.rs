@@ -1,6 +1,6 @@
 //! What an operator can ask of the hub, whether it runs or not.
 
-use super::CliError;
+use super::{CliError, blueprint::Stored};
 use crate::{
     Hub, HubError, HubParts,
     app::BALLAST_BYTES,
@@ -36,16 +36,36 @@ use std::{
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum AdminRequest {
-    Token { name: String, replaces: Option<String>, address: Option<String> },
+    Token {
+        name: String,
+        replaces: Option<String>,
+        address: Option<String>,
+    },
     Nodes,
-    Node { node: String },
-    Revoke { node: String },
-    Approve { node: String },
-    Backup { file: PathBuf },
-    Requeue { clock_is_right: bool },
+    Node {
+        node: String,
+    },
+    Revoke {
+        node: String,
+    },
+    Approve {
+        node: String,
+    },
+    Backup {
+        file: PathBuf,
+    },
+    Requeue {
+        clock_is_right: bool,
+    },
     Doctor,
     RotateSecrets,
-    Reconcile { days: Option<u32> },
+    Reconcile {
+        days: Option<u32>,
+    },
+    /// In our own format.
+    ImportBlueprint {
+        text: String,
+    },
 }
 
 /// One answer.
@@ -60,6 +80,7 @@ pub(super) enum AdminReply {
     Checks(Vec<Check>),
     SecretsRotated(Rotated),
     Reconciled(Box<Report>),
+    Blueprint(Stored),
     Failure(Failure),
 }
 
@@ -151,6 +172,11 @@ impl AdminContext {
             AdminRequest::Approve { node } => {
                 let node = self.find(scope, &node)?;
                 AdminReply::Node(Box::new(hub.approve_replacement(scope, node).await?))
+            }
+            AdminRequest::ImportBlueprint { text } => {
+                let done = hub.import_blueprint(scope, text.as_bytes()).await?;
+                let (blueprint, version) = (done.known.blueprint.key, done.known.version);
+                AdminReply::Blueprint(Stored { blueprint, version, is_new: done.is_new })
             }
             AdminRequest::Backup { file } => AdminReply::Backup(self.backup(file).await?),
         })

@@ -41,6 +41,9 @@ pub(super) enum Command {
     /// Look after nodes.
     #[command(subcommand)]
     Node(NodeCommand),
+    /// Check and import game definitions: eggs of Pterodactyl and Pelican, and our own format.
+    #[command(subcommand)]
+    Blueprint(BlueprintCommand),
     /// Write a verified copy of the store, keys included, to a new file.
     Backup {
         /// The file.
@@ -107,6 +110,22 @@ pub(super) enum NodeCommand {
     ApproveReplacement {
         /// Name or id.
         node: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BlueprintCommand {
+    /// Say of each file whether it can be imported and means the same after export. Needs no hub.
+    Check {
+        /// The files, JSON or YAML.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Store each file in the hub, as a new version when it has one of that name.
+    Import {
+        /// The files, JSON or YAML.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
     },
 }
 

@@ -13,6 +13,7 @@ mod admin;
 mod socket;
 mod init;
 mod backup;
+mod blueprint;
 mod doctor;
 mod show;
 mod reconcile;
@@ -24,8 +25,8 @@ use crate::{
     app::{self, AppError},
     config::{Config, ConfigError},
 };
-use admin::{AdminRequest, Failure};
-use args::{Args, Command, NodeCommand, SecretsCommand};
+use admin::{AdminReply, AdminRequest, Failure};
+use args::{Args, BlueprintCommand, Command, NodeCommand, SecretsCommand};
 use clap::Parser as _;
 use mamba_core::error::chain;
 use std::{io::Write as _, path::Path, process::ExitCode};
@@ -131,6 +132,10 @@ async fn run(args: Args) -> Result<Output, CliError> {
         Command::Secrets(SecretsCommand::Rotate) => ask(&data, AdminRequest::RotateSecrets).await,
         Command::Doctor => doctor::run(&data).await,
         Command::Reconcile { days } => ask(&data, AdminRequest::Reconcile { days }).await,
+        Command::Blueprint(BlueprintCommand::Check { files }) => blueprint::check(&files),
+        Command::Blueprint(BlueprintCommand::Import { files }) => {
+            blueprint::import(&data, &files).await
+        }
         Command::Node(command) => ask(&data, request(command)?).await,
     }
 }
@@ -152,17 +157,20 @@ fn request(command: NodeCommand) -> Result<AdminRequest, CliError> {
 
 /// Asks the running hub, or the store when none runs.
 async fn ask(data: &Path, request: AdminRequest) -> Result<Output, CliError> {
-    let reply = match socket::ask(data, &request).await? {
-        Some(reply) => reply,
-        None => admin::alone(data, request).await?,
-    };
-    show::reply(&reply)
+    show::reply(&reply(data, request).await?)
+}
+
+async fn reply(data: &Path, request: AdminRequest) -> Result<AdminReply, CliError> {
+    match socket::ask(data, &request).await? {
+        Some(reply) => Ok(reply),
+        None => admin::alone(data, request).await,
+    }
 }
 
 /// Whether `reconcile` would end with exit code 0 after this report.
 #[cfg(test)]
 pub(crate) fn shown_report_is_good(report: &crate::reconcile::Report) -> bool {
-    let reply = admin::AdminReply::Reconciled(Box::new(report.clone()));
+    let reply = AdminReply::Reconciled(Box::new(report.clone()));
     let sent = serde_json::to_string(&reply).unwrap();
     let output = show::reply(&serde_json::from_str(&sent).unwrap()).ok().unwrap();
     assert_eq!(output.text.ends_with("everything adds up\n"), output.is_good, "{}", output.text);

@@ -35,6 +35,9 @@ pub(super) fn reply(reply: &AdminReply) -> Result<Output, CliError> {
             let text = format!("{} facts booked, {} stay in quarantine\n", done.booked, done.left);
             output(text, done, true)
         }
+        AdminReply::Blueprint(done) => {
+            output(format!("{} version {}\n", done.blueprint, done.version), done, true)
+        }
         AdminReply::Backup(done) => {
             let text = format!(
                 "{}: {} records, {} bytes, digest {}\n",

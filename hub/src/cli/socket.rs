@@ -22,8 +22,8 @@ use tokio::{
 
 /// Name of the socket in the data directory.
 pub const SOCKET_FILE: &str = "hub.sock";
-/// Longest question.
-const REQUEST_BYTES_MAX: u64 = 64 * 1024;
+/// Longest question: a blueprint as JSON in JSON.
+const REQUEST_BYTES_MAX: u64 = 1 << 20;
 /// Longest answer: ten thousand nodes.
 const REPLY_BYTES_MAX: u64 = 32 << 20;
 /// Time for a question to arrive.

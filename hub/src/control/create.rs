@@ -3,10 +3,11 @@
 use super::{
     names::{check_names, name_outside},
     ports::{self, grant, settle_gone},
-    wish::{Happened, ServerKey, commit, find_blueprint},
+    wish::{Happened, ServerKey, commit},
 };
 use crate::{
     Hub, HubError,
+    blueprints::{self, Known},
     store::{
         LEASES, Lease, NODE_STATES, NODES, NodeRecord, NodeStateRecord, PLACED, SERVER_TENANTS,
         ServerRecord, TenantRef,
@@ -141,7 +142,9 @@ impl Hub {
         scope: &TenantScope,
         new: NewServer,
     ) -> Result<(Server, Vec<Rejected>), HubError> {
-        let blueprint = find_blueprint(&new.blueprint)?;
+        let unknown = || HubError::invalid("blueprint", "is not a blueprint of this hub");
+        let found = self.read(|txn| blueprints::newest(txn, &new.blueprint))?;
+        let Known { version, blueprint } = found.ok_or_else(unknown)?;
         new.check(&blueprint)?;
         let key = (scope.tenant(), self.new_id(ServerId::new));
         let happened = Happened::now(self, scope.actor());
@@ -150,7 +153,8 @@ impl Hub {
         let (node, rejected) = self
             .write(move |txn| {
                 let seat = Seat::find(txn, &new, &blueprint.ports, &connected)?;
-                let record = seat.take(&hub, txn, key, &new, &happened)?;
+                let made = Made { key, new: &new, blueprint_version: version };
+                let record = seat.take(&hub, txn, &made, &happened)?;
                 happened.record(txn, &key, Activity::Created)?;
                 Ok((record.node, seat.rejected))
             })
@@ -158,6 +162,13 @@ impl Hub {
         self.live().changed(node);
         Ok((self.server(scope, key.1)?, rejected))
     }
+}
+
+/// A server that is being made.
+struct Made<'a> {
+    key: ServerKey,
+    new: &'a NewServer,
+    blueprint_version: u32,
 }
 
 /// The node and the ports that a new server gets.
@@ -211,11 +222,11 @@ impl Seat {
         &self,
         hub: &Hub,
         txn: &mut Txn<'_>,
-        key: ServerKey,
-        new: &NewServer,
+        made: &Made<'_>,
         happened: &Happened,
     ) -> Result<ServerRecord, HubError> {
         let Self { node, ports, .. } = self;
+        let Made { key, new, blueprint_version } = *made;
         let (tenant, server) = key;
         if txn.prefix(PLACED, &(*node,), SERVERS_MAX)?.len() >= SERVERS_MAX {
             let rule = format!("holds {SERVERS_MAX} servers, more is not possible");
@@ -226,6 +237,7 @@ impl Seat {
         let mut record = ServerRecord {
             node: *node,
             blueprint: new.blueprint.clone(),
+            blueprint_version,
             choices: new.choices(ports.iter().map(|port| port.binding.clone()).collect()),
             allocations: ports.iter().map(|port| port.allocation).collect(),
             allocation_limit: new.allocation_limit,

@@ -2,7 +2,7 @@
 
 use super::{
     ports,
-    wish::{Happened, ServerKey, commit, find, find_blueprint},
+    wish::{Happened, ServerKey, blueprint_of, commit, find},
 };
 use crate::{
     Hub, HubError,
@@ -133,7 +133,7 @@ fn apply(
     if record.deletion.is_some() {
         return Err(HubError::Refused("server is being deleted".to_owned()));
     }
-    let needs = find_blueprint(&record.blueprint)?.ports;
+    let needs = blueprint_of(txn, &record)?.ports;
     let before = record.allocations.clone();
     let mut order = before.clone();
     match *change {

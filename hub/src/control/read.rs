@@ -1,6 +1,9 @@
 //! Shows servers with what their node said last, what happened to them and what they used.
 
-use super::{Cut, wish::ServerKey};
+use super::{
+    Cut,
+    wish::{ServerKey, blueprint_of},
+};
 use crate::{
     Hub, HubError,
     store::{
@@ -9,7 +12,6 @@ use crate::{
     },
 };
 use mamba_core::{
-    blueprint::Blueprint,
     clock::{HOUR_MS, UnixMs},
     db::{Order, Snapshot, Span},
     fact::Meter,
@@ -23,6 +25,7 @@ use mamba_wire::api::{
     server::{Pending, Port, Server},
     usage::{Amount, SPAN_MS_DEFAULT, SPAN_MS_MAX, Usage, UsageGap, UsageHour, UsageQuery},
 };
+use std::collections::BTreeMap;
 
 /// Most gap rows shown of one span; an hour has a handful.
 const GAPS_MAX: usize = 10_000;
@@ -141,6 +144,7 @@ impl Hub {
         }
         let seen = observed.as_ref().map(|it| &it.observed);
         let pending = Pending::of(record.order, seen);
+        let variables = with_defaults(txn, &record)?;
         Ok(Server {
             server,
             tenant,
@@ -150,7 +154,7 @@ impl Hub {
             external_id: record.external_id,
             limits: record.choices.limits,
             allocation_limit: record.allocation_limit,
-            variables: with_defaults(&record.blueprint, record.choices.variables),
+            variables,
             blueprint: record.blueprint,
             ports,
             suspended: record.choices.suspended,
@@ -187,14 +191,21 @@ impl Hub {
 
 /// Adds the defaults of variables that nobody set.
 fn with_defaults(
-    key: &str,
-    mut variables: std::collections::BTreeMap<String, String>,
-) -> std::collections::BTreeMap<String, String> {
-    let blueprint = Blueprint::built_in().into_iter().find(|it| it.key == key);
-    for variable in blueprint.into_iter().flat_map(|it| it.variables) {
-        variables.entry(variable.env).or_insert(variable.default);
+    txn: &impl Snapshot,
+    record: &ServerRecord,
+) -> Result<BTreeMap<String, String>, HubError> {
+    let mut variables = record.choices.variables.clone();
+    match blueprint_of(txn, record) {
+        Ok(blueprint) => {
+            for variable in blueprint.variables {
+                variables.entry(variable.env).or_insert(variable.default);
+            }
+        }
+        // Adopted from a node by a hub that does not know it: what was set is known all the same.
+        Err(HubError::NotFound { .. }) => {}
+        Err(err) => return Err(err),
     }
-    variables
+    Ok(variables)
 }
 
 fn check_known(txn: &impl Snapshot, key: ServerKey) -> Result<(), HubError> {
@@ -213,7 +224,7 @@ fn hours(
     let first = (tenant, server, from, mamba_core::seq::Epoch(0), mamba_core::seq::Seq(0));
     let last = (tenant, server, to, mamba_core::seq::Epoch(0), mamba_core::seq::Seq(0));
     let gaps = txn.range(GAPS, Span::keys(first..last), GAPS_MAX)?;
-    let mut hours: std::collections::BTreeMap<UnixMs, UsageHour> = Default::default();
+    let mut hours: BTreeMap<UnixMs, UsageHour> = Default::default();
     let amounts = |quantities: &mamba_core::fact::Quantities| {
         Meter::ALL.into_iter().map(|meter| Amount::of(meter, quantities.of(meter))).collect()
     };

@@ -1,7 +1,7 @@
 //! Turns a server's record into its next envelope, inside the transaction that changes the record.
 
 use crate::{
-    Hub, HubError,
+    Hub, HubError, blueprints,
     store::{
         ACTIVITY, ActivityRecord, AllocationRecord, ENVELOPES, EVENTS, EnvelopeRecord, PLACED,
         PlacedServer, SERVERS, ServerRecord,
@@ -20,14 +20,12 @@ use mamba_core::{
 };
 use mamba_wire::link::v1::SERVERS_MAX;
 
-/// Returns the blueprint of that name.
-pub(super) fn find_blueprint(key: &str) -> Result<Blueprint, HubError> {
-    let known = Blueprint::built_in();
-    let names: Vec<String> = known.iter().map(|it| it.key.clone()).collect();
-    let found = known.into_iter().find(|it| it.key == key);
-    found.ok_or_else(|| {
-        HubError::invalid("blueprint", format!("must be one of {}", names.join(", ")))
-    })
+/// Returns the blueprint of a server, in the version that it is made from.
+pub(super) fn blueprint_of(
+    txn: &impl Snapshot,
+    record: &ServerRecord,
+) -> Result<Blueprint, HubError> {
+    blueprints::version(txn, &record.blueprint, record.blueprint_version)
 }
 
 /// Names one server.
@@ -52,7 +50,7 @@ pub(super) fn commit(
         Order { incarnation: hub.incarnation(), generation: record.order.generation.next() };
     let (not_before, body) = match &record.deletion {
         Some(deletion) => (deletion.not_before, Wish::Deleted { retain_ms: deletion.retain_ms }),
-        None => (UnixMs(0), Wish::Exist(Box::new(render(record)?))),
+        None => (UnixMs(0), Wish::Exist(Box::new(render(txn, record)?))),
     };
     let (node, order) = (record.node, record.order);
     let envelope = Envelope { tenant, node, server, order, not_before, force, body };
@@ -67,11 +65,11 @@ pub(super) fn commit(
     txn.put(PLACED, &(node, server), &placed)?;
     txn.put(ENVELOPES, &(tenant, server), &EnvelopeRecord { order, signed })?;
     txn.put(SERVERS, &(tenant, server), record)?;
-    Ok(())
+    blueprints::note_use(txn, (tenant, server), record)
 }
 
-fn render(record: &ServerRecord) -> Result<ServerSpec, HubError> {
-    Ok(find_blueprint(&record.blueprint)?.render(record.choices.clone())?)
+fn render(txn: &impl Snapshot, record: &ServerRecord) -> Result<ServerSpec, HubError> {
+    Ok(blueprint_of(txn, record)?.render(record.choices.clone())?)
 }
 
 /// Refuses a change after which the node would have to end too many servers that it still runs (D2).

@@ -3,7 +3,7 @@
 
 use super::registry::raise;
 use crate::{
-    Hub, HubError,
+    Hub, HubError, blueprints,
     control::{holder, ports},
     store::{
         ALLOCATIONS, AlarmKind, AllocationRecord, Deletion, ENVELOPES, EnvelopeRecord, LEASES,
@@ -100,6 +100,7 @@ fn take(
     txn.put(SERVER_TENANTS, &server, &TenantRef(tenant))?;
     txn.put(ENVELOPES, &key, &EnvelopeRecord { order, signed: signed.clone() })?;
     txn.put(SERVERS, &key, &record)?;
+    blueprints::note_use(txn, key, &record)?;
     let text = "what is wanted of this server was taken over from its node";
     let about = (Some(node), Some(key));
     raise(txn, alarms[0], now, about, AlarmKind::WishAdopted, text)?;
@@ -124,12 +125,15 @@ fn existing(
     now: UnixMs,
     taken: &mut Vec<String>,
 ) -> Result<ServerRecord, HubError> {
-    let blueprints = Blueprint::built_in();
-    let key = known.as_ref().map(|it| it.blueprint.clone());
-    let blueprint = blueprints.iter().find(|it| match &key {
-        Some(key) => it.key == *key,
-        None => it.images.iter().any(|choice| choice.image == spec.image),
-    });
+    let key = known.as_ref().map(|it| (it.blueprint.clone(), it.blueprint_version));
+    let blueprint = match &key {
+        Some((key, version)) => blueprints::version(txn, key, *version).ok(),
+        None => {
+            let runs = |it: &Blueprint| it.images.iter().any(|it| it.image == spec.image);
+            Blueprint::built_in().into_iter().find(runs)
+        }
+    };
+    let blueprint = blueprint.as_ref();
     let mut variables = spec.environment.clone();
     variables.retain(|name, _| {
         blueprint.is_some_and(|it| it.variables.iter().any(|variable| variable.env == *name))
@@ -156,7 +160,11 @@ fn existing(
     };
     Ok(ServerRecord {
         node: envelope.node,
-        blueprint: blueprint.map_or_else(|| key.unwrap_or_default(), |it| it.key.clone()),
+        blueprint_version: key.as_ref().map_or(0, |(_, version)| *version),
+        blueprint: match key {
+            Some((key, _)) => key,
+            None => blueprint.map(|it| it.key.clone()).unwrap_or_default(),
+        },
         choices,
         allocations,
         allocation_limit: known.as_ref().map_or(0, |it| it.allocation_limit),

@@ -166,6 +166,7 @@ fn no_two_tables_of_the_hub_share_an_id_or_name() {
         crate::mail::TABLES,
         crate::tenants::TABLES,
         crate::api::TABLES,
+        crate::blueprints::TABLES,
         TABLES,
     ];
     assert_eq!(mamba_core::db::duplicate_table(&all.concat()), None);

@@ -20,6 +20,8 @@ pub struct ServerRecord {
     pub node: NodeId,
     /// Its blueprint's key.
     pub blueprint: String,
+    /// Version of the blueprint that it is made from.
+    pub blueprint_version: u32,
     /// Name, variables, limits, ports and the rest.
     pub choices: Choices,
     /// Allocations that its ports come from, in the order of `choices.ports`.

@@ -157,6 +157,8 @@ impl Permission {
 pub trait RequestBody: Serialize + DeserializeOwned + JsonSchema + Send {
     /// Whether there is a body at all.
     const EXPECTED: bool = true;
+    /// Most bytes of it.
+    const BYTES_MAX: usize = BODY_BYTES_MAX;
 }
 
 /// No body.
@@ -202,6 +204,8 @@ pub struct Row {
     pub query_names: &'static [&'static str],
     /// Whether it takes a body.
     pub has_body: bool,
+    /// Most bytes of its body.
+    pub body_bytes_max: usize,
     /// Describes its types.
     pub describe: fn(&mut openapi::Schemas) -> openapi::Described,
 }
@@ -223,6 +227,7 @@ impl Row {
             path_names: <E::Path as Params>::NAMES,
             query_names: <E::Query as Params>::NAMES,
             has_body: <E::Body as RequestBody>::EXPECTED,
+            body_bytes_max: <E::Body as RequestBody>::BYTES_MAX,
             describe: openapi::describe::<E>,
         }
     }

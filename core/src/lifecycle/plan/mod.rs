@@ -345,6 +345,7 @@ pub fn fingerprint(spec: &ServerSpec) -> Fingerprint {
     let parts = (
         &spec.image,
         &spec.startup,
+        spec.entry,
         &spec.environment,
         &spec.ports,
         &spec.capabilities,

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     lifecycle::{Actor, PowerAction},
-    server::{AutoStart, RestartPolicy, StopMethod},
+    server::{AutoStart, Entry, RestartPolicy, StopMethod},
     units::{Mib, Millicores},
 };
 use proptest::prelude::*;
@@ -30,6 +30,7 @@ fn spec() -> ServerSpec {
         name: "one".into(),
         image: "game:1".into(),
         startup: "./game".into(),
+        entry: Entry::Shell,
         environment: BTreeMap::new(),
         done: vec![],
         stop: StopMethod::Runtime,

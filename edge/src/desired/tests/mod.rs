@@ -18,7 +18,7 @@ use mamba_core::{
     ids::{IntentId, NodeId, UserId},
     lifecycle::PowerAction,
     seq::{Generation, Incarnation},
-    server::{AutoStart, Limits, RestartPolicy, ServerSpec, StopMethod},
+    server::{AutoStart, Entry, Limits, RestartPolicy, ServerSpec, StopMethod},
     units::{Mib, Millicores},
 };
 use mamba_wire::link::v1::{DesiredOutcome, Intent, IntentOutcome};
@@ -56,6 +56,7 @@ fn spec() -> ServerSpec {
         name: "one".into(),
         image: "game:1".into(),
         startup: "./game".into(),
+        entry: Entry::Shell,
         environment: BTreeMap::new(),
         done: vec![],
         stop: StopMethod::Runtime,

@@ -12,7 +12,7 @@ use bollard::models::{
 };
 use mamba_core::{
     ids::{NodeId, ServerId, TenantId},
-    server::{Limits, PortProtocol},
+    server::{Entry, Limits, PortProtocol},
 };
 
 pub(super) const LABEL_NODE: &str = "mamba.node";
@@ -70,6 +70,19 @@ pub(super) fn container(spec: &ContainerSpec) -> Result<ContainerCreateBody, Run
     if !spec.environment.contains_key("HOME") {
         env.push(format!("HOME={HOME}"));
     }
+    let (entrypoint, cmd) = match spec.entry {
+        // An entrypoint of the image would come between the init and the shell.
+        Entry::Shell => {
+            let line = format!("{TRAP}\n{}", spec.startup);
+            (Some(vec![]), Some(vec!["/bin/sh".into(), "-c".into(), line]))
+        }
+        // What images for Pterodactyl read besides the variables that every server has.
+        Entry::Image => {
+            env.push(format!("STARTUP={}", spec.startup));
+            env.push(format!("P_SERVER_UUID={}", spec.server));
+            (None, None)
+        }
+    };
     // Last, so that no variable of the server can take it back.
     env.push(SIGNAL_GROUP.to_owned());
     let labels = [
@@ -80,9 +93,8 @@ pub(super) fn container(spec: &ContainerSpec) -> Result<ContainerCreateBody, Run
     ];
     Ok(ContainerCreateBody {
         image: Some(spec.image.clone()),
-        // An entrypoint of the image would come between the init and the shell.
-        entrypoint: Some(vec![]),
-        cmd: Some(vec!["/bin/sh".into(), "-c".into(), format!("{TRAP}\n{}", spec.startup)]),
+        entrypoint,
+        cmd,
         env: Some(env),
         user: Some(format!("{0}:{0}", spec.uid)),
         working_dir: Some(HOME.into()),
@@ -288,6 +300,7 @@ mod tests {
             generation: Generation(4),
             image: "mamba/probe:1".to_owned(),
             startup: "./game --port $PORT".to_owned(),
+            entry: Entry::Shell,
             environment: [("PORT".to_owned(), "4000".to_owned())].into(),
             limits: limits(),
             ports: vec![port(4000, PortProtocol::Both), port(4001, PortProtocol::Udp)],
@@ -388,6 +401,20 @@ mod tests {
             "StopTimeout": 10,
         });
         assert_eq!(serde_json::to_value(body).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_image_with_an_entrypoint_of_its_own_finds_the_line_in_its_environment() {
+        let spec = ContainerSpec { entry: Entry::Image, ..spec() };
+        let body = container(&spec).unwrap();
+        assert_eq!((body.entrypoint, body.cmd), (None, None));
+        let env = body.env.unwrap();
+        assert!(env.contains(&"STARTUP=./game --port $PORT".to_owned()), "{env:?}");
+        assert!(env.contains(&format!("P_SERVER_UUID={}", spec.server)), "{env:?}");
+        assert_eq!(env.last().unwrap(), "TINI_KILL_PROCESS_GROUP=1");
+        let shell = container(&self::spec()).unwrap();
+        let shell = serde_json::to_value(shell.host_config).unwrap();
+        assert_eq!(serde_json::to_value(body.host_config).unwrap(), shell, "the same walls");
     }
 
     #[test]

@@ -29,6 +29,7 @@ async fn engine() -> (FakeRuntime, ContainerSpec) {
         generation: Generation(1),
         image: "game:1".to_owned(),
         startup: "./game".to_owned(),
+        entry: mamba_core::server::Entry::Shell,
         environment: BTreeMap::new(),
         limits,
         ports: vec![],

@@ -22,7 +22,7 @@ use mamba_core::{
     ids::{NodeId, ServerId, TenantId},
     lifecycle::{Actor, Observed, PowerAction, ServerState},
     seq::{Generation, Incarnation},
-    server::{AutoStart, DoneMatch, Limits, RestartPolicy, ServerSpec, StopMethod},
+    server::{AutoStart, DoneMatch, Entry, Limits, RestartPolicy, ServerSpec, StopMethod},
     units::{Mib, Millicores},
 };
 use mamba_wire::{link::v1::DesiredOutcome, node::NodeError};
@@ -125,6 +125,7 @@ fn spec() -> ServerSpec {
         name: "one".into(),
         image: "game:1".into(),
         startup: "./game".into(),
+        entry: Entry::Shell,
         environment: BTreeMap::new(),
         done: vec![DoneMatch::Contains("ready".into())],
         stop: StopMethod::Command("stop".into()),

@@ -6,7 +6,6 @@ use crate::{
 };
 use mamba_core::{
     access::{AdminRight, ServerKey, Wanted},
-    blueprint::Blueprint,
     error::Invalid,
     ids::ServerId,
     lifecycle::PowerAction,
@@ -43,8 +42,8 @@ impl Api {
             return Ok(());
         }
         let server = self.hub().server(context.scope()?, server)?;
-        let blueprint = Blueprint::built_in().into_iter().find(|it| it.key == server.blueprint);
-        let fixed = blueprint.into_iter().flat_map(|it| it.variables);
+        let blueprint = self.hub().blueprint_of_server(context.scope()?, server.server)?;
+        let fixed = blueprint.variables.into_iter();
         let touched = fixed.filter(|it| !it.user_editable).find(|it| {
             variables.get(&it.env).is_some_and(|to| server.variables.get(&it.env) != Some(to))
         });

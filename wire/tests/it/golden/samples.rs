@@ -10,8 +10,8 @@ use mamba_core::{
     lifecycle::{Actor, Exit, NotRunning, Observed, PowerAction, PowerWish, Refused, ServerState},
     seq::{Generation, Incarnation},
     server::{
-        AutoStart, Capability, ConfigFile, ConfigParser, DoneMatch, Limits, PortBinding,
-        PortProtocol, Replacement, RestartPolicy, ServerSpec, Signal, StopMethod,
+        AutoStart, Capability, ConfigFile, ConfigParser, DoneMatch, Entry, Limits, PortBinding,
+        PortProtocol, Replacement, RestartPolicy, ServerSpec, Signal, StopMethod, ValueKind,
     },
     units::{Mib, Millicores},
 };
@@ -125,6 +125,7 @@ pub(super) fn spec() -> ServerSpec {
         name: text("world"),
         image: text("mamba/minetest:1"),
         startup: text("exec minetestserver"),
+        entry: Entry::Shell,
         environment: [(text("PORT"), text("30000"))].into(),
         done: vec![DoneMatch::Contains(text("ready")), DoneMatch::Regex(text("^up"))],
         stop: StopMethod::Signal(Signal::Int),
@@ -147,7 +148,12 @@ pub(super) fn spec() -> ServerSpec {
         config_files: vec![ConfigFile {
             path: text("minetest.conf"),
             parser: ConfigParser::Properties,
-            replace: vec![Replacement { key: text("port"), value: text("1"), if_value: None }],
+            replace: vec![Replacement {
+                key: text("port"),
+                value: text("1"),
+                kind: ValueKind::Text,
+                if_value: None,
+            }],
         }],
         suspended: false,
         run_until: Some(AT),

@@ -1,0 +1,209 @@
+//! Pure: makes a server's spec from a blueprint and choices, and fills placeholders.
+
+use super::{Blueprint, Choices, rules};
+use crate::{
+    error::Invalid,
+    server::{ServerSpec, StopMethod, is_variable_name},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The one placeholder that is left for the node to fill in.
+pub const NODE_ADDRESS: &str = "config.docker.interface";
+
+/// Puts the address of the node inside the server's network where a value names it.
+#[must_use]
+pub fn fill_node_address(text: &str, address: &str) -> String {
+    fill(text, |holder| {
+        matches!(Holder::parse(holder), Some(Holder::Node)).then(|| address.to_owned())
+    })
+}
+
+impl Blueprint {
+    /// Makes the spec of one server.
+    ///
+    /// # Errors
+    /// The first field of `choices` that breaks a rule of the blueprint or of [`ServerSpec`], by
+    /// its path in a request: `variables.NAME`, `limits.memory_mib`, `image`, `ports`.
+    pub fn render(&self, choices: Choices) -> Result<ServerSpec, Invalid> {
+        if self.install.is_some() {
+            let rule = "names a blueprint with an install script, which nodes cannot run yet";
+            return Err(Invalid::new("blueprint", rule));
+        }
+        let image = self.image(choices.image.as_deref())?;
+        if choices.ports.len() < self.ports.len() {
+            let rule = format!("must be at least {} for this blueprint", self.ports.len());
+            return Err(Invalid::new("ports", rule));
+        }
+        let environment = self.environment(&choices)?;
+        let mut config_files = self.config_files.clone();
+        for value in config_files.iter_mut().flat_map(|file| &mut file.replace) {
+            value.value = fill(&value.value, |holder| match Holder::parse(holder) {
+                Some(Holder::Variable(name)) => environment.get(name).cloned(),
+                Some(Holder::Port) => environment.get("SERVER_PORT").cloned(),
+                Some(Holder::Ip) => environment.get("SERVER_IP").cloned(),
+                Some(Holder::Memory) => environment.get("SERVER_MEMORY").cloned(),
+                Some(Holder::Node) | None => None,
+            });
+        }
+        let startup = fill(&self.startup, |holder| match Holder::parse(holder) {
+            // What is not known is empty in the shell.
+            Some(Holder::Variable(name)) => Some(format!("${{{name}}}")),
+            Some(Holder::Port) => Some("${SERVER_PORT}".to_owned()),
+            Some(Holder::Ip) => Some("${SERVER_IP}".to_owned()),
+            Some(Holder::Memory) => Some("${SERVER_MEMORY}".to_owned()),
+            Some(Holder::Node) | None => None,
+        });
+        let spec = ServerSpec {
+            name: choices.name,
+            image,
+            startup,
+            entry: self.entry,
+            environment,
+            done: self.done.clone(),
+            stop: StopMethod::parse(&self.stop),
+            stop_grace_ms: self.stop_grace_ms,
+            limits: choices.limits,
+            ports: choices.ports,
+            capabilities: self.capabilities.clone(),
+            auto_start: choices.auto_start,
+            restart: choices.restart,
+            config_files,
+            suspended: choices.suspended,
+            run_until: choices.run_until,
+        };
+        spec.check()?;
+        Ok(spec)
+    }
+
+    fn image(&self, wanted: Option<&str>) -> Result<String, Invalid> {
+        let found = match wanted {
+            None => self.images.first(),
+            Some(image) => self.images.iter().find(|choice| choice.image == image),
+        };
+        found.map(|choice| choice.image.clone()).ok_or_else(|| {
+            let names: Vec<&str> = self.images.iter().map(|it| it.image.as_str()).collect();
+            Invalid::new("image", format!("must be one of {}", names.join(", ")))
+        })
+    }
+
+    /// Returns the whole environment: what we give, then the variables.
+    fn environment(&self, choices: &Choices) -> Result<BTreeMap<String, String>, Invalid> {
+        for name in choices.variables.keys() {
+            if !self.variables.iter().any(|variable| variable.env == *name) {
+                let field = format!("variables.{name}");
+                return Err(Invalid::new(field, "is not a variable of this blueprint"));
+            }
+        }
+        let mut environment = BTreeMap::new();
+        for variable in &self.variables {
+            let value = choices.variables.get(&variable.env).unwrap_or(&variable.default);
+            rules::check(&variable.rules, value)
+                .map_err(|rule| Invalid::new(format!("variables.{}", variable.env), rule))?;
+            // A line end in it would be a line of its own in a config file.
+            if value != &variable.default && value.contains(['\n', '\r']) {
+                let field = format!("variables.{}", variable.env);
+                return Err(Invalid::new(field, "must be one line"));
+            }
+            environment.insert(variable.env.clone(), value.clone());
+        }
+        // In its network of its own the game listens on every address; the engine publishes the
+        // port on the right one.
+        let port = choices.ports.first().map_or(0, |port| port.port);
+        for (name, value) in [
+            ("SERVER_IP", "0.0.0.0".to_owned()),
+            ("SERVER_PORT", port.to_string()),
+            ("SERVER_MEMORY", choices.limits.memory_mib.0.to_string()),
+        ] {
+            environment.insert(name.to_owned(), value);
+        }
+        environment.entry("TZ".to_owned()).or_insert_with(|| "UTC".to_owned());
+        // Pterodactyl gives every variable in upper case, however the egg spells it.
+        for variable in &self.variables {
+            let upper = variable.env.to_ascii_uppercase();
+            if let Some(value) = environment.get(&variable.env).cloned() {
+                environment.entry(upper).or_insert(value);
+            }
+        }
+        Ok(environment)
+    }
+
+    /// Returns each placeholder that nothing will fill: where it stands, and what it names. In a start
+    /// line a variable that does not exist is empty; everywhere else it stays as it is.
+    #[must_use]
+    pub fn unknown_placeholders(&self) -> Vec<(String, String)> {
+        let names: BTreeSet<&str> = self.variables.iter().map(|it| it.env.as_str()).collect();
+        let is_given = |name: &str| super::GIVEN.contains(&name) || name == "TZ";
+        let is_known = |holder: &str, in_file: bool| match Holder::parse(holder) {
+            Some(Holder::Variable(name)) => names.contains(name) || is_given(name),
+            Some(Holder::Port | Holder::Ip | Holder::Memory) => true,
+            Some(Holder::Node) => in_file,
+            None => false,
+        };
+        let unknown = |field: String, text: &str, in_file| {
+            let holders = placeholders(text).filter(move |it| !is_known(it, in_file));
+            holders.map(|it| (field.clone(), it.to_owned())).collect::<Vec<_>>()
+        };
+        let mut found = unknown("startup".to_owned(), &self.startup, false);
+        for (index, file) in self.config_files.iter().enumerate() {
+            for (at, each) in file.replace.iter().enumerate() {
+                let field = format!("config_files.{index}.replace.{at}.value");
+                found.extend(unknown(field, &each.value, true));
+            }
+        }
+        found
+    }
+}
+
+/// What a placeholder names.
+enum Holder<'a> {
+    Variable(&'a str),
+    Port,
+    Ip,
+    Memory,
+    Node,
+}
+
+impl<'a> Holder<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        match text {
+            "server.build.default.port" | "server.allocations.default.port" => Some(Self::Port),
+            "server.build.default.ip" | "server.allocations.default.ip" => Some(Self::Ip),
+            "server.build.memory" | "server.build.memory_limit" => Some(Self::Memory),
+            NODE_ADDRESS | "config.docker.network.interface" => Some(Self::Node),
+            _ => {
+                let name = ["server.build.env.", "server.environment.", "env."]
+                    .into_iter()
+                    .find_map(|prefix| text.strip_prefix(prefix))
+                    .unwrap_or(text);
+                is_variable_name(name).then_some(Self::Variable(name))
+            }
+        }
+    }
+}
+
+/// Returns what stands between `{{` and `}}`, trimmed, in order.
+fn placeholders(text: &str) -> impl Iterator<Item = &str> {
+    text.split("{{").skip(1).filter_map(|rest| rest.split_once("}}")).map(|(name, _)| name.trim())
+}
+
+/// Replaces each placeholder that `value` knows and leaves the others as they are. What is put in
+/// is not looked at again.
+fn fill(text: &str, value: impl Fn(&str) -> Option<String>) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("{{") {
+        out.push_str(before);
+        match behind.split_once("}}").and_then(|(name, after)| Some((value(name.trim())?, after))) {
+            Some((filled, after)) => {
+                out.push_str(&filled);
+                rest = after;
+            }
+            None => {
+                out.push_str("{{");
+                rest = behind;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}

@@ -1,0 +1,277 @@
+//! Game definitions: those that come with the product, and those that administrators imported.
+//!
+//! An imported one is stored as text of its own format, one row for each version; importing it again
+//! with other content makes the next version. A server keeps the version that it was made with. What a
+//! server uses cannot be deleted. The keys of the built-in ones are taken; their version is 0.
+
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    Hub, HubError,
+    control::Cut,
+    store::{SERVERS, ServerRecord, TenantRef},
+};
+use mamba_core::{
+    blueprint::{
+        Blueprint,
+        egg::{self, Note},
+    },
+    clock::UnixMs,
+    db::{Snapshot, Span, Table, TableDef, Txn},
+    ids::{ServerId, TenantId},
+    lifecycle::Actor,
+    record,
+    scope::{AdminScope, TenantScope},
+};
+use serde::{Deserialize, Serialize};
+
+/// Most imported blueprints: four times the eggs that are known to exist.
+pub const BLUEPRINTS_MAX: usize = 5_000;
+/// Most versions that are kept of one. The oldest that no server uses goes when another comes.
+const VERSIONS_MAX: usize = 64;
+/// Most servers that are looked at to see whether they use a blueprint.
+const USERS_MAX: usize = 100_000;
+/// Version of what comes with the product.
+const BUILT_IN: u32 = 0;
+
+/// Imported blueprints by key.
+const BLUEPRINTS: Table<String, BlueprintRecord> = Table::new(230, "blueprints");
+/// What each version says.
+const VERSIONS: Table<(String, u32), VersionRecord> = Table::new(231, "blueprint_versions");
+/// Servers that use or used one: those that are gone stay listed.
+const USERS: Table<(String, ServerId), TenantRef> = Table::new(232, "blueprint_users");
+
+/// All tables of this module.
+pub const TABLES: &[TableDef] = &[BLUEPRINTS.def(), VERSIONS.def(), USERS.def()];
+
+/// An imported blueprint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct BlueprintRecord {
+    /// Its newest version.
+    version: u32,
+}
+record!(BlueprintRecord, 1);
+
+/// One version of an imported blueprint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct VersionRecord {
+    /// In our own format.
+    text: String,
+    /// Who imported it.
+    by: Actor,
+    /// When.
+    at: UnixMs,
+}
+record!(VersionRecord, 1);
+
+/// A definition with its version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// 0 when it comes with the product.
+    pub version: u32,
+    /// The definition.
+    pub blueprint: Blueprint,
+}
+
+/// What an import did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// What the hub has now.
+    pub known: Known,
+    /// Format of the file.
+    pub format: String,
+    /// Whether this made a new version.
+    pub is_new: bool,
+    /// What was changed on the way or is unusual.
+    pub notes: Vec<Note>,
+}
+
+impl Hub {
+    /// Reads a file and stores what it defines, as a new version when there was one. The same content
+    /// again makes none.
+    ///
+    /// # Errors
+    /// `Invalid` names the field of the file, `Refused` when its key belongs to a built-in one. Nothing
+    /// was changed.
+    pub async fn import_blueprint(
+        &self,
+        scope: &AdminScope,
+        file: &[u8],
+    ) -> Result<Imported, HubError> {
+        let egg::Imported { format, blueprint, notes } = egg::import(file)?;
+        egg::verify(&blueprint)?;
+        if built_in(&blueprint.key).is_some() {
+            let text = format!("blueprint `{}` comes with the product", blueprint.key);
+            return Err(HubError::Refused(text));
+        }
+        let text = serde_json::to_string(&blueprint)
+            .map_err(|err| HubError::Bug(format!("a blueprint has no JSON: {err}")))?;
+        let record = VersionRecord { text, by: scope.actor().clone(), at: self.now() };
+        let key = blueprint.key.clone();
+        let (version, is_new) = self.write(move |txn| put(txn, &key, &record)).await?;
+        Ok(Imported { known: Known { version, blueprint }, format, is_new, notes })
+    }
+
+    /// Returns one by its key, its newest version.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn blueprint(&self, key: &str) -> Result<Known, HubError> {
+        let found = self.read(|txn| newest(txn, key))?;
+        found.ok_or(HubError::NotFound { what: "blueprint" })
+    }
+
+    /// Returns that of a server, in the version that the server is made from.
+    ///
+    /// # Errors
+    /// `NotFound`: the server is not there, or is from a hub that knew other blueprints.
+    pub fn blueprint_of_server(
+        &self,
+        scope: &TenantScope,
+        server: ServerId,
+    ) -> Result<Blueprint, HubError> {
+        self.read(|txn| {
+            let record = txn.get(SERVERS, &(scope.tenant(), server))?;
+            let record = record.ok_or(HubError::NotFound { what: "server" })?;
+            version(txn, &record.blueprint, record.blueprint_version)
+        })
+    }
+
+    /// Returns a page of all, by key.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn blueprints(&self, cut: &Cut<String>) -> Result<Vec<(String, Known)>, HubError> {
+        let mut known: Vec<(String, Known)> = Blueprint::built_in()
+            .into_iter()
+            .map(|blueprint| (blueprint.key.clone(), Known { version: BUILT_IN, blueprint }))
+            .filter(|(key, _)| cut.after.as_ref().is_none_or(|after| key > after))
+            .collect();
+        known.extend(self.read(|txn| {
+            let span = cut.after.as_ref().map_or_else(Span::all, |after| Span::all().after(after));
+            let found = txn.range(BLUEPRINTS, span, cut.fetch())?;
+            let read = |(key, record): (String, BlueprintRecord)| {
+                let blueprint = version(txn, &key, record.version)?;
+                Ok((key, Known { version: record.version, blueprint }))
+            };
+            found.into_iter().map(read).collect::<Result<Vec<_>, HubError>>()
+        })?);
+        known.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(known)
+    }
+
+    /// Deletes an imported one with all its versions.
+    ///
+    /// # Errors
+    /// `NotFound`, `Refused` for a built-in one and for one that a server uses.
+    pub async fn delete_blueprint(&self, _scope: &AdminScope, key: String) -> Result<(), HubError> {
+        if built_in(&key).is_some() {
+            return Err(HubError::Refused(format!("blueprint `{key}` comes with the product")));
+        }
+        self.write(move |txn| delete(txn, &key)).await
+    }
+}
+
+fn put(txn: &mut Txn<'_>, key: &String, record: &VersionRecord) -> Result<(u32, bool), HubError> {
+    let before = txn.get(BLUEPRINTS, key)?;
+    if let Some(before) = &before {
+        let newest = txn.get(VERSIONS, &(key.clone(), before.version))?;
+        if newest.is_some_and(|newest| newest.text == record.text) {
+            return Ok((before.version, false));
+        }
+    } else if txn.range(BLUEPRINTS, Span::all(), BLUEPRINTS_MAX)?.len() >= BLUEPRINTS_MAX {
+        return Err(HubError::Refused(format!("there are {BLUEPRINTS_MAX} blueprints already")));
+    }
+    make_room(txn, key)?;
+    let version = before.map_or(1, |before| before.version.saturating_add(1));
+    txn.put(BLUEPRINTS, key, &BlueprintRecord { version })?;
+    txn.put(VERSIONS, &(key.clone(), version), record)?;
+    Ok((version, true))
+}
+
+/// Deletes the oldest version that no server uses, when there are as many as are kept.
+fn make_room(txn: &mut Txn<'_>, key: &str) -> Result<(), HubError> {
+    let versions = txn.prefix(VERSIONS, &(key.to_owned(),), VERSIONS_MAX)?;
+    if versions.len() < VERSIONS_MAX {
+        return Ok(());
+    }
+    let used: Vec<u32> = users(txn, key)?.iter().map(|it| it.blueprint_version).collect();
+    let free = versions.into_iter().map(|(key, _)| key).find(|(_, it)| !used.contains(it));
+    let Some(free) = free else {
+        let text = format!("servers use all {VERSIONS_MAX} versions of blueprint `{key}`");
+        return Err(HubError::Refused(text));
+    };
+    Ok(txn.delete(VERSIONS, &free)?)
+}
+
+fn delete(txn: &mut Txn<'_>, key: &String) -> Result<(), HubError> {
+    if !txn.contains(BLUEPRINTS, key)? {
+        return Err(HubError::NotFound { what: "blueprint" });
+    }
+    let used = users(txn, key)?.len();
+    if used > 0 {
+        let text = format!("blueprint `{key}` is used by {used} servers");
+        return Err(HubError::Refused(text));
+    }
+    for (version, _) in txn.prefix(VERSIONS, &(key.clone(),), VERSIONS_MAX)? {
+        txn.delete(VERSIONS, &version)?;
+    }
+    Ok(txn.delete(BLUEPRINTS, key)?)
+}
+
+/// Returns the servers that use a blueprint, one that is being deleted included.
+fn users(txn: &impl Snapshot, key: &str) -> Result<Vec<ServerRecord>, HubError> {
+    let mut found = Vec::new();
+    for ((_, server), tenant) in txn.prefix(USERS, &(key.to_owned(),), USERS_MAX)? {
+        let record = txn.get(SERVERS, &(tenant.0, server))?;
+        found.extend(record.filter(|it| it.is_present() && it.blueprint == key));
+    }
+    Ok(found)
+}
+
+/// Notes that a server uses its blueprint, in the transaction that stores the server.
+pub(crate) fn note_use(
+    txn: &mut Txn<'_>,
+    (tenant, server): (TenantId, ServerId),
+    record: &ServerRecord,
+) -> Result<(), HubError> {
+    if record.blueprint_version == BUILT_IN {
+        return Ok(());
+    }
+    let key = (record.blueprint.clone(), server);
+    if txn.contains(USERS, &key)? {
+        Ok(())
+    } else {
+        Ok(txn.put(USERS, &key, &TenantRef(tenant))?)
+    }
+}
+
+fn built_in(key: &str) -> Option<Blueprint> {
+    Blueprint::built_in().into_iter().find(|it| it.key == key)
+}
+
+/// Returns the newest version of a blueprint.
+pub(crate) fn newest(txn: &impl Snapshot, key: &str) -> Result<Option<Known>, HubError> {
+    if let Some(blueprint) = built_in(key) {
+        return Ok(Some(Known { version: BUILT_IN, blueprint }));
+    }
+    let Some(record) = txn.get(BLUEPRINTS, &key.to_owned())? else { return Ok(None) };
+    let blueprint = version(txn, key, record.version)?;
+    Ok(Some(Known { version: record.version, blueprint }))
+}
+
+/// Returns the version of a blueprint that a server was made with.
+///
+/// # Errors
+/// `NotFound`: it is from a hub that knew others.
+pub(crate) fn version(txn: &impl Snapshot, key: &str, version: u32) -> Result<Blueprint, HubError> {
+    let missing = || HubError::NotFound { what: "blueprint" };
+    if version == BUILT_IN {
+        return built_in(key).ok_or_else(missing);
+    }
+    let record = txn.get(VERSIONS, &(key.to_owned(), version))?.ok_or_else(missing)?;
+    // It was written by this code, or by an older one whose checks were others.
+    serde_json::from_str(&record.text)
+        .map_err(|err| HubError::Bug(format!("blueprint `{key}` cannot be read: {err}")))
+}
