@@ -5,6 +5,8 @@ mod api;
 #[cfg(test)]
 mod link;
 #[cfg(test)]
+mod mail;
+#[cfg(test)]
 mod reconcile;
 #[cfg(test)]
 mod sim;
