@@ -11,10 +11,12 @@ use mamba_wire::node::{ConsoleEvent, ConsoleFrom, LineSource};
 use std::{error::Error, sync::Arc};
 use tokio::runtime::Builder;
 
-/// Lines of one burst.
-const LINES: u64 = 1_000;
 /// Lines of one read of a pipe of 64 KiB, about.
 const CHUNK_LINES: usize = 500;
+/// Reads of one burst.
+const CHUNKS: usize = 2;
+/// Lines of one burst.
+const LINES: u64 = (CHUNKS * CHUNK_LINES) as u64;
 
 #[expect(clippy::expect_used, reason = "a bench that cannot begin has nothing to measure")]
 fn ring(c: &mut Criterion) {
@@ -30,7 +32,7 @@ fn measure(c: &mut Criterion) -> Result<(), Box<dyn Error>> {
     let line = format!("[12:00:00] [Server thread/INFO]: {}\n", "a line of a game ".repeat(5));
     let chunk = line.repeat(CHUNK_LINES);
     let push = || {
-        for _ in 0..LINES as usize / CHUNK_LINES {
+        for _ in 0..CHUNKS {
             sink.push(LineSource::Stdout, chunk.as_bytes());
         }
     };

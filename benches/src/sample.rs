@@ -2,7 +2,7 @@
 
 use mamba_core::{
     clock::UnixMs,
-    fact::{Chain, FactError, Quantities, UsageBody, UsageFact},
+    fact::{Chain, Quantities, UsageBody, UsageFact},
     ids::{ServerId, TenantId},
     seq::{Epoch, Seq},
 };
@@ -22,19 +22,6 @@ pub const QUANTITIES: Quantities = Quantities {
 #[must_use]
 pub fn usage((tenant, server): (TenantId, ServerId), from: UnixMs, ms: u64) -> UsageFact {
     UsageFact { tenant, server, from, to: from.plus(ms), body: UsageBody::Measured(QUANTITIES) }
-}
-
-/// Returns `count` facts of spans of `ms` that follow each other, encoded.
-///
-/// # Errors
-/// When the span is none.
-pub fn bodies(
-    server: (TenantId, ServerId),
-    from: UnixMs,
-    ms: u64,
-    count: usize,
-) -> Result<Vec<Vec<u8>>, FactError> {
-    (0..count as u64).map(|index| usage(server, from.plus(index * ms), ms).encode()).collect()
 }
 
 /// Returns the chain hash after `bodies`, which follow `before`.
