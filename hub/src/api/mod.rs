@@ -10,6 +10,7 @@ mod body;
 mod idempotency;
 mod limit;
 mod precondition;
+mod cursor;
 mod routes;
 mod dispatch;
 mod origin;

@@ -1,6 +1,6 @@
 //! From method and path to the one handler of an endpoint.
 
-use super::{Api, ApiError, Context, Handle, Served, body};
+use super::{Api, ApiError, Context, Handle, Served, body, cursor::Seal};
 use mamba_wire::api::{
     Code, Endpoint, Method, Params, RequestBody as _, Row, decode_query, decode_segment, table::*,
 };
@@ -127,34 +127,50 @@ async fn call<E: Endpoint>(
 where
     Api: Handle<E>,
 {
-    let (path, query, body) = read::<E>(&input)?;
+    let Read { path, query, body, seal } = read::<E>(&input)?;
     Ok(match api.handle(context, path, query, body).await? {
         Served::Json(out) if E::STATUS == 204 => {
             drop(out);
             Served::Json(Vec::new())
         }
-        Served::Json(out) => Served::Json(to_json(&out)?),
+        Served::Json(out) => Served::Json(match seal {
+            Some(seal) => seal.page(&out)?,
+            None => to_json(&out)?,
+        }),
         Served::JsonAs(status, out) => Served::JsonAs(status, to_json(&out)?),
         Served::Whole(response) => Served::Whole(response),
     })
 }
 
-/// Path, query and body of an endpoint.
-type Read<E> = (<E as Endpoint>::Path, <E as Endpoint>::Query, <E as Endpoint>::Body);
+/// A request, read.
+struct Read<E: Endpoint> {
+    path: E::Path,
+    query: E::Query,
+    body: E::Body,
+    /// There when the endpoint is a list with pages.
+    seal: Option<Seal>,
+}
 
 fn read<E: Endpoint>(input: &Input) -> Result<Read<E>, ApiError> {
     let value = |pairs: &[(String, String)], name: &str| {
         pairs.iter().find(|(its, _)| its == name).map(|(_, value)| value.clone())
     };
     let path = E::Path::read(&|name| value(&input.path, name)).map_err(|err| err.under("path"))?;
-    let pairs = decode_query(&input.query)?;
+    let mut pairs = decode_query(&input.query)?;
     if let Some((name, _)) = pairs.iter().find(|(name, _)| !E::Query::NAMES.contains(&&**name)) {
         let field = format!("query.{}", name.chars().take(64).collect::<String>());
         return Err(mamba_core::error::Invalid::new(field, "is not known here").into());
     }
+    let is_list = E::Query::NAMES.contains(&"after");
+    let seal = is_list.then(|| Seal::new(E::NAME, &input.path, &pairs));
+    if let Some(seal) = &seal
+        && let Some((_, after)) = pairs.iter_mut().find(|(name, _)| name == "after")
+    {
+        *after = seal.open(after).map_err(|err| err.under("query"))?;
+    }
     let query = E::Query::read(&|name| value(&pairs, name)).map_err(|err| err.under("query"))?;
     let bytes: &[u8] = if E::Body::EXPECTED { &input.body } else { b"null" };
-    Ok((path, query, body::parse(bytes)?))
+    Ok(Read { path, query, body: body::parse(bytes)?, seal })
 }
 
 fn to_json(out: &impl serde::Serialize) -> Result<Vec<u8>, ApiError> {

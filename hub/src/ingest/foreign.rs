@@ -113,6 +113,7 @@ fn seen(world: &World, server: ServerId) -> String {
     )
 }
 
+/// CVE-2026-26016 and GHSA-v97c-v3vw-p5ff: see the module.
 #[tokio::test]
 async fn no_message_about_a_server_of_another_node_does_anything() {
     let mut answers = vec![];

@@ -9,6 +9,7 @@ use mamba_wire::{
     node::{ConsoleEvent, ConsoleLine, LineSource},
 };
 
+/// CVE-2025-69199 (GHSA-8w7m): WebSockets without a limit on how many.
 #[tokio::test]
 async fn places_are_bounded_per_user_and_over_all() {
     let consoles = Consoles::new(ConsoleLimits { all_max: 3, user_max: 2 });

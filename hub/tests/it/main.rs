@@ -1,6 +1,8 @@
 //! Tests of whole parts of the hub, some with a real edge.
 
 #[cfg(test)]
+mod advisories;
+#[cfg(test)]
 mod api;
 #[cfg(test)]
 mod link;

@@ -2,7 +2,9 @@
 //!
 //! A page holds at most `limit` items in an order that does not change; `next` is the `after` of the
 //! page that follows and is missing on the last one. An item made meanwhile appears on a later page
-//! or not at all, never twice.
+//! or not at all, never twice. A cursor is opaque, and belongs to the filter and order that it was
+//! made with: with others it is refused. A list that can be filtered or sorted says so in its query:
+//! each parameter lets through what fits, and `sort` names a field, with `-` in front from the end.
 
 use super::params::params;
 use mamba_core::clock::UnixMs;

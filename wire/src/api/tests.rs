@@ -34,7 +34,20 @@ fn what_is_public_is_a_short_list() {
         .collect();
     assert_eq!(
         public,
-        ["Login", "Refresh", "OpenConsole", "ShowHealth", "ShowHealthz", "ShowContract"]
+        [
+            "Login",
+            "SecondFactor",
+            "Refresh",
+            "Register",
+            "ConfirmRegistration",
+            "RequestReset",
+            "ResetPassword",
+            "ConfirmAddress",
+            "OpenConsole",
+            "ShowHealth",
+            "ShowHealthz",
+            "ShowContract"
+        ]
     );
 }
 
@@ -116,5 +129,66 @@ fn problems_carry_code_title_and_status() {
     );
     for code in Code::ALL {
         assert_eq!(serde_json::to_value(code).unwrap(), code.text());
+    }
+}
+
+#[test]
+fn the_published_contract_is_whole() {
+    use serde_json::Value;
+    let document = Value::Object(openapi::document("1.2.3").0);
+    let text = document.to_string();
+    let mut references = 0;
+    for rest in text.split("\"$ref\":\"#/components/schemas/").skip(1) {
+        let name = rest.split('"').next().unwrap();
+        assert!(document["components"]["schemas"][name].is_object(), "`{name}` is not there");
+        references += 1;
+    }
+    assert!(references > 100, "{references}");
+    assert!(!text.contains("[`") && !text.contains("$defs"), "links of rustdoc, or loose schemas");
+    for row in ENDPOINTS {
+        let it = &document["paths"][row.path][row.method.name().to_lowercase()];
+        let at = row.name;
+        assert_eq!((&it["operationId"], &it["tags"][0]), (&at.into(), &row.tag.into()));
+        assert_eq!(
+            it["security"].as_array().unwrap().is_empty(),
+            row.permission == Permission::Public
+        );
+        assert_eq!(it["requestBody"].is_object(), row.has_body, "{at}");
+        let parameters = it["parameters"].as_array().unwrap();
+        for name in row.path_names.iter().chain(row.query_names) {
+            let found = parameters.iter().find(|it| it["name"] == *name);
+            let is_ticket = row.permission == Permission::Ticket && *name == "ticket";
+            assert!(is_ticket || found.is_some_and(|it| it["description"] != ""), "{at}: {name}");
+        }
+        assert!(it["responses"][row.status.to_string()].is_object(), "{at}");
+        for code in row.codes() {
+            let told = &it["responses"][code.status().to_string()];
+            let about = told["description"].as_str().unwrap();
+            assert!(about.contains(code.text()), "{at}: {}", code.text());
+            assert!(told["content"]["application/problem+json"].is_object(), "{at}");
+        }
+    }
+}
+
+#[test]
+fn an_operation_of_the_contract_looks_like_this() {
+    let document = openapi::document("1.2.3").0;
+    let it = &document["paths"]["/api/v1/join-tokens/{token}"]["delete"];
+    let golden = include_str!("golden_operation.json");
+    let expected: serde_json::Value = serde_json::from_str(golden).unwrap();
+    assert_eq!(*it, expected, "{}", serde_json::to_string_pretty(it).unwrap());
+}
+
+#[test]
+fn a_change_knows_the_object_that_it_changes() {
+    for (name, object) in [
+        ("UpdateServer", Some("ShowServer")),
+        ("SuspendServer", Some("ShowServer")),
+        ("CreateServer", None),
+        ("ShowServer", None),
+        ("Login", None),
+    ] {
+        let row = ENDPOINTS.iter().find(|row| row.name == name).unwrap();
+        assert_eq!(row.object().map(|object| object.name), object, "{name}");
     }
 }

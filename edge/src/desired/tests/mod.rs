@@ -135,6 +135,7 @@ fn rank_content_node_owner_and_rules_decide() {
     check(|it| it.body = Wish::Exist(bad), invalid("image", "must not contain blanks"));
 }
 
+/// CVE-2024-34066: who held the node's token could rewrite its config; only what the hub signed counts.
 #[tokio::test]
 async fn a_wrong_signature_is_forged_and_no_envelope_is_left_out() {
     let adopter = adopter(SimDisk::new(0)).await;

@@ -40,6 +40,7 @@ async fn every_endpoint_refuses_who_is_not_signed_in() {
     assert!(seen > 150, "{seen}");
 }
 
+/// Pelican GHSA-43h8 and GHSA-4wxv: an action of administrators did not ask who does it.
 #[tokio::test]
 async fn endpoints_of_administrators_refuse_owners() {
     let world = World::new().await;

@@ -36,7 +36,7 @@ async fn bad_input_is_refused_by_field_and_leaves_nothing_behind() {
     check(&world, list("/api/v1/tenants?limit=201"), None, Code::Invalid, "query.limit").await;
     check(&world, list("/api/v1/tenants?limit=x"), None, Code::Invalid, "query.limit").await;
     check(&world, list("/api/v1/tenants?colour=red"), None, Code::Invalid, "query.colour").await;
-    check(&world, list("/api/v1/tenants?after=zz"), None, Code::Invalid, "after").await;
+    check(&world, list("/api/v1/tenants?after=zz"), None, Code::Invalid, "query.after").await;
     check(&world, list("/api/v1/servers/none"), None, Code::Invalid, "path.server").await;
     check(&world, list("/api/v1/nowhere"), None, Code::NotFound, "").await;
     check(&world, list("/api/v1/blueprints/none"), None, Code::NotFound, "").await;
@@ -123,6 +123,7 @@ async fn a_key_makes_a_create_happen_once() {
     assert_eq!(post("k9", &body("e")).await.problem().code, Code::NotSignedIn);
 }
 
+/// CVE-2019-1020002 (GHSA-fg52): the answer told which accounts exist.
 #[tokio::test]
 async fn unknown_and_wrong_answer_alike() {
     let world = World::new().await;

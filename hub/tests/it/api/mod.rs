@@ -6,6 +6,7 @@ mod app;
 mod console;
 mod contract;
 mod examples;
+mod hostile;
 mod input;
 mod servers;
 mod versions;
