@@ -6,14 +6,15 @@
 
 use crate::{
     Hub, HubError, HubParts,
-    api::{self, Api, ApiParts},
+    api::{self, Api, ApiParts, Certificates, TlsError},
     backup,
     cli::{self, AdminContext, SocketError},
-    config::{BackupConfig, Config},
+    config::{BackupConfig, Config, LogFormat, MetricsConfig, TlsConfig},
     identity::{AccessKey, Identity, IdentityParts, KeyError},
     ingest::requeue,
     link::{HubLink, LinkConfig, LinkError, Links, RequestError},
     mail::{Mailer, SmtpError},
+    metrics::{self, MetricsError, Token},
     relay::{Boxed, Consoles, DoorError, NodeDoor},
     secrets::{self, SecretsError, Vault, VaultError},
     store::KIND,
@@ -28,7 +29,13 @@ use mamba_wire::{
     net::{endpoint::NetParts, frames::FrameStream},
     node::NodeRequest,
 };
-use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io::IsTerminal as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -75,6 +82,21 @@ pub enum AppError {
     /// The API's address cannot be bound.
     #[error("`http_listen`: TCP address `{address}` could not be bound")]
     Http {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There is no certificate.
+    #[error("`[tls]`: the API has no certificate")]
+    Tls(#[source] TlsError),
+    /// Numbers cannot be served.
+    #[error(transparent)]
+    Metrics(MetricsError),
+    /// The address for numbers cannot be bound.
+    #[error("`metrics.listen`: TCP address `{address}` could not be bound")]
+    MetricsAddress {
         /// The address.
         address: SocketAddr,
         /// What the system says.
@@ -194,7 +216,7 @@ impl App {
             entropy: entropy.clone(),
             key: access,
             vault: vault.clone(),
-            settings: config.accounts,
+            settings: config.accounts.clone(),
         });
         let parts = HubParts { store, keys, vault, clock: clock.clone(), entropy: entropy.clone() };
         let hub = Hub::open(parts).await.map_err(AppError::Hub)?;
@@ -214,6 +236,11 @@ impl App {
             .await
             .map_err(|source| AppError::Http { address, source })?;
         let http = listener.local_addr().map_err(bound)?;
+        let certificates = certificates(&config, dir.path()).map_err(AppError::Tls)?;
+        let numbers = match &config.metrics {
+            None => None,
+            Some(metrics) => Some(bind_metrics(metrics).await?),
+        };
         let socket = cli::listen(dir.path())?;
 
         let consoles = Consoles::new(config.consoles);
@@ -229,7 +256,25 @@ impl App {
         }));
         let (mut doors, mut links, mut backups) = (Part::new(), Part::new(), Part::new());
         links.spawn("the link", hub_link.run(links.stopping()));
-        doors.spawn("the API", api::serve(api, listener, stopped(doors.stopping())));
+        let tls = match certificates {
+            None => None,
+            Some(certificates) => {
+                let acceptor = certificates.acceptor().map_err(AppError::Tls)?;
+                let keeping = certificates.keep(doors.stopping());
+                doors.spawn("the look at certificates", async move {
+                    if let Err(err) = keeping.await {
+                        tracing::error!(cause = chain(&err), "certificates are not looked after");
+                    }
+                });
+                Some(acceptor)
+            }
+        };
+        doors.spawn("the API", api::serve(api, listener, tls, stopped(doors.stopping())));
+        if let Some((listener, token)) = numbers {
+            let (hub, started) = (hub.clone(), hub.clock().boot());
+            let serving = metrics::serve(hub, started, listener, token, doors.stopping());
+            doors.spawn("the numbers", serving);
+        }
         let public_link_address = Some(config.public_link_address);
         let admin = AdminContext { hub: hub.clone(), public_link_address };
         doors.spawn("the local socket", cli::serve_socket(socket, admin, doors.stopping()));
@@ -274,15 +319,17 @@ impl App {
 pub async fn run_until_signal(config: Config) -> Result<(), AppError> {
     let system = |step| move |source| AppError::System { step, source };
     let filter = tracing_subscriber::EnvFilter::new(&config.log);
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
     let clock = Arc::new(SystemClock::new().map_err(system("reading the clock"))?);
     // Listening before starting, so that a signal during the start is not lost.
     let mut terminate = signal(SignalKind::terminate()).map_err(system("listening for signals"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("listening for signals"))?;
+    // With a certificate it means to read that again; without one it must not end the hub.
+    let _hangup = signal(SignalKind::hangup()).map_err(system("listening for signals"))?;
     let mut app = App::start(config, clock, Arc::new(SystemEntropy)).await?;
     tracing::info!(http = %app.http, link = %app.link, "hub is ready");
     let ended = tokio::select! {
@@ -297,6 +344,30 @@ pub async fn run_until_signal(config: Config) -> Result<(), AppError> {
 
 async fn stopped(mut stop: watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
+}
+
+/// Reads or makes the certificate of the API.
+fn certificates(config: &Config, data: &Path) -> Result<Option<Arc<Certificates>>, TlsError> {
+    match &config.tls {
+        None => Ok(None),
+        Some(TlsConfig::Given(files)) => Certificates::load(files.clone()).map(Some),
+        Some(TlsConfig::SelfMade) => {
+            let address = &config.public_link_address;
+            let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+            names.extend((!names.iter().any(|it| it == host)).then(|| host.to_owned()));
+            Certificates::self_made(&data.join("tls"), names).map(Some)
+        }
+    }
+}
+
+async fn bind_metrics(config: &MetricsConfig) -> Result<(TcpListener, Option<Token>), AppError> {
+    let token = config.token_file.as_deref().map(Token::read).transpose();
+    let token = token.map_err(AppError::Metrics)?;
+    let address = config.listen;
+    let bound = TcpListener::bind(address).await;
+    Ok((bound.map_err(|source| AppError::MetricsAddress { address, source })?, token))
 }
 
 fn open_store(config: &Config) -> Result<(DataDir, Store), AppError> {

@@ -18,6 +18,7 @@ pub mod service;
 pub mod secrets;
 pub mod api;
 pub mod relay;
+pub mod metrics;
 pub mod cli;
 pub mod app;
 

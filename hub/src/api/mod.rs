@@ -15,6 +15,7 @@ mod routes;
 mod dispatch;
 mod origin;
 mod docs;
+mod tls;
 mod serve;
 mod resolve;
 mod handlers;
@@ -23,6 +24,7 @@ pub(crate) use error::ApiError;
 pub use idempotency::TABLES;
 pub use limit::RequestLimits;
 pub use serve::serve;
+pub use tls::{Certificates, TlsError, TlsFiles};
 
 use crate::{
     Hub,

@@ -1,7 +1,8 @@
 //! The accept loop: bounded in connections and time, and it ends when told.
 //!
-//! Plain HTTP/1.1. The listener is meant for loopback, behind whatever ends TLS, until the hub does
-//! that itself; see `http_listen` in `hub.toml.example`.
+//! HTTP/1.1, over TLS when there is a certificate (see [`Certificates`](super::Certificates)). Without
+//! one the listener is meant for loopback, behind whatever ends TLS; see `http_listen` in
+//! `hub.toml.example`.
 
 use super::{Api, dispatch};
 use hyper_util::{
@@ -9,7 +10,13 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
 };
 use std::{future::Future, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
 /// Connections at one time. With some 100 KiB each they stay below 100 MiB; those above wait in the
@@ -17,6 +24,8 @@ use tower_service::Service as _;
 const CONNECTIONS_MAX: usize = 1_000;
 /// Time for the head of a request, and between two requests of one connection.
 const HEAD_MS_MAX: u64 = 15_000;
+/// Time for a TLS handshake.
+const HANDSHAKE_MS_MAX: u64 = 10_000;
 /// Most bytes buffered of a head. Ours have a few hundred.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Time for requests in progress to finish once the hub is told to stop.
@@ -24,8 +33,17 @@ const DRAIN_MS_MAX: u64 = 5_000;
 /// Pause after a failed accept: it failed for want of file descriptors, which are given back.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
+/// A connection, plain or not.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
 /// Serves the API until `stop` resolves, then finishes what runs, for at most five seconds.
-pub async fn serve(api: Arc<Api>, listener: TcpListener, stop: impl Future<Output = ()>) {
+pub async fn serve(
+    api: Arc<Api>,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    stop: impl Future<Output = ()>,
+) {
     let service = warp::service(dispatch::filter(api));
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
@@ -64,12 +82,14 @@ pub async fn serve(api: Arc<Api>, listener: TcpListener, stop: impl Future<Outpu
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_millis(HEAD_MS_MAX))
             .max_buf_size(HEAD_BYTES_MAX);
-        let connection =
-            builder.serve_connection_with_upgrades(TokioIo::new(socket), service).into_owned();
-        let connection = graceful.watch(connection);
+        let (tls, watcher) = (tls.clone(), graceful.watcher());
         connections.spawn(async move {
-            if let Err(err) = connection.await {
-                tracing::debug!(cause = %err, %peer, "connection ended with an error");
+            if let Some(stream) = open(socket, tls).await {
+                let io = TokioIo::new(stream);
+                let connection = builder.serve_connection_with_upgrades(io, service).into_owned();
+                if let Err(err) = watcher.watch(connection).await {
+                    tracing::debug!(cause = %err, %peer, "connection ended with an error");
+                }
             }
             drop(place);
         });
@@ -80,4 +100,15 @@ pub async fn serve(api: Arc<Api>, listener: TcpListener, stop: impl Future<Outpu
         tracing::warn!("requests were cut off after {DRAIN_MS_MAX} ms");
     }
     connections.shutdown().await;
+}
+
+/// Makes a connection ready; `None` for one whose other end speaks no TLS, or too slowly.
+async fn open(socket: TcpStream, tls: Option<TlsAcceptor>) -> Option<Box<dyn Stream>> {
+    let Some(tls) = tls else { return Some(Box::new(socket)) };
+    let handshake = tls.accept(socket);
+    match tokio::time::timeout(Duration::from_millis(HANDSHAKE_MS_MAX), handshake).await {
+        Ok(Ok(stream)) => Some(Box::new(stream)),
+        // Port scanners do this all day.
+        Ok(Err(_)) | Err(_) => None,
+    }
 }

@@ -38,6 +38,9 @@ pub(super) enum Command {
         #[arg(long, value_name = "FILE", default_value = "/etc/mamba/hub.toml")]
         config: PathBuf,
     },
+    /// Look after the config file.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Look after nodes.
     #[command(subcommand)]
     Node(NodeCommand),
@@ -79,6 +82,18 @@ pub(super) enum Command {
 pub(super) enum SecretsCommand {
     /// Replace the master key. May be cut off at any point and called again.
     Rotate,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Print a config file with every key, its unit and its default.
+    PrintDefault,
+    /// Check a config file, with the environment over it.
+    Check {
+        /// The file.
+        #[arg(default_value = "/etc/mamba/hub.toml")]
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]

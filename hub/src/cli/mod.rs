@@ -23,10 +23,10 @@ pub use socket::{SOCKET_FILE, SocketError, listen, serve as serve_socket};
 
 use crate::{
     app::{self, AppError},
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, DOCUMENTED},
 };
 use admin::{AdminReply, AdminRequest, Failure};
-use args::{Args, BlueprintCommand, Command, NodeCommand, SecretsCommand};
+use args::{Args, BlueprintCommand, Command, ConfigCommand, NodeCommand, SecretsCommand};
 use clap::Parser as _;
 use mamba_core::error::chain;
 use std::{io::Write as _, path::Path, process::ExitCode};
@@ -117,6 +117,17 @@ async fn run(args: Args) -> Result<Output, CliError> {
             let config = Config::load(&config)?;
             app::run_until_signal(config).await?;
             Ok(Output { text: String::new(), json: String::new(), is_good: true })
+        }
+        Command::Config(ConfigCommand::PrintDefault) => {
+            let text = DOCUMENTED.to_owned();
+            let json = format!("{}\n", serde_json::json!({ "file": text }));
+            Ok(Output { text, json, is_good: true })
+        }
+        Command::Config(ConfigCommand::Check { file }) => {
+            Config::load(&file)?;
+            let text = format!("{} is good\n", file.display());
+            let json = format!("{}\n", serde_json::json!({ "file": file, "is_good": true }));
+            Ok(Output { text, json, is_good: true })
         }
         Command::Init { admin, password_file } => {
             init::run(&data, admin, password_file.as_deref()).await

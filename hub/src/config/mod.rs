@@ -1,8 +1,15 @@
 //! `hub.toml`: as written, then as checked. A mistake is told with file, line and key.
 
 mod accounts;
+mod environment;
 
-use crate::{api::RequestLimits, identity::Settings, mail::SmtpConfig};
+pub use environment::DOCUMENTED;
+
+use crate::{
+    api::{RequestLimits, TlsFiles},
+    identity::Settings,
+    mail::SmtpConfig,
+};
 use accounts::{RawAccounts, RawSmtp};
 use mamba_core::settings::SettingsError;
 use serde::Deserialize;
@@ -39,6 +46,12 @@ pub struct Config {
     pub public_link_address: String,
     /// Filter of the log.
     pub log: String,
+    /// How lines of the log are written.
+    pub log_format: LogFormat,
+    /// What the API is encrypted with, `None` when something in front does that.
+    pub tls: Option<TlsConfig>,
+    /// Numbers for Prometheus, `None` when they are not served.
+    pub metrics: Option<MetricsConfig>,
     /// Copies of the store.
     pub backup: BackupConfig,
     /// Memory for pages of the store.
@@ -51,6 +64,34 @@ pub struct Config {
     pub accounts: Settings,
     /// Where mails go; `None` when they stay in the hub.
     pub smtp: Option<SmtpConfig>,
+}
+
+/// How lines of the log are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object each.
+    Json,
+}
+
+/// What the API is encrypted with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TlsConfig {
+    /// A certificate and its key in files; read again when they change.
+    Given(TlsFiles),
+    /// One that the hub makes for itself: for a start, until there is a better one.
+    SelfMade,
+}
+
+/// Where numbers are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// The address.
+    pub listen: SocketAddr,
+    /// File with the token that a reader must send.
+    pub token_file: Option<PathBuf>,
 }
 
 /// Copies of the store.
@@ -102,6 +143,11 @@ struct Raw {
     link_listen: Option<Spanned<String>>,
     public_link_address: Spanned<String>,
     log: Option<Spanned<String>>,
+    log_format: Option<LogFormat>,
+    #[serde(default)]
+    tls: RawTls,
+    #[serde(default)]
+    metrics: RawMetrics,
     #[serde(default)]
     backup: RawBackup,
     #[serde(default)]
@@ -110,6 +156,21 @@ struct Raw {
     #[serde(default)]
     accounts: RawAccounts,
     smtp: Option<RawSmtp>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTls {
+    certificate_file: Option<Spanned<PathBuf>>,
+    key_file: Option<Spanned<PathBuf>>,
+    self_made: Option<Spanned<bool>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawMetrics {
+    listen: Option<Spanned<String>>,
+    token_file: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -140,7 +201,39 @@ impl Config {
         let text = std::fs::File::open(file)
             .and_then(|open| std::io::read_to_string(std::io::Read::take(open, FILE_BYTES_MAX)))
             .map_err(failed)?;
-        Ok(Self::parse(&file.display().to_string(), &text)?)
+        let is_ours = |name: &String| name.starts_with(environment::PREFIX);
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, _)| is_ours(name));
+        let variables: Vec<(String, String)> = variables.collect();
+        Ok(Self::parse_with(&file.display().to_string(), &text, &variables)?)
+    }
+
+    /// Checks the text of a file with settings from the environment over it.
+    ///
+    /// # Errors
+    /// The first mistake, told where it is: with the variable, or with file and line.
+    pub fn parse_with(
+        file: &str,
+        text: &str,
+        variables: &[(String, String)],
+    ) -> Result<Self, SettingsError> {
+        if variables.is_empty() {
+            return Self::parse(file, text);
+        }
+        let Ok(mut table) = text.parse::<toml::Table>() else {
+            return Self::parse(file, text);
+        };
+        let used = environment::put(&mut table, variables)?;
+        Self::parse(file, &table.to_string()).map_err(|err| {
+            let key = used.iter().find(|key| err.problem.starts_with(&format!("`{}`", key.path())));
+            match (key, Self::parse(file, text)) {
+                (Some(key), _) => SettingsError { file: key.variable(), line: 1, ..err },
+                // Lines are those of the file as it was written.
+                (None, Err(own)) => own,
+                (None, Ok(_)) => err,
+            }
+        })
     }
 
     /// Checks the text of a file; `file` is only named.
@@ -155,8 +248,13 @@ impl Config {
         })?;
         let data_dir = raw.data_dir.into_inner();
         let backup = raw.backup;
+        let tls = place.tls(raw.tls)?;
         Ok(Self {
-            http_listen: place.http(raw.http_listen, raw.http_plain_public == Some(true))?,
+            http_listen: place
+                .http(raw.http_listen, raw.http_plain_public == Some(true) || tls.is_some())?,
+            tls,
+            metrics: place.metrics(raw.metrics)?,
+            log_format: raw.log_format.unwrap_or(LogFormat::Text),
             trusted_proxies: place.proxies(raw.trusted_proxies)?,
             link_listen: place.socket("link_listen", raw.link_listen, LINK_DEFAULT)?,
             public_link_address: place.public_address(raw.public_link_address)?,
@@ -250,9 +348,42 @@ impl Place<'_> {
         if address.ip().is_loopback() || is_public {
             return Ok(address);
         }
-        let rule = "must be a loopback address, for passwords would travel in the clear; \
-                    `http_plain_public = true` says that something in front encrypts";
+        let rule = "must be a loopback address, for passwords would travel in the clear: set \
+                    `[tls]`, or `http_plain_public = true` when something in front encrypts";
         Err(self.error(span, "http_listen", rule))
+    }
+
+    fn tls(&self, raw: RawTls) -> Result<Option<TlsConfig>, SettingsError> {
+        let is_self_made = raw.self_made.as_ref().is_some_and(|it| *it.get_ref());
+        match (raw.certificate_file, raw.key_file) {
+            (None, None) => Ok(is_self_made.then_some(TlsConfig::SelfMade)),
+            (Some(certificate), Some(_)) if is_self_made => {
+                let rule = "must not be given with `tls.self_made = true`";
+                Err(self.error(certificate.span(), "tls.certificate_file", rule))
+            }
+            (Some(certificate), Some(key)) => Ok(Some(TlsConfig::Given(TlsFiles {
+                certificate: certificate.into_inner(),
+                key: key.into_inner(),
+            }))),
+            (Some(one), None) => {
+                let rule = "needs `tls.key_file` too";
+                Err(self.error(one.span(), "tls.certificate_file", rule))
+            }
+            (None, Some(one)) => {
+                Err(self.error(one.span(), "tls.key_file", "needs `tls.certificate_file` too"))
+            }
+        }
+    }
+
+    fn metrics(&self, raw: RawMetrics) -> Result<Option<MetricsConfig>, SettingsError> {
+        let Some(listen) = raw.listen else { return Ok(None) };
+        let (span, key) = (listen.span(), "metrics.listen");
+        let listen = self.socket(key, Some(listen), HTTP_DEFAULT)?;
+        if !listen.ip().is_loopback() && raw.token_file.is_none() {
+            let rule = "must be a loopback address unless `metrics.token_file` is given";
+            return Err(self.error(span, key, rule));
+        }
+        Ok(Some(MetricsConfig { listen, token_file: raw.token_file }))
     }
 
     fn proxies(&self, values: Vec<Spanned<String>>) -> Result<Vec<IpAddr>, SettingsError> {
@@ -327,73 +458,4 @@ impl Place<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const EXAMPLE: &str = include_str!("../../hub.toml.example");
-    const LEAST: &str = "data_dir = \"/d\"\npublic_link_address = \"h:1\"\n";
-
-    #[track_caller]
-    fn check(text: &str, expected: &str) {
-        let shown = Config::parse("hub.toml", text).unwrap_err().to_string();
-        assert!(shown.starts_with(&format!("hub.toml {expected}")), "{shown}");
-    }
-
-    #[test]
-    fn the_shipped_example_is_valid_and_its_comments_are_the_defaults() {
-        let file = "hub.toml.example";
-        let example = Config::parse(file, EXAMPLE).unwrap();
-        let commented_in: String = EXAMPLE
-            .lines()
-            .map(|line| match line.strip_prefix("# ") {
-                Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => {
-                    format!("{rest}\n")
-                }
-                _ => format!("{line}\n"),
-            })
-            .collect();
-        assert_ne!(commented_in, EXAMPLE);
-        assert_eq!(Config::parse(file, &commented_in).unwrap(), example);
-        let keys =
-            ["http_plain_public", "trusted_proxies", "log", "dir", "keep", "consoles_per_user_max"];
-        for key in keys {
-            assert!(commented_in.lines().any(|line| line.starts_with(key)), "{key}");
-        }
-    }
-
-    #[test]
-    fn mistakes_name_line_and_key() {
-        check("data_dir = ", "line 1");
-        check("data_dir = \"/d\"\n", "line 1: missing field `public_link_address`");
-        check(&format!("{LEAST}colour = 1\n"), "line 3: unknown field `colour`");
-        check(&format!("{LEAST}[backup]\nkeep = 1\n"), "line 4: `backup.keep` must be 2 to 1000");
-        check(&format!("{LEAST}[backup]\nkeep = \"x\"\n"), "line 4: invalid type");
-        check(
-            &format!("{LEAST}http_listen = \"0.0.0.0:80\"\n"),
-            "line 3: `http_listen` must be a loopback address",
-        );
-        check(&format!("{LEAST}link_listen = \"here\"\n"), "line 3: `link_listen` must be");
-        check(&format!("{LEAST}log = \"a=b=c\"\n"), "line 3: `log` must be a filter");
-        check(
-            &format!("{LEAST}trusted_proxies = [\"::1\", \"10.0.0.0/8\"]\n"),
-            "line 3: `trusted_proxies` must be addresses",
-        );
-        for address in ["h", "h:0", ":1", "h:x", "a b:1", "[1]:1"] {
-            check(
-                &format!("data_dir = \"/d\"\npublic_link_address = \"{address}\"\n"),
-                "line 2: `public_link_address` must be a host and a port",
-            );
-        }
-    }
-
-    #[test]
-    fn a_public_address_needs_a_word_for_it() {
-        let text = format!(
-            "{LEAST}http_listen = \"0.0.0.0:80\"\nhttp_plain_public = true\n\
-             trusted_proxies = [\"::ffff:10.0.0.1\"]\n"
-        );
-        let config = Config::parse("hub.toml", &text).unwrap();
-        assert_eq!(config.http_listen, "0.0.0.0:80".parse().unwrap());
-        assert_eq!(config.trusted_proxies, ["10.0.0.1".parse::<IpAddr>().unwrap()]);
-    }
-}
+mod tests;

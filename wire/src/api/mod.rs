@@ -4,7 +4,7 @@
 //! what is not in it cannot be served, what is in it without a handler does not compile.
 //!
 //! # Conventions
-//! - Everything lives under `/api/v1`, except `/healthz` for load balancers and the contract itself,
+//! - Everything lives under `/api/v1`, except `/healthz` and `/readyz` for load balancers and the contract itself,
 //!   `/api/openapi.json`. Within a version fields
 //!   and endpoints are only added; a client skips fields that it does not know.
 //! - Requests are JSON (`content-type: application/json`), at most [`BODY_BYTES_MAX`] bytes; an

@@ -55,6 +55,20 @@ impl Handle<table::ShowHealth> for Api {
     }
 }
 
+impl Handle<table::ShowReadyz> for Api {
+    async fn handle(
+        &self,
+        _context: Context,
+        (): (),
+        (): (),
+        (): (),
+    ) -> Result<Served<Healthz>, ApiError> {
+        let health = self.health();
+        let ok = health.store.ok && health.link.ok;
+        Ok(if ok { Served::Json(Healthz { ok }) } else { Served::JsonAs(UNWELL, Healthz { ok }) })
+    }
+}
+
 impl Handle<table::ShowHealthz> for Api {
     async fn handle(
         &self,

@@ -183,7 +183,7 @@ impl World {
         let address = listener.local_addr().unwrap();
         let (stop, mut stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve(api, listener, async move {
+        tasks.spawn(serve(api, listener, None, async move {
             drop(stopping.wait_for(|stop| *stop).await);
         }));
         let admin = String::new();

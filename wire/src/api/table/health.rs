@@ -10,6 +10,9 @@ endpoints! {
     /// Says how the hub is.
     ShowHealth: Get "/api/v1/health", Permission::Public, 200,
         ((), (), ()) -> health::Health;
+    /// Says whether the hub is ready for requests: its store can write and nodes can connect.
+    ShowReadyz: Get "/readyz", Permission::Public, 200,
+        ((), (), ()) -> health::Healthz;
     /// Says whether the hub can serve.
     ShowHealthz: Get "/healthz", Permission::Public, 200,
         ((), (), ()) -> health::Healthz;

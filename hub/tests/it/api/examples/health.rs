@@ -4,6 +4,7 @@ use super::{Example, examples};
 
 examples! {
     ShowHealth, _seed => Example::new((), (), ());
+    ShowReadyz, _seed => Example::new((), (), ());
     ShowHealthz, _seed => Example::new((), (), ());
     ShowContract, _seed => Example::new((), (), ());
 }
