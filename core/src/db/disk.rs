@@ -10,6 +10,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The store's file in its data directory.
 pub(super) const STORE_FILE: &str = "store.redb";
@@ -44,6 +45,12 @@ pub trait Disk: Send + 'static {
     /// # Errors
     /// When it exists and cannot be removed.
     fn free_ballast(&mut self) -> io::Result<bool>;
+
+    /// How much longer each change takes than it does by itself. Only a simulated disk has such a
+    /// time, and only a store without a thread waits for it.
+    fn delay(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// The files of a [`DataDir`].

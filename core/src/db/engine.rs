@@ -179,6 +179,11 @@ impl Engine {
         self.shared.set(Err(Fault::Closed));
     }
 
+    /// How much longer a change takes on a simulated disk that is slow.
+    pub(super) fn delay(&self) -> Duration {
+        self.disk.delay()
+    }
+
     fn is_readable(&self) -> bool {
         self.shared.begin_read().is_ok()
     }

@@ -10,6 +10,7 @@ use redb::{Builder, Database, DatabaseError, StorageBackend};
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// What a disk writes as a whole, or not at all.
 const SECTOR_BYTES: usize = 512;
@@ -81,6 +82,7 @@ struct State {
     syncs_count: u64,
     fail_at_change: Option<u64>,
     cut_at_change: Option<u64>,
+    delay: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -119,6 +121,12 @@ impl SimDisk {
     /// Lets the disk hold `bytes` in all; `None` is without limit.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.state().capacity_bytes = bytes;
+    }
+
+    /// Makes each change of a store without a thread take so much longer: half of it before the
+    /// change is made, half before the caller learns of it.
+    pub fn set_delay(&self, delay: Duration) {
+        self.state().delay = delay;
     }
 
     /// Makes the `number`-th change from now (1 is the next) fail once with `EIO`. When it is a
@@ -246,6 +254,10 @@ impl Disk for SimDisk {
 
     fn free_ballast(&mut self) -> io::Result<bool> {
         Ok(std::mem::take(&mut self.state().has_ballast))
+    }
+
+    fn delay(&self) -> Duration {
+        self.state().delay
     }
 }
 

@@ -9,6 +9,7 @@ use super::txn::{ReadTxn, Txn, TxnError};
 use super::writer::Queue;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 /// Why a write did not happen, or may not have.
@@ -72,7 +73,37 @@ pub struct Store {
 #[derive(Clone)]
 enum Door {
     Thread(Arc<Queue>),
-    Inline(Arc<Mutex<Engine>>),
+    Inline(Arc<Inline>),
+}
+
+/// A store without a thread.
+struct Inline {
+    /// Held for a whole change: one after the other, in the order in which they came.
+    turn: tokio::sync::Mutex<()>,
+    engine: Mutex<Engine>,
+}
+
+impl Inline {
+    /// Runs one change. Cancelled, it may be made all the same, as on the thread.
+    async fn run(&self, call: Box<dyn Job>) {
+        let _turn = self.turn.lock().await;
+        let delay = lock(&self.engine).delay() / 2;
+        wait(delay).await;
+        {
+            let mut engine = lock(&self.engine);
+            if engine.retry_after().is_some() {
+                engine.retry();
+            }
+            engine.batch(call, &mut || None);
+        }
+        wait(delay).await;
+    }
+}
+
+async fn wait(delay: Duration) {
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
 }
 
 impl Store {
@@ -104,7 +135,9 @@ impl Store {
     /// As [`Store::open`].
     pub fn inline(disk: impl Disk, options: StoreOptions) -> Result<Self, Fault> {
         let engine = Engine::open(Box::new(disk), options)?;
-        Ok(Self { shared: engine.shared(), door: Door::Inline(Arc::new(Mutex::new(engine))) })
+        let shared = engine.shared();
+        let inline = Inline { turn: tokio::sync::Mutex::new(()), engine: Mutex::new(engine) };
+        Ok(Self { shared, door: Door::Inline(Arc::new(inline)) })
     }
 
     /// Runs `change` and returns its result when its writes are durable.
@@ -130,13 +163,7 @@ impl Store {
         let call = Box::new(Call { change, rider, state: State::New, reply });
         match &self.door {
             Door::Thread(queue) => queue.push(call).await.map_err(WriteError::NotApplied)?,
-            Door::Inline(engine) => {
-                let mut engine = lock(engine);
-                if engine.retry_after().is_some() {
-                    engine.retry();
-                }
-                engine.batch(call, &mut || None);
-            }
+            Door::Inline(inline) => inline.run(call).await,
         }
         // Only a thread that has ended drops a call without an answer, and it commits nothing then.
         done.await.unwrap_or(Err(WriteError::NotApplied(Fault::Closed)))
@@ -190,14 +217,14 @@ impl Store {
     pub async fn close(&self) {
         match &self.door {
             Door::Thread(queue) => queue.close().await,
-            Door::Inline(engine) => lock(engine).close(),
+            Door::Inline(inline) => lock(&inline.engine).close(),
         }
     }
 
     fn recover(&self, fault: Fault) {
         match &self.door {
             Door::Thread(queue) => queue.recover(fault),
-            Door::Inline(engine) => lock(engine).recover(&fault),
+            Door::Inline(inline) => lock(&inline.engine).recover(&fault),
         }
     }
 }

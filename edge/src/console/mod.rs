@@ -62,7 +62,8 @@ struct Shared {
     mailbox: Arc<Mailbox>,
     /// Bounded by the servers of the node.
     consoles: Mutex<BTreeMap<ServerId, Arc<Console>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// `None` when everything is done in place.
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Consoles {
@@ -74,39 +75,24 @@ impl Consoles {
     /// # Errors
     /// `OpenFolder` and `StartWriter`; nothing was changed.
     pub fn open(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, ConsoleError> {
-        let failed = |source| ConsoleError::OpenFolder { path: dir.to_owned(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
-        let mailbox = Arc::new(Mailbox::default());
-        let (mut consoles, mut stores) = (BTreeMap::new(), BTreeMap::new());
-        for entry in std::fs::read_dir(dir).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            let Some(server) = name.to_str().and_then(|name| name.parse::<ServerId>().ok()) else {
-                continue;
-            };
-            match History::load(folder(dir, server)) {
-                Ok((history, stored)) => {
-                    let (clock, mailbox) = (Arc::clone(&clock), Arc::clone(&mailbox));
-                    let console = Console::new(server, clock, mailbox, stored);
-                    consoles.insert(server, Arc::new(console));
-                    stores.insert(server, Store::new(history));
-                }
-                Err(err) => {
-                    tracing::warn!(%server, error = chain(&err), "console history is lost");
-                }
-            }
-        }
-        let writer = Writer {
-            dir: dir.to_owned(),
-            clock: Arc::clone(&clock),
-            mailbox: Arc::clone(&mailbox),
-            stores,
-        };
+        let (mut shared, writer) = Shared::load(dir, clock)?;
+        let mailbox = Arc::clone(&shared.mailbox);
         let thread = std::thread::Builder::new().name("console-writer".to_owned());
-        let thread = thread.spawn(move || writer.run()).map_err(ConsoleError::StartWriter)?;
-        let consoles = Mutex::new(consoles);
-        let thread = Mutex::new(Some(thread));
-        let dir = dir.to_owned();
-        Ok(Self { shared: Arc::new(Shared { dir, clock, mailbox, consoles, thread }) })
+        let thread = thread.spawn(move || writer.run(&mailbox));
+        shared.thread = Some(thread.map_err(ConsoleError::StartWriter)?);
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// As [`Consoles::open`], without a thread: lines are written with the next command. For
+    /// simulations, where the order of two threads would be chance.
+    ///
+    /// # Errors
+    /// `OpenFolder`.
+    #[cfg(any(test, feature = "test-support"))]
+    pub fn in_place(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, ConsoleError> {
+        let (shared, writer) = Shared::load(dir, clock)?;
+        shared.mailbox.work_in_place(writer);
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Returns where a server's output goes.
@@ -214,6 +200,34 @@ impl std::fmt::Debug for Consoles {
 }
 
 impl Shared {
+    /// Reads what is on the disk.
+    fn load(dir: &Path, clock: Arc<dyn Clock>) -> Result<(Self, Writer), ConsoleError> {
+        let failed = |source| ConsoleError::OpenFolder { path: dir.to_owned(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+        let mailbox = Arc::new(Mailbox::default());
+        let (mut consoles, mut stores) = (BTreeMap::new(), BTreeMap::new());
+        for entry in std::fs::read_dir(dir).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let Some(server) = name.to_str().and_then(|name| name.parse::<ServerId>().ok()) else {
+                continue;
+            };
+            match History::load(folder(dir, server)) {
+                Ok((history, stored)) => {
+                    let (clock, mailbox) = (Arc::clone(&clock), Arc::clone(&mailbox));
+                    let console = Console::new(server, clock, mailbox, stored);
+                    consoles.insert(server, Arc::new(console));
+                    stores.insert(server, Store::new(history));
+                }
+                Err(err) => {
+                    tracing::warn!(%server, error = chain(&err), "console history is lost");
+                }
+            }
+        }
+        let writer = Writer { dir: dir.to_owned(), clock: Arc::clone(&clock), stores };
+        let (dir, consoles) = (dir.to_owned(), Mutex::new(consoles));
+        Ok((Self { dir, clock, mailbox, consoles, thread: None }, writer))
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ServerId, Arc<Console>>> {
         self.consoles.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -222,8 +236,7 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         self.mailbox.close();
-        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if thread.is_some_and(|thread| thread.join().is_err()) {
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("console writer panicked");
         }
     }

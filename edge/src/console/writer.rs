@@ -14,7 +14,7 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 use tokio::sync::oneshot;
@@ -72,6 +72,8 @@ pub(super) enum Command {
 pub(super) struct Mailbox {
     mail: Mutex<Mail>,
     wake: Condvar,
+    /// Does what is asked at once, where it is asked, when there is no thread.
+    in_place: OnceLock<Mutex<Writer>>,
 }
 
 #[derive(Default)]
@@ -85,6 +87,12 @@ struct Mail {
 }
 
 impl Mailbox {
+    /// Lets a writer work in here. New lines stay in memory until the next command.
+    #[cfg(any(test, feature = "test-support"))]
+    pub(super) fn work_in_place(&self, writer: Writer) {
+        assert!(self.in_place.set(Mutex::new(writer)).is_ok(), "a mailbox has one writer");
+    }
+
     /// Asks that a console's new lines be written soon.
     pub(super) fn mark(&self, server: ServerId, console: &Arc<Console>) {
         self.lock().dirty.insert(server, Arc::clone(console));
@@ -99,17 +107,30 @@ impl Mailbox {
 
     /// Hands over a command. It is dropped, and its reply with it, when the thread has ended.
     pub(super) fn send(&self, command: Command) {
-        let mut mail = self.lock();
-        if !mail.is_closed {
+        {
+            let mut mail = self.lock();
+            if mail.is_closed {
+                return;
+            }
             mail.commands.push(command);
-            self.wake.notify_one();
         }
+        self.wake.notify_one();
+        self.work();
     }
 
     /// Tells the thread to write what there is and end.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
         self.wake.notify_one();
+        self.work();
+    }
+
+    /// Does everything that there is to do, without a thread.
+    fn work(&self) {
+        if let Some(writer) = self.in_place.get() {
+            let mail = self.lock().take();
+            writer.lock().unwrap_or_else(PoisonError::into_inner).work(mail);
+        }
     }
 
     /// Waits for work, and a little longer so that it comes in batches.
@@ -120,8 +141,7 @@ impl Mailbox {
         let calm = |mail: &mut Mail| mail.commands.is_empty() && !mail.is_urgent && !mail.is_closed;
         let waited = self.wake.wait_timeout_while(mail, COLLECT, calm);
         let (mut mail, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let is_closed = mail.is_closed;
-        Mail { is_closed, ..std::mem::replace(&mut *mail, Mail { is_closed, ..Mail::default() }) }
+        mail.take()
     }
 
     fn lock(&self) -> MutexGuard<'_, Mail> {
@@ -129,11 +149,18 @@ impl Mailbox {
     }
 }
 
+impl Mail {
+    /// Takes everything out but that it is closed.
+    fn take(&mut self) -> Self {
+        let is_closed = self.is_closed;
+        Self { is_closed, ..std::mem::replace(self, Self { is_closed, ..Self::default() }) }
+    }
+}
+
 /// State of the thread.
 pub(super) struct Writer {
     pub(super) dir: PathBuf,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) mailbox: Arc<Mailbox>,
     pub(super) stores: BTreeMap<ServerId, Store>,
 }
 
@@ -163,20 +190,22 @@ impl Store {
 
 impl Writer {
     /// Works until the mailbox is closed, then writes and synchronises what there is.
-    pub(super) fn run(mut self) {
-        loop {
-            let mail = self.mailbox.take();
-            for (server, console) in mail.dirty {
-                self.write(server, &console);
-            }
-            for command in mail.commands {
-                self.serve(command);
-            }
-            if mail.is_closed {
-                self.sync();
-                return;
-            }
+    pub(super) fn run(mut self, mailbox: &Mailbox) {
+        while self.work(mailbox.take()) {}
+    }
+
+    /// Does what was asked. Returns whether more may come.
+    fn work(&mut self, mail: Mail) -> bool {
+        for (server, console) in mail.dirty {
+            self.write(server, &console);
         }
+        for command in mail.commands {
+            self.serve(command);
+        }
+        if mail.is_closed {
+            self.sync();
+        }
+        !mail.is_closed
     }
 
     fn write(&mut self, server: ServerId, console: &Console) {

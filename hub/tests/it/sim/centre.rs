@@ -17,7 +17,7 @@ use mamba_hub::{
 };
 use mamba_wire::net::authority::HubSecrets;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 /// Name of the store in a data directory.
 const STORE_FILE: &str = "store.redb";
@@ -31,6 +31,8 @@ pub(super) struct Centre {
     pub(super) running: Option<Running>,
     /// The newest backup.
     pub(super) backup: Option<(PathBuf, Reached)>,
+    /// Until then changes may take virtual time.
+    pub(super) slow_until: Instant,
     secrets: HubSecrets,
     bug: Option<Bug>,
     dir: PathBuf,
@@ -61,6 +63,7 @@ impl Centre {
             clock,
             running: None,
             backup: None,
+            slow_until: Instant::now(),
             secrets,
             bug,
             dir,
@@ -126,6 +129,9 @@ impl Centre {
     /// standing still: the copy uses threads of its own, whose order would be chance.
     pub(super) fn back_up(&mut self) {
         let Some(running) = &self.running else { return };
+        if Instant::now() < self.slow_until {
+            return self.trace.say("hub: too slow for a backup");
+        }
         self.files += 1;
         let path = self.dir.join(format!("{}.backup", self.files));
         let (hub, target) = (running.hub.clone(), path.clone());

@@ -3,10 +3,7 @@
 use mamba_core::clock::{BootId, BootMs, Clock, Entropy, UnixMs};
 use std::{
     ops::RangeInclusive,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicI64, Ordering::SeqCst},
-    },
+    sync::{Arc, Mutex},
 };
 use tokio::time::Instant;
 
@@ -71,17 +68,34 @@ pub(super) struct SimClock {
     begin: Instant,
     /// True time at `begin`.
     zero: UnixMs,
-    /// Wall clock minus true time.
-    wrong_by_ms: AtomicI64,
-    boot: Mutex<(Instant, BootId)>,
+    wall: Mutex<Error>,
+    boot: Mutex<(Instant, BootId, Error)>,
+}
+
+/// What is wrong with a clock.
+#[derive(Clone, Copy, Debug)]
+struct Error {
+    /// By how much it was wrong at this time.
+    by_us: i64,
+    at: Instant,
+    /// By how much more each second since, in millionths.
+    ppm: i64,
+}
+
+impl Error {
+    fn now_us(&self) -> i64 {
+        let since = i64::try_from(millis(self.at, Instant::now())).unwrap();
+        self.by_us + since * self.ppm / 1_000
+    }
 }
 
 impl SimClock {
     pub(super) fn new(begin: Instant, zero: UnixMs, machine: u8) -> Arc<Self> {
         let mut id = [0; 16];
         (id[0], id[15]) = (machine, 1);
-        let boot = Mutex::new((begin, BootId(id)));
-        Arc::new(Self { begin, zero, wrong_by_ms: AtomicI64::new(0), boot })
+        let right = Error { by_us: 0, at: begin, ppm: 0 };
+        let boot = Mutex::new((begin, BootId(id), right));
+        Arc::new(Self { begin, zero, wall: Mutex::new(right), boot })
     }
 
     pub(super) fn true_now(&self) -> UnixMs {
@@ -89,7 +103,17 @@ impl SimClock {
     }
 
     pub(super) fn set_wrong(&self, by_ms: i64) {
-        self.wrong_by_ms.store(by_ms, SeqCst);
+        let mut wall = self.wall.lock().unwrap();
+        *wall = Error { by_us: by_ms * 1_000, at: Instant::now(), ppm: wall.ppm };
+    }
+
+    /// Lets both clocks go wrong from now on, in millionths.
+    pub(super) fn set_drift(&self, wall_ppm: i64, boot_ppm: i64) {
+        let at = Instant::now();
+        let mut wall = self.wall.lock().unwrap();
+        *wall = Error { by_us: wall.now_us(), at, ppm: wall_ppm };
+        let mut boot = self.boot.lock().unwrap();
+        boot.2 = Error { by_us: boot.2.now_us(), at, ppm: boot_ppm };
     }
 
     /// Starts the machine anew.
@@ -97,16 +121,20 @@ impl SimClock {
         let mut boot = self.boot.lock().unwrap();
         boot.0 = Instant::now();
         boot.1.0[15] += 1;
+        boot.2 = Error { by_us: 0, at: boot.0, ..boot.2 };
     }
 }
 
 impl Clock for SimClock {
     fn wall(&self) -> UnixMs {
-        UnixMs(self.true_now().0.saturating_add_signed(self.wrong_by_ms.load(SeqCst)))
+        let wrong_ms = self.wall.lock().unwrap().now_us() / 1_000;
+        UnixMs(self.true_now().0.saturating_add_signed(wrong_ms))
     }
     fn boot(&self) -> BootMs {
         // A boot takes a while before the daemon is up.
-        BootMs(20_000 + millis(self.boot.lock().unwrap().0, Instant::now()))
+        let boot = self.boot.lock().unwrap();
+        let up_ms = 20_000 + millis(boot.0, Instant::now());
+        BootMs(up_ms.saturating_add_signed(boot.2.now_us() / 1_000))
     }
     fn boot_id(&self) -> BootId {
         self.boot.lock().unwrap().1

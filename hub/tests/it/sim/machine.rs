@@ -3,12 +3,12 @@
 use super::{
     chance::{Drawn, Rng, SimClock, Trace, millis},
     net::{End, HUB, Net},
-    planted::{BentEdge, Bug},
+    planted::{BentEdge, Bug, WallAsBoot},
 };
 use mamba_core::{
     clock::{Clock, Entropy, draw},
     db::{Store, StoreOptions, sim::SimDisk},
-    ids::{InstanceId, NodeId},
+    ids::{InstanceId, NodeId, ServerId},
     lifecycle::Observed,
     usage::{integrate::Reading, window::RunKey},
 };
@@ -35,14 +35,17 @@ use mamba_wire::{
 };
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicU64},
 };
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
-/// Bytes of memory, of disk, and per second of the network that each process uses.
-const MEMORY_BYTES: u64 = 100 << 20;
-const DISK_BYTES: u64 = 50 << 20;
+/// Bytes of memory and of disk that each process uses.
+pub(super) const MEMORY_BYTES: u64 = 100 << 20;
+pub(super) const DISK_BYTES: u64 = 50 << 20;
+/// Of CPU in microseconds, and of the network in bytes, in each millisecond.
+pub(super) const CPU_US: u64 = 250;
+pub(super) const SENT_BYTES: u64 = 10;
 
 pub(super) struct Machine {
     pub(super) index: usize,
@@ -95,6 +98,24 @@ impl Machine {
         Self { index, node, disk, engine, clock, daemon: None, bug, dir, net, trace, rng }
     }
 
+    /// A second machine that was made from a copy of this one's disk. Its engine is empty.
+    pub(super) fn copy(&mut self, index: usize, dir: PathBuf, clock: Arc<SimClock>) -> Self {
+        copy_dir(&self.dir, &dir);
+        Self {
+            index,
+            node: self.node,
+            disk: self.disk.crash(self.rng.next()),
+            engine: FakeRuntime::new(clock.wall()),
+            clock,
+            daemon: None,
+            bug: self.bug,
+            dir,
+            net: Arc::clone(&self.net),
+            trace: Arc::clone(&self.trace),
+            rng: Rng::new(self.rng.next(), 0),
+        }
+    }
+
     /// Starts the daemon, as `app.rs` of the edge does.
     pub(super) async fn start(&mut self) {
         assert!(self.daemon.is_none());
@@ -105,7 +126,7 @@ impl Machine {
         let remembered = store.read(calendar::load).unwrap();
         let calendar = Arc::new(HubCalendar::new(Arc::clone(&clock), remembered));
         let instance = InstanceId::new(calendar.now(), draw(&*entropy));
-        let consoles = Consoles::open(&self.dir.join("console"), Arc::clone(&clock)).unwrap();
+        let consoles = Consoles::in_place(&self.dir.join("console"), Arc::clone(&clock)).unwrap();
         let uid = rustix::process::getuid().as_raw();
         let parts = supervisor::Parts {
             runtime: Arc::new(self.engine.clone()),
@@ -138,7 +159,7 @@ impl Machine {
             carried: Default::default(),
         });
         let dir = self.dir.clone();
-        let bent = Arc::new(BentEdge { edge: Arc::clone(&backend), bug: self.bug, dir });
+        let bent = Arc::new(BentEdge::new(Arc::clone(&backend), self.bug, dir));
         let link_config = self.link_config(instance);
         let (link, link_handle) = EdgeLink::new(link_config, bent, clock, entropy);
         let (mut status, waits) =
@@ -176,7 +197,10 @@ impl Machine {
     ) -> (Meter<SimProbe, SupervisorRoll>, MeterHandle) {
         Meter::load(MeterParts {
             store: store.clone(),
-            clock: Arc::clone(clock),
+            clock: match self.bug {
+                Some(Bug::WallTimeBilled) => Arc::new(WallAsBoot(Arc::clone(clock))),
+                _ => Arc::clone(clock),
+            },
             calendar: Arc::clone(calendar),
             probe: SimProbe { engine: self.engine.clone() },
             roll: SupervisorRoll::new(handle.census(), handle.observed()),
@@ -245,9 +269,21 @@ impl Machine {
         })
     }
 
-    /// Whether a file of a server's data is there.
-    pub(super) fn has_data(&self, server: mamba_core::ids::ServerId) -> bool {
+    /// Whether a server's data is there.
+    pub(super) fn has_data(&self, server: ServerId) -> bool {
         self.dir.join("servers").join(server.to_string()).exists()
+    }
+
+    /// Whether a server's data is in the trash.
+    pub(super) fn has_trash(&self, server: ServerId) -> bool {
+        let Ok(entries) = std::fs::read_dir(self.dir.join("trash")) else { return false };
+        let name = format!("{server}-");
+        entries.flatten().any(|it| it.file_name().to_string_lossy().starts_with(&name))
+    }
+
+    /// Lets the engine's clock follow the machine's.
+    pub(super) fn tick(&self) {
+        self.engine.set_clock(self.clock.wall());
     }
 }
 
@@ -268,12 +304,25 @@ fn settings(node: NodeId) -> supervisor::Settings {
     }
 }
 
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
 async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {
     part.await;
     name
 }
 
-fn view_of(servers: BTreeMap<mamba_core::ids::ServerId, Observed>) -> View {
+fn view_of(servers: BTreeMap<ServerId, Observed>) -> View {
     let node = NodeState {
         cpus: 8,
         memory_bytes: 1 << 40,
@@ -288,7 +337,7 @@ fn view_of(servers: BTreeMap<mamba_core::ids::ServerId, Observed>) -> View {
 
 /// What `machine` does in the product, without the real disk's free space.
 async fn show(
-    mut observed: watch::Receiver<Arc<BTreeMap<mamba_core::ids::ServerId, Observed>>>,
+    mut observed: watch::Receiver<Arc<BTreeMap<ServerId, Observed>>>,
     view: watch::Sender<Arc<View>>,
 ) {
     loop {
@@ -306,7 +355,7 @@ impl Dispatcher for NoDoor {
     async fn serve(&self, _request: NodeRequest, _stream: FrameStream) {}
 }
 
-/// Reads what truly runs: each process uses a quarter of a core and sends 10 bytes a millisecond.
+/// Reads what truly runs.
 struct SimProbe {
     engine: FakeRuntime,
 }
@@ -320,8 +369,8 @@ impl Probe for SimProbe {
             let ms = millis(it.from, Instant::now());
             Seen::Here(Reading {
                 memory_bytes: Some(MEMORY_BYTES),
-                cpu_us: Some(ms * 250),
-                sent_bytes: Some(ms * 10),
+                cpu_us: Some(ms * CPU_US),
+                sent_bytes: Some(ms * SENT_BYTES),
                 disk_bytes: None,
             })
         };

@@ -17,8 +17,10 @@
 mod centre;
 mod chance;
 mod check;
+mod faults;
 mod machine;
 mod net;
+mod panics;
 mod plan;
 mod planted;
 mod world;

@@ -77,7 +77,9 @@ struct Inbox {
 }
 
 impl Net {
+    /// A network with a line for each edge, and for its clone.
     pub(super) fn new(rng: Rng, edges: usize, trace: Arc<Trace>) -> Arc<Self> {
+        let edges = 2 * edges;
         let outside = (0..edges).map(|edge| outside(edge, 1)).collect();
         let state = State {
             rng,

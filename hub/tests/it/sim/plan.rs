@@ -58,9 +58,27 @@ pub(super) enum Fault {
     HubRestore {
         down_ms: u64,
     },
+    /// The line is cut and mended again and again.
+    Flap {
+        edge: usize,
+        cut: Line,
+        each_ms: u64,
+        ms: u64,
+    },
     DiskFull {
         edge: usize,
         ms: u64,
+    },
+    /// Of an edge, or of the hub.
+    DiskSlow {
+        edge: Option<usize>,
+        delay_ms: u64,
+        ms: u64,
+    },
+    /// One change fails, of an edge or of the hub.
+    DiskError {
+        edge: Option<usize>,
+        change: u64,
     },
     DiskLoss {
         edge: usize,
@@ -70,14 +88,30 @@ pub(super) enum Fault {
         edge: usize,
         after_ms: u64,
     },
+    /// A second machine with the same identity and disk.
+    Clone {
+        edge: usize,
+        ms: u64,
+    },
     Clock {
         edge: usize,
         wrong_by_ms: i64,
+    },
+    /// The clocks go too fast or too slow, in millionths.
+    Drift {
+        edge: usize,
+        wall_ppm: i64,
+        boot_ppm: i64,
     },
     EngineFails {
         edge: usize,
         call: Call,
         when: When,
+    },
+    EngineSlow {
+        edge: usize,
+        call: Call,
+        by_ms: u64,
     },
     EngineDown {
         edge: usize,
@@ -89,18 +123,23 @@ pub(super) enum Fault {
 }
 
 /// Names of the classes of faults, for `--faults`.
-pub(super) const CLASSES: [&str; 13] = [
+pub(super) const CLASSES: [&str; 18] = [
     "loss",
     "partition",
+    "flap",
     "rebind",
     "edge-crash",
     "power",
     "hub-crash",
     "restore",
     "disk-full",
+    "disk-slow",
+    "disk-error",
     "disk-loss",
     "revert",
+    "clone",
     "clock",
+    "drift",
     "engine",
     "process",
 ];
@@ -110,16 +149,23 @@ impl Fault {
         match self {
             Self::Line { line, .. } if line.up_cut || line.down_cut => "partition",
             Self::Line { .. } => "loss",
+            Self::Flap { .. } => "flap",
             Self::Rebind { .. } => "rebind",
             Self::EdgeCrash { machine: false, .. } => "edge-crash",
             Self::EdgeCrash { machine: true, .. } => "power",
             Self::HubCrash { .. } => "hub-crash",
             Self::HubRestore { .. } => "restore",
             Self::DiskFull { .. } => "disk-full",
+            Self::DiskSlow { .. } => "disk-slow",
+            Self::DiskError { .. } => "disk-error",
             Self::DiskLoss { .. } => "disk-loss",
             Self::Revert { .. } => "revert",
+            Self::Clone { .. } => "clone",
             Self::Clock { .. } => "clock",
-            Self::EngineFails { .. } | Self::EngineDown { .. } => "engine",
+            Self::Drift { .. } => "drift",
+            Self::EngineFails { .. } | Self::EngineSlow { .. } | Self::EngineDown { .. } => {
+                "engine"
+            }
             Self::ProcessEnds { .. } => "process",
         }
     }
@@ -153,10 +199,15 @@ impl Plan {
         for number in 1..=lasts_ms / 400_000 {
             events.push((number * 400_000 + rng.within(0..=60_000), Event::Act(Act::Backup)));
         }
-        let mut disaster = rng.happens(500);
-        for _ in 0..rng.within(0..=14) {
-            let at = rng.within(20_000..=lasts_ms);
-            let fault = draw_fault(&mut rng, edges, all, &mut disaster);
+        let mut faults = Vec::new();
+        for _ in 0..rng.within(0..=16) {
+            faults.push((rng.within(20_000..=lasts_ms), draw_fault(&mut rng, edges, all)));
+        }
+        // At most one: two of them may truly lose what no protocol can save.
+        if rng.happens(700) {
+            faults.push((rng.within(120_000..=lasts_ms), draw_disaster(&mut rng, edges)));
+        }
+        for (at, fault) in faults {
             if allowed.is_empty() || allowed.iter().any(|class| class == fault.class()) {
                 events.push((at, Event::Fault(fault)));
             }
@@ -173,46 +224,82 @@ impl Plan {
     }
 }
 
-/// Draws one fault. `disaster` is spent by the first one that loses something for good: two of them
-/// may truly lose what no protocol can save.
-fn draw_fault(rng: &mut Rng, edges: usize, servers: usize, disaster: &mut bool) -> Fault {
+/// Draws what takes something back, or doubles it.
+fn draw_disaster(rng: &mut Rng, edges: usize) -> Fault {
+    let edge = rng.index(edges);
+    let (down_ms, ms) = (rng.within(1..=120) * 1_000, rng.within(5..=400) * 1_000);
+    match rng.within(0..=4) {
+        0 => Fault::HubRestore { down_ms },
+        1 => Fault::DiskLoss { edge, down_ms },
+        2..=3 => Fault::Revert { edge, after_ms: ms },
+        _ => Fault::Clone { edge, ms },
+    }
+}
+
+/// Draws anything else, at which nothing may be lost that was on a disk.
+fn draw_fault(rng: &mut Rng, edges: usize, servers: usize) -> Fault {
     let edge = rng.index(edges);
     let change = rng.happens(700).then(|| rng.within(1..=120));
     let down_ms = rng.within(1..=120) * 1_000;
     let ms = rng.within(5..=400) * 1_000;
-    let kind = rng.within(0..=13);
-    let is_disaster = matches!(kind, 9..=11) && std::mem::take(disaster);
-    match kind {
+    // Which disk: mostly that of an edge.
+    let disk = rng.happens(700).then_some(edge);
+    match rng.within(0..=19) {
         0..=1 => {
             let (loss_permille, double_permille) = (rng.within(0..=300), rng.within(0..=100));
             let (delay_ms, jitter_ms) = (rng.within(1..=400), rng.within(0..=300));
             let line = Line { loss_permille, double_permille, delay_ms, jitter_ms, ..Line::GOOD };
             Fault::Line { edge, line, ms }
         }
-        2 => {
-            let side = rng.within(0..=2);
-            let line = Line { up_cut: side != 1, down_cut: side != 0, ..Line::GOOD };
-            Fault::Line { edge, line, ms }
-        }
-        3 => Fault::Rebind { edge },
-        4..=5 => Fault::EdgeCrash { edge, change, down_ms, machine: false },
-        6 => Fault::EdgeCrash { edge, change, down_ms, machine: true },
-        7..=8 => Fault::HubCrash { change, down_ms },
-        9 if is_disaster => Fault::HubRestore { down_ms },
-        10 if is_disaster => Fault::DiskLoss { edge, down_ms },
-        11 if is_disaster => Fault::Revert { edge, after_ms: ms },
-        9..=10 => {
-            let calls = [Call::Create, Call::Start, Call::Inspect, Call::List, Call::StopSignal];
-            let when = if rng.happens(700) { When::After } else { When::Before };
-            Fault::EngineFails { edge, call: calls[rng.index(calls.len())], when }
-        }
-        11 => Fault::EngineDown { edge, ms: ms / 4 },
-        12 => Fault::ProcessEnds { server: rng.index(servers) },
-        _ if rng.happens(500) => {
+        2..=3 => Fault::Line { edge, line: draw_cut(rng), ms },
+        4 => Fault::Flap { edge, cut: draw_cut(rng), each_ms: rng.within(1..=40) * 500, ms },
+        5 => Fault::Rebind { edge },
+        6..=7 => Fault::EdgeCrash { edge, change, down_ms, machine: false },
+        8 => Fault::EdgeCrash { edge, change, down_ms, machine: true },
+        9..=10 => Fault::HubCrash { change, down_ms },
+        11..=13 => draw_engine(rng, edge, ms),
+        14 => Fault::ProcessEnds { server: rng.index(servers) },
+        15 => Fault::DiskFull { edge, ms },
+        16 => Fault::DiskSlow { edge: disk, delay_ms: rng.within(10..=1_500), ms },
+        17 => Fault::DiskError { edge: disk, change: rng.within(1..=60) },
+        18 => {
             let range = [2_000, 60_000, 3_600_000, 86_400_000][rng.index(4)];
-            let by = i64::try_from(rng.within(0..=2 * range)).unwrap() - range.cast_signed();
-            Fault::Clock { edge, wrong_by_ms: by }
+            Fault::Clock { edge, wrong_by_ms: around_zero(rng, range) }
         }
-        _ => Fault::DiskFull { edge, ms },
+        _ => {
+            let (wall_ppm, boot_ppm) = (around_zero(rng, 20_000), around_zero(rng, 200));
+            Fault::Drift { edge, wall_ppm, boot_ppm }
+        }
     }
+}
+
+/// A line that is cut in one direction or in both.
+fn draw_cut(rng: &mut Rng) -> Line {
+    let side = rng.within(0..=2);
+    Line { up_cut: side != 1, down_cut: side != 0, ..Line::GOOD }
+}
+
+fn draw_engine(rng: &mut Rng, edge: usize, ms: u64) -> Fault {
+    let calls = [
+        Call::Create,
+        Call::Start,
+        Call::Inspect,
+        Call::List,
+        Call::StopSignal,
+        Call::Attach,
+        Call::Update,
+        Call::Remove,
+        Call::EnsureNetwork,
+    ];
+    let call = calls[rng.index(calls.len())];
+    match rng.within(0..=9) {
+        0..=5 => Fault::EngineFails { edge, call, when: When::After },
+        6..=7 => Fault::EngineFails { edge, call, when: When::Before },
+        8 => Fault::EngineSlow { edge, call, by_ms: rng.within(1..=30) * 1_000 },
+        _ => Fault::EngineDown { edge, ms: ms / 4 },
+    }
+}
+
+fn around_zero(rng: &mut Rng, range: u64) -> i64 {
+    i64::try_from(rng.within(0..=2 * range)).unwrap() - range.cast_signed()
 }

@@ -1,11 +1,11 @@
 //! Bugs that are planted at the seams of the product, to show that the simulator would see them.
 
 use mamba_core::{
-    clock::UnixMs,
+    clock::{BootId, BootMs, Clock, UnixMs},
     db::{Snapshot, Span, TxnError},
     desired::SignedEnvelope,
     fact::Stream,
-    ids::{InstanceId, NodeId, ServerId},
+    ids::{InstanceId, IntentId, NodeId, ServerId, TenantId},
     seq::Seq,
 };
 use mamba_edge::{
@@ -49,10 +49,14 @@ pub(super) enum Bug {
     LowerGenerationAccepted,
     StartWaitsForHub,
     WishesForgotten,
+    IntentsRepeated,
+    TenantsMixed,
+    TrashEmptiedAtOnce,
+    WallTimeBilled,
 }
 
 impl Bug {
-    pub(super) const ALL: [(Self, &'static [&'static str]); 11] = [
+    pub(super) const ALL: [(Self, &'static [&'static str]); 15] = [
         (Self::PruneOnAckAlone, &["S5"]),
         (Self::AckBeforeCommit, &["S6"]),
         (Self::NoForkDetection, &["L1", "S1"]),
@@ -64,6 +68,10 @@ impl Bug {
         (Self::LowerGenerationAccepted, &["D1"]),
         (Self::StartWaitsForHub, &["D4"]),
         (Self::WishesForgotten, &["L1"]),
+        (Self::IntentsRepeated, &["stale start"]),
+        (Self::TenantsMixed, &["T1"]),
+        (Self::TrashEmptiedAtOnce, &["D2"]),
+        (Self::WallTimeBilled, &["S2", "S3"]),
     ];
 }
 
@@ -94,6 +102,14 @@ impl BentHub {
                     if let Some((key, mut hour)) = txn.range(HOURS, Span::all(), 1)?.pop() {
                         hour.billed.egress += 1;
                         txn.put(HOURS, &key, &hour)?;
+                    }
+                }
+                Some(Bug::TenantsMixed) => {
+                    if let Some(((tenant, server, hour), sums)) =
+                        txn.range(HOURS, Span::all(), 1)?.pop()
+                    {
+                        let other = TenantId::from_bytes([tenant.to_bytes()[0] % 3 + 1; 16]);
+                        txn.put(HOURS, &(other, server, hour), &sums)?;
                     }
                 }
                 Some(Bug::NoCoverage) => {
@@ -195,7 +211,9 @@ impl LinkBackend for BentHub {
         let mut ack = LinkBackend::ingest(&self.hub, node, facts.clone()).await?;
         match self.bug {
             Some(Bug::PruneOnAckAlone) => ack.backup_watermark = ack.watermark,
-            Some(Bug::HoleInCustody | Bug::SumsDrift) => self.damage(node, &facts, &ack).await,
+            Some(Bug::HoleInCustody | Bug::SumsDrift | Bug::TenantsMixed) => {
+                self.damage(node, &facts, &ack).await
+            }
             _ => {}
         }
         Ok(ack)
@@ -235,12 +253,17 @@ impl LinkBackend for BentHub {
 
 /// The edge as its link sees it, perhaps with a bug.
 pub(super) struct BentEdge {
-    pub(super) edge: Arc<NodeBackend>,
-    pub(super) bug: Option<Bug>,
-    pub(super) dir: PathBuf,
+    edge: Arc<NodeBackend>,
+    bug: Option<Bug>,
+    dir: PathBuf,
+    accepted: Mutex<Vec<Intent>>,
 }
 
 impl BentEdge {
+    pub(super) fn new(edge: Arc<NodeBackend>, bug: Option<Bug>, dir: PathBuf) -> Self {
+        Self { edge, bug, dir, accepted: Mutex::default() }
+    }
+
     /// Returns or sets the stored wish of a server, behind the product's back.
     async fn rewrite(&self, server: ServerId, old: Option<mamba_edge::store::Desired>) {
         let done = self.edge.store.raw().write(move |txn| match &old {
@@ -249,6 +272,11 @@ impl BentEdge {
         });
         // A disk that fails meanwhile is another fault.
         done.await.ok();
+    }
+
+    fn empty_trash(&self) {
+        let Ok(entries) = std::fs::read_dir(self.dir.join("trash")) else { return };
+        entries.flatten().for_each(|entry| drop(std::fs::remove_dir_all(entry.path())));
     }
 
     /// Deletes what the hub did not name.
@@ -266,6 +294,15 @@ impl BentEdge {
 
 impl EdgeBackend for BentEdge {
     async fn holdings(&self) -> Result<Holdings, EdgeError> {
+        if self.bug == Some(Bug::IntentsRepeated) {
+            let mut again = std::mem::take(&mut *self.accepted.lock().unwrap());
+            for intent in &mut again {
+                let mut id = intent.intent.to_bytes();
+                id[15] ^= 0xff;
+                (intent.intent, intent.expires_at) = (IntentId::from_bytes(id), UnixMs(u64::MAX));
+            }
+            self.edge.accept(again).await;
+        }
         self.edge.holdings().await
     }
     async fn read_facts(&self, stream: Stream, after: Seq) -> Result<Option<Batch>, EdgeError> {
@@ -282,6 +319,7 @@ impl EdgeBackend for BentEdge {
         let servers: Vec<ServerId> = opened.map(|it| it.server).collect();
         match self.bug {
             Some(Bug::AbsenceDeletes) => self.delete_others(&servers),
+            Some(Bug::TrashEmptiedAtOnce) => self.empty_trash(),
             Some(Bug::LowerGenerationAccepted) => {
                 for server in &servers {
                     self.rewrite(*server, None).await;
@@ -306,6 +344,7 @@ impl EdgeBackend for BentEdge {
         self.edge.envelopes(servers).await
     }
     async fn accept(&self, intents: Vec<Intent>) -> Vec<IntentResult> {
+        self.accepted.lock().unwrap().extend(intents.iter().cloned());
         self.edge.accept(intents).await
     }
     fn learn_time(&self, hub: UnixMs) {
@@ -319,5 +358,20 @@ impl EdgeBackend for BentEdge {
     }
     fn view(&self) -> watch::Receiver<Arc<View>> {
         self.edge.view()
+    }
+}
+
+/// A clock that takes wall time for time that passed.
+pub(super) struct WallAsBoot(pub(super) Arc<dyn Clock>);
+
+impl Clock for WallAsBoot {
+    fn wall(&self) -> UnixMs {
+        self.0.wall()
+    }
+    fn boot(&self) -> BootMs {
+        BootMs(self.0.wall().0 % (1 << 40))
+    }
+    fn boot_id(&self) -> BootId {
+        self.0.boot_id()
     }
 }

@@ -1,29 +1,31 @@
 //! What must hold: the invariants of the protocol, held against what truly happened.
 
+mod books;
+mod bounds;
+mod tenants;
+
+use self::books::Books;
 use super::{
     centre::{Reached, reached},
     chance::millis,
-    world::World,
+    world::{Placed, World},
 };
 use mamba_core::{
     clock::UnixMs,
-    db::{ReadTxn, Snapshot, Span, TxnError},
+    db::{Snapshot, Span, TxnError},
     desired::{Order, Wish},
     fact::{Meter, Quantities, Stream, UsageBody, UsageFact},
     ids::ServerId,
-    lifecycle::NotRunning,
+    lifecycle::{Actor, NotRunning, power::Power},
     seq::Seq,
-    usage::coverage::{Coverage, HourSpan},
+    usage::coverage::HourSpan,
 };
 use mamba_edge::{
     outbox::{self, OutboxError},
     runtime::ContainerStatus,
-    store::{DESIRED, POWER},
+    store::{DESIRED, POWER, TRASH},
 };
-use mamba_hub::store::{
-    COVERAGE, CUSTODY, ENVELOPES, HOURS, LEASES, POSTINGS, QUARANTINE, STREAM_GAPS, STREAMS,
-    StreamKey, stream_number,
-};
+use mamba_hub::store::{ENVELOPES, StreamKey, stream_number};
 use mamba_wire::node::OutboxLine;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
@@ -32,10 +34,12 @@ use tokio::time::Instant;
 const ROWS_MAX: usize = 1_000_000;
 /// D4: so soon a server that should run, runs; and the time between two looks.
 const START_MS_MAX: u64 = 60_000 + 5_000;
-/// Newest usage that is not yet a fact: a window and a sample.
-const OPEN_MS: u64 = 5 * 60_000 + 20_000;
-/// Clock error of each start and stop that may be billed.
-const SLACK_MS: u64 = 2_000;
+/// How far an edge's calendar may be from true time.
+const CALENDAR_MS: u64 = 5_000;
+/// How long an intent to start may be followed.
+const INTENT_MS: u64 = 60_000;
+/// How soon data is purged when its time has come.
+const PURGE_MS: u64 = 60_000;
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +67,7 @@ pub(super) struct Truth {
     /// them.
     facts: BTreeMap<Vec<u8>, Known>,
     /// Read up to here.
-    read: BTreeMap<StreamKey, Seq>,
+    read: BTreeMap<(usize, StreamKey), Seq>,
     /// Highest ack that an edge stored.
     acked: BTreeMap<StreamKey, Seq>,
     /// Newest rank that an edge acted on.
@@ -73,6 +77,10 @@ pub(super) struct Truth {
     idle: BTreeMap<ServerId, Instant>,
     /// Edges whose disk went back in time, or away.
     disturbed: BTreeSet<usize>,
+    /// Edges whose disk is slow.
+    slow: BTreeSet<usize>,
+    /// Wishes to run that were looked at, by server and number.
+    asked: BTreeSet<(ServerId, u64, UnixMs)>,
     /// Acks of a hub that was restored since.
     voided: BTreeMap<StreamKey, Seq>,
 }
@@ -114,6 +122,21 @@ impl Truth {
         self.idle.clear();
     }
 
+    pub(super) fn disk_slow(&mut self, edge: Option<usize>, is_slow: bool) {
+        self.idle.clear();
+        match edge {
+            Some(edge) if is_slow => drop(self.slow.insert(edge)),
+            Some(edge) => drop(self.slow.remove(&edge)),
+            None => {}
+        }
+    }
+
+    /// Another machine has the same identity from now on.
+    pub(super) fn cloned(&mut self, world: &World, edge: usize) {
+        self.read_facts(world);
+        self.disturbed.insert(edge);
+    }
+
     /// The disk of an edge is lost: what the hub does not have is lost with it.
     pub(super) fn disk_gone(&mut self, world: &World, edge: usize) {
         self.read_facts(world);
@@ -127,19 +150,21 @@ impl Truth {
             !world.servers.iter().any(|it| it.id == *server && it.edge == edge)
         });
         self.acked.retain(|key, _| key.0 != node);
-        self.read.retain(|key, _| key.0 != node);
+        self.read.retain(|(_, key), _| key.0 != node);
     }
 
     /// Reads new facts from every edge's disk.
     pub(super) fn read_facts(&mut self, world: &World) {
-        for machine in &world.machines {
+        for machine in world.machines.iter().chain(world.clones.values()) {
             let Some(daemon) = &machine.daemon else { continue };
+            let is_clone = machine.index >= world.machines.len();
             // A disk that cannot be read now is read later.
             let Ok(line) = daemon.store.read(|txn| outbox::line(txn, Stream::Usage)) else {
                 continue;
             };
             let key = (machine.node, stream_number(Stream::Usage), line.epoch);
-            let after = self.read.get(&key).copied().unwrap_or(Seq(0));
+            let place = (machine.index, key);
+            let after = self.read.get(&place).copied().unwrap_or(Seq(0));
             let mut after = after.max(Seq(line.first_retained.0 - 1));
             loop {
                 let read = daemon
@@ -149,11 +174,13 @@ impl Truth {
                 let Some((last, _)) = window.facts.last() else { break };
                 after = *last;
                 for (seq, body) in window.facts {
-                    let known = Known { edge: machine.index, key, seq, is_excused: false };
+                    // What only a clone measured goes when it goes.
+                    let is_excused = is_clone;
+                    let known = Known { edge: machine.index, key, seq, is_excused };
                     self.facts.entry(body).or_insert(known);
                 }
             }
-            self.read.insert(key, after);
+            self.read.insert(place, after);
         }
     }
 
@@ -207,10 +234,12 @@ impl Truth {
         let rows: Result<_, TxnError> = daemon.store.read(|txn| {
             let desired = txn.range(DESIRED, Span::all(), ROWS_MAX)?;
             let power = txn.range(POWER, Span::all(), ROWS_MAX)?;
-            Ok((desired, power))
+            let trash = txn.range(TRASH, Span::all(), ROWS_MAX)?;
+            Ok((desired, power, trash))
         });
         // A disk that cannot be read now.
-        let Ok((desired, power)) = rows else { return Ok(()) };
+        let Ok((desired, power, trash)) = rows else { return Ok(()) };
+        let trash: BTreeMap<_, _> = trash.into_iter().collect();
         let (desired, power): (BTreeMap<_, _>, BTreeMap<_, _>) =
             (desired.into_iter().collect(), power.into_iter().collect());
         let observed = daemon.supervisor.observed().borrow().clone();
@@ -240,7 +269,16 @@ impl Truth {
                 self.had_data.insert(placed.id);
             } else if self.had_data.contains(&placed.id) && !placed.is_deleted {
                 return Err(Broken::new("D2", format!("data of {} is gone", placed.id)));
+            } else if self.had_data.contains(&placed.id) && !machine.has_trash(placed.id) {
+                let purge_at = trash.get(&placed.id).map(|it| it.purge_at);
+                let now = world.centre.clock.true_now();
+                let is_due = purge_at.is_some_and(|at| at <= now.plus(CALENDAR_MS));
+                if !is_due && !self.disturbed.contains(&edge) {
+                    let text = format!("data of {} is purged before {purge_at:?}", placed.id);
+                    return Err(Broken::new("D2", text));
+                }
             }
+            self.check_start(placed, power.get(&placed.id))?;
             let seen = observed.get(&placed.id);
             if let Some(order) = seen.and_then(|it| it.applied) {
                 let before = self.applied.insert(placed.id, order);
@@ -260,7 +298,7 @@ impl Truth {
             let runs = containers.iter().any(|it| {
                 it.server == placed.id && matches!(it.status, ContainerStatus::Running { .. })
             });
-            if !is_wanted || runs || gave_up {
+            if !is_wanted || runs || gave_up || self.slow.contains(&edge) {
                 self.idle.remove(&placed.id);
                 continue;
             }
@@ -272,6 +310,24 @@ impl Truth {
             }
         }
         Ok(())
+    }
+
+    /// An intent to start that is older than it may be is never followed.
+    fn check_start(&mut self, placed: &Placed, power: Option<&Power>) -> Result<(), Broken> {
+        let Some(power) = power.filter(|it| it.wish.running) else { return Ok(()) };
+        let Actor::User(_) = power.wish.by else { return Ok(()) };
+        let at = power.wish.at;
+        if !self.asked.insert((placed.id, power.number, at)) {
+            return Ok(());
+        }
+        let was_asked = placed.starts.iter().any(|start| {
+            *start <= at.plus(CALENDAR_MS) && at <= start.plus(INTENT_MS + CALENDAR_MS)
+        });
+        if was_asked {
+            return Ok(());
+        }
+        let text = format!("{} started at {at}, asked at {:?}", placed.id, placed.starts);
+        Err(Broken::new("stale start", text))
     }
 
     /// Says what is still under way.
@@ -308,11 +364,29 @@ impl Truth {
                 }
             }
         }
+        self.is_purged(world)?;
         if self.idle.is_empty() {
             Ok(())
         } else {
             Err(format!("not running: {:?}", self.idle.keys()))
         }
+    }
+
+    /// Says which data should be purged and is not.
+    fn is_purged(&self, world: &World) -> Result<(), String> {
+        let now = world.centre.clock.true_now();
+        for machine in &world.machines {
+            let Some(daemon) = &machine.daemon else { continue };
+            let trash: Result<_, TxnError> =
+                daemon.store.read(|txn| txn.range(TRASH, Span::all(), ROWS_MAX));
+            for (server, row) in trash.map_err(|err| err.to_string())? {
+                let is_due = row.purge_at.plus(PURGE_MS) < now;
+                if is_due && (!row.is_purged || machine.has_trash(server)) {
+                    return Err(format!("data of {server} is not purged: {row:?}"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Checks what must hold when nothing is under way.
@@ -328,17 +402,19 @@ impl Truth {
             return Err(Broken::new("S3", text));
         }
         books.check_custody(self.disturbed.is_empty())?;
+        tenants::check(world, &running.hub)?;
         books.check_sums()?;
         for (body, known) in &mut self.facts {
             known.is_excused |= books.doubted.contains(body);
         }
         for placed in &world.servers {
-            self.check_server(world, &books, placed.id)?;
+            self.check_server(world, &books, placed)?;
         }
         Ok(())
     }
 
-    fn check_server(&self, world: &World, books: &Books, server: ServerId) -> Result<(), Broken> {
+    fn check_server(&self, world: &World, books: &Books, placed: &Placed) -> Result<(), Broken> {
+        let server = placed.id;
         let mut known = Vec::new();
         for (body, known_as) in &self.facts {
             let fact = UsageFact::decode(body).unwrap();
@@ -382,149 +458,6 @@ impl Truth {
                 return Err(Broken::new("S1", text));
             }
         }
-        check_truth(world, server, billed)
-    }
-}
-
-/// S3: holds what was billed of memory against the processes that there were.
-fn check_truth(world: &World, server: ServerId, billed: &Quantities) -> Result<(), Broken> {
-    let now = Instant::now();
-    let (mut most, mut least) = (0_u128, 0_u128);
-    for machine in &world.machines {
-        for run in machine.engine.runs().values().filter(|run| run.server == server) {
-            let end = run.to.unwrap_or(now);
-            let mut largest = 0;
-            for (index, (from, limits)) in run.limits.iter().enumerate() {
-                let until = run.limits.get(index + 1).map_or(end, |(at, _)| *at);
-                let rate = u128::from(limits.memory_mib.0) << 20;
-                largest = rate.max(largest);
-                most += rate * u128::from(millis(*from, until));
-                let told = millis(world.begin, now).saturating_sub(OPEN_MS);
-                let until_ms = millis(world.begin, until).min(told);
-                let ms = until_ms.saturating_sub(millis(world.begin, *from));
-                least += rate * u128::from(ms.saturating_sub(SLACK_MS));
-            }
-            // A change of limits is seen some time after it was made.
-            most += largest * u128::from(SLACK_MS) * run.limits.len() as u128;
-        }
-    }
-    let is = billed.memory_allocated;
-    if is > most {
-        let text = format!("{server}: allocated memory billed {is}, at most {most} ran");
-        return Err(Broken::new("S3", text));
-    }
-    let harmless = ["loss", "partition", "rebind", "hub-crash", "restore"];
-    let is_exact = world.plan.faults().all(|fault| harmless.contains(&fault.class()));
-    if is_exact && is < least {
-        let text = format!("{server}: allocated memory billed {is}, at least {least} ran");
-        return Err(Broken::new("S1", text));
-    }
-    Ok(())
-}
-
-/// What was billed of one server in all, and the spans that it covers, by hour.
-type Billed = (Quantities, BTreeMap<UnixMs, Coverage>);
-
-/// The hub's books at one moment.
-struct Books {
-    servers: BTreeMap<ServerId, Billed>,
-    /// What the postings add up to.
-    posted: BTreeMap<ServerId, Quantities>,
-    /// Postings that were billed whole.
-    whole: BTreeMap<ServerId, Vec<(u64, u64)>>,
-    streams: Vec<(StreamKey, Seq, u64, u64)>,
-    quarantined: Option<String>,
-    /// Usage facts in custody.
-    bodies: BTreeSet<Vec<u8>>,
-    /// Those that were not believed.
-    doubted: BTreeSet<Vec<u8>>,
-}
-
-impl Books {
-    fn read(txn: &ReadTxn) -> Result<Self, TxnError> {
-        let mut servers = BTreeMap::<ServerId, Billed>::new();
-        let mut posted = BTreeMap::<ServerId, Quantities>::new();
-        let mut whole = BTreeMap::<ServerId, Vec<(u64, u64)>>::new();
-        for ((_, server, _), hour) in txn.range(HOURS, Span::all(), ROWS_MAX)? {
-            add(&mut servers.entry(server).or_default().0, &hour.billed);
-        }
-        for ((_, server, hour), coverage) in txn.range(COVERAGE, Span::all(), ROWS_MAX)? {
-            servers.entry(server).or_default().1.insert(hour, coverage.spans);
-        }
-        for ((_, server, from, _, _), posting) in txn.range(POSTINGS, Span::all(), ROWS_MAX)? {
-            add(posted.entry(server).or_default(), &posting.billed);
-            if posting.clipped == Quantities::default() {
-                whole.entry(server).or_default().push((from.0, posting.to.0));
-            }
-        }
-        let mut streams = Vec::new();
-        for (key, record) in txn.range(STREAMS, Span::all(), ROWS_MAX)? {
-            let rows = txn.prefix(CUSTODY, &key, ROWS_MAX)?.len() as u64;
-            let gaps = txn.prefix(STREAM_GAPS, &key, ROWS_MAX)?;
-            let lost = |gap: &mamba_hub::store::StreamGap| {
-                gap.last.map_or(0, |last| last.0 + 1 - gap.first.0)
-            };
-            let lost = gaps.iter().map(|(_, gap)| lost(gap)).sum();
-            streams.push((key, record.watermark, rows, lost));
-        }
-        let quarantined = txn.range(QUARANTINE, Span::all(), 1)?;
-        let quarantined = match quarantined.first() {
-            Some((key, why)) => {
-                let body = txn.get(CUSTODY, key)?.map(|it| it.body).unwrap_or_default();
-                let (fact, reason) = (UsageFact::decode(&body), &why.reason);
-                let leases = txn.range(LEASES, Span::all(), ROWS_MAX)?;
-                let server = fact.as_ref().ok().map(|it| it.server);
-                let leases: Vec<_> = leases.iter().filter(|(it, _)| Some(it.1) == server).collect();
-                Some(format!("{key:?}: {reason}: {fact:?}, leases {leases:?}"))
-            }
-            None => None,
-        };
-        let mut doubted = BTreeSet::new();
-        for (key, _) in txn.range(QUARANTINE, Span::all(), ROWS_MAX)? {
-            doubted.extend(txn.get(CUSTODY, &key)?.map(|it| it.body));
-        }
-        let custody = txn.range(CUSTODY, Span::all(), ROWS_MAX)?.into_iter();
-        let usage = custody.filter(|((_, stream, ..), _)| *stream == stream_number(Stream::Usage));
-        let bodies = usage.map(|(_, record)| record.body).collect();
-        Ok(Self { servers, posted, whole, streams, quarantined, bodies, doubted })
-    }
-
-    /// A disk that went back may bring a deleted server back for a while; what it uses then is
-    /// rightly not believed.
-    fn check_custody(&self, believes_all: bool) -> Result<(), Broken> {
-        for (key, watermark, rows, lost) in &self.streams {
-            if rows + lost != watermark.0 {
-                let text = format!("{key:?}: watermark {watermark}, {rows} facts, {lost} lost");
-                return Err(Broken::new("S4", text));
-            }
-        }
-        match &self.quarantined {
-            Some(why) if believes_all => Err(Broken::new("S1", format!("in quarantine: {why}"))),
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    fn check_sums(&self) -> Result<(), Broken> {
-        for (server, (billed, _)) in &self.servers {
-            let posted = self.posted.get(server).copied().unwrap_or_default();
-            if posted != *billed {
-                let text = format!("{server}: ledger {posted:?}, hours {billed:?}");
-                return Err(Broken::new("S7", text));
-            }
-        }
-        for (server, spans) in &self.whole {
-            let mut spans = spans.clone();
-            spans.sort_unstable();
-            if let Some(pair) = spans.windows(2).find(|pair| pair[0].1 > pair[1].0) {
-                return Err(Broken::new("S2", format!("{server}: {pair:?} billed twice")));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn add(sum: &mut Quantities, more: &Quantities) {
-    for meter in Meter::ALL {
-        *sum.of_mut(meter) += more.of(meter);
+        bounds::check(world, placed, billed)
     }
 }
