@@ -47,6 +47,18 @@ pub struct Rates {
     pub disk_bytes: u64,
 }
 
+impl Rates {
+    /// Returns the lower of both, each by itself.
+    #[must_use]
+    pub fn lower(self, other: Self) -> Self {
+        Self {
+            memory_bytes: self.memory_bytes.min(other.memory_bytes),
+            cpu_millicores: self.cpu_millicores.min(other.cpu_millicores),
+            disk_bytes: self.disk_bytes.min(other.disk_bytes),
+        }
+    }
+}
+
 impl From<Limits> for Rates {
     fn from(limits: Limits) -> Self {
         Self {

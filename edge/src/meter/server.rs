@@ -20,11 +20,15 @@ const DISK_AGE_MS_MAX: u64 = 3_600_000;
 /// seen, and with it the time of the end; after that the container has no group that we can read.
 const GONE_MS_MAX: u64 = 60_000;
 /// How much earlier than the last reading of a process its end may be told: clocks are rounded.
-const EXIT_SLACK_MS: u64 = 1_000;
+pub(super) const EXIT_SLACK_MS: u64 = 1_000;
 
 /// One server in memory.
 pub(super) struct Entry {
     pub(super) meter: ServerMeter,
+    /// Since when it meters without a break, when that is less than this daemon's life.
+    pub(super) fresh: Option<Fresh>,
+    /// Whether the meter is as it was read from the disk.
+    pub(super) is_loaded: bool,
     /// Commits of the row on disk.
     pub(super) commit: u64,
     /// Whether the row on disk is older than the meter.
@@ -39,6 +43,15 @@ pub(super) struct Entry {
     /// Counters at the last look, for rates.
     before: Option<(BootMs, Reading)>,
     gone_since: Option<BootMs>,
+}
+
+/// A meter that does not know what was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fresh {
+    /// It was made at this time: there was none, or it was lost with the store.
+    Made(BootMs),
+    /// It went on at this time after another boot, which it told as a gap.
+    Resumed(BootMs),
 }
 
 /// What is known at one look.
@@ -59,6 +72,8 @@ impl Entry {
     pub(super) fn new(meter: ServerMeter, commit: u64) -> Self {
         Self {
             meter,
+            fresh: None,
+            is_loaded: false,
             commit,
             is_dirty: commit == 0,
             absent_since: None,
@@ -72,6 +87,12 @@ impl Entry {
 
     /// Moves the meter on to `look.now`.
     pub(super) fn look(&mut self, look: &Look<'_>) {
+        if std::mem::take(&mut self.is_loaded) {
+            // What was allocated since the row was written is not known when the disk was taken back
+            // to an older state: the lower of both ends counts, as for gauges.
+            let lower = self.meter.rates().lower(rates(look.metered));
+            self.meter.allocate(look.metered.tenant, lower);
+        }
         let listed = look.metered.process.as_ref();
         let run = self.meter.run().cloned();
         let is_other = |run: &RunKey| listed.is_some_and(|process| process.key != *run);
@@ -107,11 +128,24 @@ impl Entry {
     }
 
     /// The daemon came back, or the machine.
+    ///
+    /// A process that is older than a fresh meter may have been metered by a store that is lost, or
+    /// was taken back: it is counted from now on. So is one that was started in the future: the
+    /// clock was set back, and its age is unknown.
     fn begin(&mut self, look: &Look<'_>, process: &Process) {
-        let age_ms = look.wall.since(process.key.started_at);
-        self.advance(look.now.ago(age_ms), Reading::default());
+        let start = look.now.ago(look.wall.since(process.key.started_at));
+        let is_ahead = process.key.started_at > look.wall.plus(EXIT_SLACK_MS);
+        let since = match self.fresh {
+            Some(Fresh::Made(from)) if is_ahead || start.boot < from => {
+                self.meter.lost_before(start.unix);
+                Since::Unknown
+            }
+            Some(Fresh::Resumed(from)) if is_ahead || start.boot < from => Since::Unknown,
+            Some(_) | None => Since::Start,
+        };
+        self.advance(start, Reading::default());
         self.meter.allocate(look.metered.tenant, rates(look.metered));
-        self.meter.start(process.key.clone(), Since::Start);
+        self.meter.start(process.key.clone(), since);
         if let Here(reading) = look.process {
             self.advance(look.now, reading);
         }

@@ -4,7 +4,7 @@ use super::{
     COMMANDS_MAX, Command, Kept, METERS, MeterHandle, MeterParts, Metered, Probe, Roll, Seen,
     Shown,
     commit::Batch,
-    server::{Entry, Look, rates},
+    server::{EXIT_SLACK_MS, Entry, Fresh, Look, rates},
 };
 use crate::{
     calendar::Calendar,
@@ -66,6 +66,7 @@ impl<P: Probe, R: Roll> Meter<P, R> {
             for (server, kept) in page {
                 let mut entry = Entry::new(kept.meter, kept.commit);
                 entry.is_dirty = !entry.meter.pending().is_empty();
+                entry.is_loaded = true;
                 entries.insert(server, entry);
             }
         }
@@ -167,7 +168,11 @@ impl<P: Probe, R: Roll> Meter<P, R> {
             let Some(entry) = self.entries.get_mut(&server) else { continue };
             entry.absent_since = None;
             // Only now: one that is deleted is not on the roll, and no time after its end is ours.
+            let before = entry.meter.at();
             entry.meter.resume(boot, self.began);
+            if entry.meter.at() != before {
+                entry.fresh = Some(Fresh::Resumed(self.began.boot));
+            }
             let run = seen(entry.meter.run());
             let process = seen(metered.process.as_ref().map(|process| &process.key));
             entry.look(&Look { now, wall, metered, run, process });
@@ -185,10 +190,11 @@ impl<P: Probe, R: Roll> Meter<P, R> {
     /// store that is lost.
     fn enter(&self, server: ServerId, metered: &Metered, now: Stamp) -> Entry {
         let age_ms = |key: &RunKey| self.parts.clock.wall().since(key.started_at);
-        let old = metered
-            .process
-            .as_ref()
-            .filter(|process| age_ms(&process.key) > now.boot.since(self.began.boot));
+        let old = metered.process.as_ref().filter(|process| {
+            // One that was started in the future has an unknown age: the clock was set back.
+            process.key.started_at > self.parts.clock.wall().plus(EXIT_SLACK_MS)
+                || age_ms(&process.key) > now.boot.since(self.began.boot)
+        });
         let young = metered.process.as_ref().filter(|_| old.is_none());
         let at = young.map_or(now, |process| now.ago(age_ms(&process.key)));
         let boot = self.parts.clock.boot_id();
@@ -197,7 +203,9 @@ impl<P: Probe, R: Roll> Meter<P, R> {
             meter.lost_before(now.ago(age_ms(&process.key)).unix);
             meter.start(process.key.clone(), Since::Unknown);
         }
-        Entry::new(meter, 0)
+        let mut entry = Entry::new(meter, 0);
+        entry.fresh = Some(Fresh::Made(at.boot));
+        entry
     }
 
     /// Counts the data directory that was not counted for longest, one at a time.

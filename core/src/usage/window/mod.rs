@@ -208,6 +208,12 @@ impl ServerMeter {
         }
     }
 
+    /// The allocated amounts that are counted now.
+    #[must_use]
+    pub fn rates(&self) -> Rates {
+        self.rates
+    }
+
     /// Writes down that nothing is known of the time since `from`, until `at`.
     pub fn lost_before(&mut self, from: UnixMs) {
         self.push_gap(from, self.at.unix, GapReason::DiskLoss);
