@@ -22,8 +22,9 @@
 //!
 //! Bounds. **Usage is never dropped.** What a node that is cut off keeps is bounded by its
 //! rate: per server 288 windows of 5 minutes on the first day and then 24 of an hour a day (see
-//! `mamba_core::usage::window`), 1,344 in 45 days, about 300 KB; [`USAGE_FACTS_ALARM`] raises an
-//! alarm far above what 500 servers need. If the disk fills up first, the meter holds its windows
+//! `mamba_core::usage::window`), [`usage_facts_max`] in all, and two more for each start and stop. That
+//! is 1,344 in 45 days, at most [`USAGE_FACT_BYTES`] each, about 300 KB; [`USAGE_FACTS_ALARM`] raises
+//! an alarm far above what 500 servers need. If the disk fills up first, the meter holds its windows
 //! back in memory, as for any full disk. **Activity** is kept up to [`ACTIVITY_FACTS_MAX`] facts or
 //! [`ACTIVITY_BYTES_MAX`] bytes. Above it new facts are counted, not kept, and when there is room
 //! again the first thing appended is [`Activity::Lost`] with the count. The oldest cannot make room
@@ -54,6 +55,23 @@ pub const ACTIVITY_FACTS_MAX: u64 = 1_000_000;
 pub const ACTIVITY_BYTES_MAX: u64 = 512 << 20;
 /// Kept usage facts that raise an alarm: three times what 500 servers gather in 45 days.
 pub const USAGE_FACTS_ALARM: u64 = 2_000_000;
+
+/// Bytes that a usage fact takes in the store, with its key and chain hash, rounded up.
+pub const USAGE_FACT_BYTES: u64 = 256;
+
+/// Returns the most usage facts that servers which neither start nor stop leave here in so many whole
+/// days without the hub.
+#[must_use]
+pub const fn usage_facts_max(servers: u64, days: u64) -> u64 {
+    servers * if days == 0 { 0 } else { FIRST_DAY_FACTS + LATER_DAY_FACTS * (days - 1) }
+}
+
+/// Windows of five minutes on the first day, and the one that was open before it.
+const FIRST_DAY_FACTS: u64 = 24 * 12 + 1;
+/// Windows of an hour on each day that follows.
+const LATER_DAY_FACTS: u64 = 24;
+
+const _: () = assert!(USAGE_FACTS_ALARM > 2 * usage_facts_max(500, 45));
 
 /// Facts removed or copied in one transaction: below the aim of 100 operations, with the record of
 /// the stream.

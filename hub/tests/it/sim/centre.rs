@@ -3,7 +3,7 @@
 use super::{
     chance::{Drawn, Rng, SimClock, Trace},
     net::{End, Net, hub_address},
-    planted::{BentHub, Bug, Held},
+    planted::{BentHub, Bug},
 };
 use mamba_core::{
     clock::{Clock, Entropy},
@@ -16,7 +16,11 @@ use mamba_hub::{
     store::{STREAMS, StreamKey},
 };
 use mamba_wire::net::authority::HubSecrets;
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 /// Name of the store in a data directory.
@@ -33,6 +37,8 @@ pub(super) struct Centre {
     pub(super) backup: Option<(PathBuf, Reached)>,
     /// Until then changes may take virtual time.
     pub(super) slow_until: Instant,
+    /// Facts that came in, each as often as it came.
+    pub(super) came: Arc<AtomicU64>,
     secrets: HubSecrets,
     bug: Option<Bug>,
     dir: PathBuf,
@@ -64,6 +70,7 @@ impl Centre {
             running: None,
             backup: None,
             slow_until: Instant::now(),
+            came: Arc::default(),
             secrets,
             bug,
             dir,
@@ -96,8 +103,8 @@ impl Centre {
             net: self.net.plug(End::Hub),
         };
         let keys = Arc::new(self.secrets.open().unwrap());
-        let held = std::sync::Mutex::new(Held::default());
-        let bent = Arc::new(BentHub { hub: hub.clone(), bug: self.bug, held });
+        let (held, came) = (std::sync::Mutex::default(), Arc::clone(&self.came));
+        let bent = Arc::new(BentHub { hub: hub.clone(), bug: self.bug, held, came });
         let (link, _links) = HubLink::bind(config, keys, bent, clock, entropy).unwrap();
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -159,7 +166,7 @@ impl Centre {
 }
 
 /// Runs something to its end on another thread while the simulation stands still.
-fn apart<T: Send>(work: impl Future<Output = T> + Send) -> T {
+pub(super) fn apart<T: Send>(work: impl Future<Output = T> + Send) -> T {
     std::thread::scope(|scope| {
         let run = || tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work);
         scope.spawn(run).join().unwrap()

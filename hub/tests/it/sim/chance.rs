@@ -186,6 +186,6 @@ impl Trace {
     /// Returns the hash of everything and the number of entries.
     pub(super) fn digest(&self) -> (String, u64) {
         let state = self.state.lock().unwrap();
-        (state.0.finalize().to_hex()[..16].to_owned(), state.1)
+        (state.0.finalize().to_hex().to_string(), state.1)
     }
 }

@@ -13,7 +13,7 @@ use mamba_edge::runtime::{
     RuntimeError,
     fake::{Act as Deed, Trouble, When},
 };
-use mamba_hub::link::backend::{LinkBackend as _, Standing};
+use mamba_hub::link::backend::{LinkBackend, Standing};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -122,16 +122,22 @@ impl World {
     }
 
     /// Lets nodes out of quarantine whose clone is gone, as an admin does.
-    pub(super) async fn approve(&mut self) {
-        let Some(running) = &self.centre.running else { return };
+    /// Returns whether there was one, whose next try comes later then.
+    pub(super) async fn approve(&mut self) -> bool {
+        let Some(running) = &self.centre.running else { return false };
+        let mut is_late = false;
         for machine in &self.machines {
-            let is_barred =
-                running.hub.signal(machine.node).borrow().standing == Standing::Quarantined;
+            let Ok(Some(access)) = LinkBackend::node(&running.hub, machine.node).await else {
+                continue;
+            };
+            let is_barred = access.standing == Standing::Quarantined;
             if is_barred && !self.clones.contains_key(&machine.index) {
+                is_late = true;
                 let done = running.hub.approve_replacement(&admin(), machine.node).await;
                 self.trace.say(&format!("admin: approve {}: {}", machine.index, done.is_ok()));
             }
         }
+        is_late
     }
 
     /// Crashes an edge at a change of its disk that is still to come, or now.
@@ -203,7 +209,7 @@ impl World {
                 let now = Instant::now();
                 let is_cut = now < until && millis(now, until) / each_ms % 2 == 0;
                 self.net.set_line(edge, if is_cut { cut } else { Line::GOOD });
-                if now < until {
+                if now < until && !self.is_healed {
                     self.later(each_ms, Todo::Flap(edge, cut, each_ms, until));
                 }
             }
@@ -248,6 +254,7 @@ impl World {
     /// Ends all faults: from now on everything works.
     pub(super) async fn heal(&mut self, truth: &mut Truth) {
         self.trace.say("all faults end");
+        self.is_healed = true;
         for edge in self.armed.keys().copied().collect::<Vec<_>>() {
             self.crash_edge(edge, truth).await;
         }
@@ -262,6 +269,5 @@ impl World {
             self.machines[edge].disk.set_capacity(None);
             self.machines[edge].engine.set_down(false);
         }
-        self.is_healed = true;
     }
 }

@@ -8,6 +8,7 @@ use super::{
 use mamba_core::{
     clock::{Clock, Entropy, draw},
     db::{Store, StoreOptions, sim::SimDisk},
+    desired::Order,
     ids::{InstanceId, NodeId, ServerId},
     lifecycle::Observed,
     usage::{integrate::Reading, window::RunKey},
@@ -36,7 +37,7 @@ use mamba_wire::{
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, Mutex, atomic::AtomicU64},
 };
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
@@ -54,6 +55,10 @@ pub(super) struct Machine {
     pub(super) engine: FakeRuntime,
     pub(super) clock: Arc<SimClock>,
     pub(super) daemon: Option<Daemon>,
+    pub(super) ranks: Arc<Mutex<Ranks>>,
+    pub(super) meter_config: MeterConfig,
+    /// Whether its daemon tries to reach the hub.
+    pub(super) dials: bool,
     bug: Option<Bug>,
     dir: PathBuf,
     net: Arc<Net>,
@@ -95,7 +100,22 @@ impl Machine {
         let engine = FakeRuntime::new(clock.wall());
         let disk = SimDisk::new(0);
         let node = identity.node;
-        Self { index, node, disk, engine, clock, daemon: None, bug, dir, net, trace, rng }
+        Self {
+            index,
+            node,
+            disk,
+            engine,
+            clock,
+            daemon: None,
+            ranks: Arc::default(),
+            meter_config: MeterConfig::default(),
+            dials: true,
+            bug,
+            dir,
+            net,
+            trace,
+            rng,
+        }
     }
 
     /// A second machine that was made from a copy of this one's disk. Its engine is empty.
@@ -108,6 +128,9 @@ impl Machine {
             engine: FakeRuntime::new(clock.wall()),
             clock,
             daemon: None,
+            ranks: Arc::default(),
+            meter_config: self.meter_config,
+            dials: self.dials,
             bug: self.bug,
             dir,
             net: Arc::clone(&self.net),
@@ -177,9 +200,14 @@ impl Machine {
             let _handle = _meter_handle;
             meter.run().await;
         }));
+        tasks.spawn(named("ranks", Ranks::watch(Arc::clone(&self.ranks), handle.observed())));
         tasks.spawn(named("view", show(handle.observed(), view)));
+        let dials = self.dials;
         tasks.spawn(named("link", async move {
             let _stop = stop;
+            if !dials {
+                return std::future::pending().await;
+            }
             link.run(Arc::new(NoDoor), stopped).await;
         }));
         tasks.spawn(named("calendar", async move { backend.remember().await }));
@@ -204,7 +232,7 @@ impl Machine {
             calendar: Arc::clone(calendar),
             probe: SimProbe { engine: self.engine.clone() },
             roll: SupervisorRoll::new(handle.census(), handle.observed()),
-            config: MeterConfig::default(),
+            config: self.meter_config,
         })
         .unwrap()
     }
@@ -284,6 +312,42 @@ impl Machine {
     /// Lets the engine's clock follow the machine's.
     pub(super) fn tick(&self) {
         self.engine.set_clock(self.clock.wall());
+    }
+}
+
+/// Ranks of the wishes that each server was seen to follow.
+#[derive(Default)]
+pub(super) struct Ranks {
+    newest: BTreeMap<ServerId, Order>,
+    /// The first one that fell.
+    pub(super) fell: Option<String>,
+}
+
+impl Ranks {
+    /// Forgets everything: the disk is another.
+    pub(super) fn clear(&mut self) {
+        self.newest.clear();
+    }
+
+    /// Looks at every change.
+    async fn watch(
+        ranks: Arc<Mutex<Self>>,
+        mut observed: watch::Receiver<Arc<BTreeMap<ServerId, Observed>>>,
+    ) {
+        loop {
+            let servers = Arc::clone(&observed.borrow_and_update());
+            for (server, seen) in servers.iter() {
+                let Some(order) = seen.applied else { continue };
+                let mut ranks = ranks.lock().unwrap();
+                let before = ranks.newest.insert(*server, order);
+                if before.is_some_and(|before| before > order) {
+                    ranks.fell.get_or_insert(format!("{server}: {before:?} then {order:?}"));
+                }
+            }
+            if observed.changed().await.is_err() {
+                return;
+            }
+        }
     }
 }
 

@@ -31,7 +31,10 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
 };
 use tokio::sync::watch;
 
@@ -80,6 +83,8 @@ pub(super) struct BentHub {
     pub(super) hub: Hub,
     pub(super) bug: Option<Bug>,
     pub(super) held: Mutex<Held>,
+    /// Facts that nodes sent, each as often as it came.
+    pub(super) came: Arc<AtomicU64>,
 }
 
 /// What a bug needs to remember.
@@ -190,6 +195,7 @@ impl LinkBackend for BentHub {
         LinkBackend::adopt(&self.hub, node, envelopes).await
     }
     async fn ingest(&self, node: NodeId, facts: Facts) -> Result<Ack, IngestError> {
+        self.came.fetch_add(facts.bodies.len() as u64, SeqCst);
         if self.bug == Some(Bug::AckBeforeCommit) {
             let watermark = Seq(facts.first.0 + facts.bodies.len() as u64 - 1);
             let Facts { stream, epoch, .. } = facts;

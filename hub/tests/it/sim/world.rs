@@ -37,6 +37,8 @@ use tokio::{task::JoinSet, time::Instant};
 pub(super) const BEGIN: UnixMs = UnixMs(1_795_365_600_000);
 /// Between two looks at machines that lost their power.
 const TICK_MS: u64 = 500;
+/// So long a node that was barred waits before it tries again.
+const BARRED_MS: u64 = 60_000;
 /// Tenants, numbered from 1.
 pub(super) const TENANTS: u8 = 3;
 /// Ticks between two checks.
@@ -99,13 +101,8 @@ pub(super) struct Played {
 
 /// Plays a plan in a runtime of its own.
 pub(super) fn play(plan: &Plan, is_shown: bool) -> Result<Played, Broken> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
     let panics = Panics::watch();
-    runtime.block_on(async {
+    runtime().block_on(async {
         let mut world = World::new(plan.clone(), is_shown).await;
         let mut truth = Truth::default();
         let ended = world.run(&mut truth, &panics).await;
@@ -120,8 +117,14 @@ pub(super) fn play(plan: &Plan, is_shown: bool) -> Result<Played, Broken> {
     })
 }
 
+/// One thread with virtual time.
+pub(super) fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().start_paused(true).build().unwrap()
+}
+
 impl World {
-    async fn new(plan: Plan, is_shown: bool) -> Self {
+    pub(super) async fn new(plan: Plan, is_shown: bool) -> Self {
         let begin = Instant::now();
         let dir = tempfile::Builder::new().prefix("mamba-sim-").tempdir_in(scratch()).unwrap();
         let trace = Trace::new(begin, is_shown);
@@ -176,7 +179,7 @@ impl World {
         for (edge, count) in self.plan.servers.clone().into_iter().enumerate() {
             let node = self.machines[edge].node;
             let udp = PortProtocol::Udp;
-            hub.create_allocations(&admin(), node, ip, 30_000..=30_039, udp, Default::default())
+            hub.create_allocations(&admin(), node, ip, 30_000..=30_099, udp, Default::default())
                 .await
                 .unwrap();
             for _ in 0..count {
@@ -227,7 +230,7 @@ impl World {
             if now < last {
                 continue;
             }
-            let rest_by = *rest_by.get_or_insert(now + Duration::from_millis(REST_MS_MAX));
+            rest_by.get_or_insert(now + Duration::from_millis(REST_MS_MAX));
             if !self.is_healed {
                 self.heal(truth).await;
                 self.plan.events.clone_from(&events);
@@ -235,14 +238,18 @@ impl World {
             if ticks % CHECK_TICKS != 0 {
                 continue;
             }
-            self.approve().await;
+            if self.approve().await {
+                rest_by = Some(now + Duration::from_millis(BARRED_MS + REST_MS_MAX));
+            }
             match truth.is_at_rest(self) {
                 Ok(()) => {
                     let took = millis(last, now);
                     self.trace.say(&format!("at rest after {took} ms"));
                     return truth.check_at_rest(self);
                 }
-                Err(why) if now > rest_by => return Err(Broken::new("L1", why)),
+                Err(why) if rest_by.is_some_and(|by| now > by) => {
+                    return Err(Broken::new("L1", why));
+                }
                 Err(_) => {}
             }
         }
