@@ -18,6 +18,7 @@ pub mod scope;
 pub mod allocation;
 pub mod placement;
 pub mod fact;
+pub mod audit;
 pub mod usage;
 pub mod error;
 pub mod settings;

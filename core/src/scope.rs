@@ -5,6 +5,7 @@
 //! of the link, and the operator's local door.
 
 use crate::{
+    audit::{Door, Origin},
     ids::{NodeId, TenantId, UserId},
     lifecycle::Actor,
 };
@@ -14,19 +15,32 @@ use crate::{
 pub struct TenantScope {
     tenant: TenantId,
     actor: Actor,
+    origin: Origin,
 }
 
 impl TenantScope {
     /// Grants a user access to a tenant. Called after membership, or being an admin, was checked.
     #[must_use]
     pub fn granted(tenant: TenantId, user: UserId) -> Self {
-        Self { tenant, actor: Actor::User(user) }
+        Self { tenant, actor: Actor::User(user), origin: Origin::default() }
     }
 
     /// The tenant.
     #[must_use]
     pub fn tenant(&self) -> TenantId {
         self.tenant
+    }
+
+    /// Says from where, for the audit trail.
+    #[must_use]
+    pub fn from(self, origin: Origin) -> Self {
+        Self { origin, ..self }
+    }
+
+    /// From where.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// Who acts.
@@ -40,26 +54,40 @@ impl TenantScope {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminScope {
     actor: Actor,
+    origin: Origin,
 }
 
 impl AdminScope {
     /// Grants a user everything. Called after being an admin was checked.
     #[must_use]
     pub fn granted(user: UserId) -> Self {
-        Self { actor: Actor::User(user) }
+        Self { actor: Actor::User(user), origin: Origin::default() }
     }
 
     /// Grants everything to whoever may use the hub's local socket or data directory, by the name
     /// of the operating system's user.
     #[must_use]
     pub fn operator(name: String) -> Self {
-        Self { actor: Actor::Operator(name) }
+        let origin = Origin { door: Door::Local, ..Origin::default() };
+        Self { actor: Actor::Operator(name), origin }
     }
 
     /// Narrows it to one tenant.
     #[must_use]
     pub fn tenant(&self, tenant: TenantId) -> TenantScope {
-        TenantScope { tenant, actor: self.actor.clone() }
+        TenantScope { tenant, actor: self.actor.clone(), origin: self.origin }
+    }
+
+    /// Says from where, for the audit trail.
+    #[must_use]
+    pub fn from(self, origin: Origin) -> Self {
+        Self { origin, ..self }
+    }
+
+    /// From where.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// Who acts.

@@ -7,7 +7,7 @@
 use crate::{
     Hub, HubError, HubParts,
     api::{self, Api, ApiParts, Certificates, TlsError},
-    backup,
+    audit, backup,
     cli::{self, AdminContext, SocketError},
     config::{BackupConfig, Config, LogFormat, MetricsConfig, TlsConfig},
     identity::{AccessKey, Identity, IdentityParts, KeyError},
@@ -48,6 +48,9 @@ use tokio::{
 pub const BALLAST_BYTES: u64 = 16 << 20;
 /// Longest time between the signal and the exit; service managers kill after 30 s or more.
 const STOP_MS_MAX: u64 = 20_000;
+
+/// How long audit entries are kept: two years, which is what most rules of bookkeeping ask at most.
+const AUDIT_RETAIN_MS: u64 = 730 * 24 * 3_600_000;
 
 /// Why the hub does not run, or not any more.
 #[derive(Debug, thiserror::Error)]
@@ -284,6 +287,8 @@ impl App {
         let requeueing = requeue::keep_requeued(hub.clone(), backups.stopping());
         backups.spawn("the look at quarantine", requeueing);
         backups.spawn("the mails", mailer.run(backups.stopping()));
+        let auditing = audit::keep_audit(hub.clone(), AUDIT_RETAIN_MS, backups.stopping());
+        backups.spawn("the audit", auditing);
         Ok(Self { http, link, hub, identity, consoles, doors, links, backups })
     }
 

@@ -1,6 +1,7 @@
 //! Why the hub did not do what was asked of it.
 
 use mamba_core::{
+    access::Wanted,
     db::{TxnError, WriteError},
     error::Invalid,
     placement::Rejected,
@@ -18,6 +19,9 @@ pub enum HubError {
         /// For example `server`.
         what: &'static str,
     },
+    /// The caller may see it but lacks this key, or would give a key that it does not have.
+    #[error("this needs the right `{0}`")]
+    Forbidden(Wanted),
     /// It cannot be done in the present state. Nothing was changed.
     #[error("{0}")]
     Refused(String),

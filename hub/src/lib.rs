@@ -5,6 +5,7 @@ pub mod error;
 pub mod mail;
 pub mod identity;
 pub mod tenants;
+pub mod audit;
 pub mod link;
 pub mod ingest;
 pub mod store;

@@ -11,7 +11,12 @@ use super::{
 use crate::identity::Caller;
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt};
-use mamba_core::{clock::draw, db::riding, error::chain};
+use mamba_core::{
+    audit::{Door, Origin},
+    clock::draw,
+    db::riding,
+    error::chain,
+};
 use mamba_wire::api::{Code, Permission, Problem, Row, problem};
 use std::{
     convert::Infallible,
@@ -169,6 +174,8 @@ async fn serve(
     };
     let Raw { headers, ws, query, .. } = raw;
     let input = Input { path: found.path.clone(), query, body };
+    let from = Origin { door: Door::Api, address: Some(peer), key: None };
+    let scope = scope.map(|scope| scope.from(from));
     let context = Context { caller, scope, peer, headers, ws };
     let work = answer(api, &found, context, input, key);
     match tokio::time::timeout(Duration::from_millis(REQUEST_MS_MAX), work).await {

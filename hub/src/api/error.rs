@@ -98,6 +98,7 @@ impl From<HubError> for ApiError {
         match err {
             HubError::Invalid(err) => err.into(),
             HubError::NotFound { what } => Self::not_found(what),
+            HubError::Forbidden(_) => Self::new(Code::Forbidden, err.to_string()),
             HubError::NoNode(rejected) => {
                 let reason = |it: &Rejected| Invalid::new(format!("node.{}", it.name), &*it.reason);
                 let mut answer = Self::new(Code::Conflict, "no node can take the server");

@@ -35,6 +35,7 @@ use bytes::Bytes;
 use idempotency::Running;
 use limit::Buckets;
 use mamba_core::{
+    audit::{Door, Origin},
     clock::{BootMs, Clock, Entropy, UnixMs},
     db::Store,
     ids::UserId,
@@ -130,7 +131,8 @@ impl Context {
         if caller.access.admin.is_empty() {
             return Err(ApiError::new(Code::Forbidden, "only an administrator may do that"));
         }
-        Ok(AdminScope::granted(caller.user))
+        let from = Origin { door: Door::Api, address: Some(self.peer), key: None };
+        Ok(AdminScope::granted(caller.user).from(from))
     }
 
     /// The scope in which the object of the path lies. The row's permission over it was checked.

@@ -4,6 +4,7 @@ use super::{CliError, blueprint::Stored};
 use crate::{
     Hub, HubError, HubParts,
     app::BALLAST_BYTES,
+    audit::Verified,
     backup::MakeBackupError,
     ingest::requeue::Requeued,
     nodes::{NewToken, NodeDetail},
@@ -59,6 +60,7 @@ pub(super) enum AdminRequest {
     },
     Doctor,
     RotateSecrets,
+    VerifyAudit,
     Reconcile {
         days: Option<u32>,
     },
@@ -79,6 +81,7 @@ pub(super) enum AdminReply {
     Requeued(Requeued),
     Checks(Vec<Check>),
     SecretsRotated(Rotated),
+    AuditVerified(Verified),
     Reconciled(Box<Report>),
     Blueprint(Stored),
     Failure(Failure),
@@ -108,6 +111,7 @@ impl From<HubError> for Failure {
             HubError::Unavailable(_) | HubError::Bug(_) => Self::Failed(chain(&err)),
             HubError::Invalid(_)
             | HubError::NotFound { .. }
+            | HubError::Forbidden(_)
             | HubError::Refused(_)
             | HubError::NoNode(_)
             | HubError::NeedsForce { .. } => Self::Refused(chain(&err)),
@@ -144,6 +148,7 @@ impl AdminContext {
                 }
                 AdminReply::Requeued(hub.requeue().await?)
             }
+            AdminRequest::VerifyAudit => AdminReply::AuditVerified(hub.verify_audit()?),
             AdminRequest::RotateSecrets => {
                 AdminReply::SecretsRotated(hub.rotate_secrets(scope).await?)
             }

@@ -63,6 +63,9 @@ pub(super) enum Command {
         #[arg(long)]
         clock_is_right: bool,
     },
+    /// Look after the audit trail.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Look after what is sealed in the store.
     #[command(subcommand)]
     Secrets(SecretsCommand),
@@ -76,6 +79,12 @@ pub(super) enum Command {
         #[arg(long, value_name = "N")]
         days: Option<u32>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditCommand {
+    /// Check every chain and every anchor. Fails when something does not fit, and says where.
+    Verify,
 }
 
 #[derive(Debug, Subcommand)]

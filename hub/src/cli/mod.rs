@@ -26,7 +26,9 @@ use crate::{
     config::{Config, ConfigError, DOCUMENTED},
 };
 use admin::{AdminReply, AdminRequest, Failure};
-use args::{Args, BlueprintCommand, Command, ConfigCommand, NodeCommand, SecretsCommand};
+use args::{
+    Args, AuditCommand, BlueprintCommand, Command, ConfigCommand, NodeCommand, SecretsCommand,
+};
 use clap::Parser as _;
 use mamba_core::error::chain;
 use std::{io::Write as _, path::Path, process::ExitCode};
@@ -141,6 +143,7 @@ async fn run(args: Args) -> Result<Output, CliError> {
             ask(&data, AdminRequest::Requeue { clock_is_right }).await
         }
         Command::Secrets(SecretsCommand::Rotate) => ask(&data, AdminRequest::RotateSecrets).await,
+        Command::Audit(AuditCommand::Verify) => ask(&data, AdminRequest::VerifyAudit).await,
         Command::Doctor => doctor::run(&data).await,
         Command::Reconcile { days } => ask(&data, AdminRequest::Reconcile { days }).await,
         Command::Blueprint(BlueprintCommand::Check { files }) => blueprint::check(&files),

@@ -1,7 +1,7 @@
 //! Answers for people and for programs.
 
 use super::{CliError, Output, admin::AdminReply, reconcile};
-use crate::{nodes::NodeDetail, secrets::Rotated};
+use crate::{audit::Verified, nodes::NodeDetail, secrets::Rotated};
 use mamba_core::clock::UnixMs;
 use mamba_wire::{
     api::{
@@ -26,6 +26,7 @@ pub(super) fn reply(reply: &AdminReply) -> Result<Output, CliError> {
         }
         AdminReply::Nodes(nodes) => output(node_table(nodes), nodes, true),
         AdminReply::Node(detail) => output(node_detail(detail), detail, true),
+        AdminReply::AuditVerified(found) => output(audit(found), found, found.is_whole()),
         AdminReply::SecretsRotated(done) => {
             let Rotated { rewrapped, fingerprint } = done;
             let text = format!("{rewrapped} secrets are sealed with master key {fingerprint}\n");
@@ -49,6 +50,20 @@ pub(super) fn reply(reply: &AdminReply) -> Result<Output, CliError> {
             output(text, done, true)
         }
     }
+}
+
+/// Says what of the audit trail was checked, and where it breaks.
+fn audit(found: &Verified) -> String {
+    let Verified { chains, entries, anchors, breaks } = found;
+    let mut text = format!("{entries} entries in {chains} chains, {anchors} anchors\n");
+    for it in breaks {
+        let whose = it.tenant.map_or("the installation".to_owned(), |it| format!("tenant {it}"));
+        text.push_str(&format!("BROKEN {whose}, number {}: {}\n", it.number, it.what));
+    }
+    if breaks.is_empty() {
+        text.push_str("the audit trail is whole\n");
+    }
+    text
 }
 
 /// Prints findings; the command fails when one of them does.

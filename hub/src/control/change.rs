@@ -4,13 +4,16 @@ use super::{
     Deleting, ServerChange,
     create::{ALLOCATION_LIMIT_MAX, check_growth},
     names::{check_names, name_outside},
-    wish::{Happened, ServerKey, check_mass_limit, commit, find},
+    wish::{Happened, ServerKey, blueprint_of, check_mass_limit, commit, find},
 };
 use crate::{
     Hub, HubError,
     store::{Deletion, SERVERS, ServerRecord},
+    tenants::check_quota,
 };
 use mamba_core::{
+    audit::Change,
+    blueprint::{Choices, Variable},
     db::Txn,
     fact::Activity,
     ids::{NodeId, ServerId},
@@ -18,6 +21,7 @@ use mamba_core::{
     server::check_range,
 };
 use mamba_wire::api::server::Server;
+use std::collections::BTreeSet;
 
 impl Hub {
     /// Changes what is wanted of a server: its next generation. A change that changes nothing makes
@@ -41,7 +45,7 @@ impl Hub {
             ALLOCATION_LIMIT_MAX,
         )?;
         let key = (scope.tenant(), server);
-        let happened = Happened::now(self, scope.actor());
+        let happened = Happened::of(self, scope);
         let hub = self.clone();
         let node = self.write(move |txn| apply(&hub, txn, key, &change, &happened)).await?;
         self.live().changed(node);
@@ -60,7 +64,7 @@ impl Hub {
     ) -> Result<Server, HubError> {
         deleting.check()?;
         let key = (scope.tenant(), server);
-        let happened = Happened::now(self, scope.actor());
+        let happened = Happened::of(self, scope);
         let hub = self.clone();
         let node = self.write(move |txn| entomb(&hub, txn, key, deleting, &happened)).await?;
         self.live().changed(node);
@@ -97,9 +101,19 @@ fn apply(
     } else {
         txn.put(SERVERS, &key, &record)?;
     }
+    // What shrinks is always allowed, also to a tenant whose quota was lowered.
+    let (now, then) = (record.choices.limits, before.choices.limits);
+    let grows = now.memory_mib > then.memory_mib
+        || now.disk_mib > then.disk_mib
+        || now.cpu_millicores > then.cpu_millicores;
+    if grows {
+        check_quota(txn, key.0)?;
+    }
     let generation = record.order.generation.0;
     let fields = fields.into_iter().map(str::to_owned).collect();
-    happened.record(txn, &key, Activity::Changed { generation, fields })?;
+    let known = blueprint_of(txn, &record)?.variables;
+    let changes = differences(&known, &before.choices, &record.choices);
+    happened.record_change(txn, &key, Activity::Changed { generation, fields }, changes)?;
     Ok(record.node)
 }
 
@@ -140,6 +154,42 @@ fn merge_names(record: &mut ServerRecord, change: &ServerChange) -> Vec<&'static
         fields.push("allocation_limit");
     }
     fields
+}
+
+/// Says what differs, for the audit trail. Values of variables that users may not see, or whose name
+/// says that they are secret, are masked.
+fn differences(known: &[Variable], before: &Choices, after: &Choices) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let mut add = |field: &str, before: String, after: String| {
+        if before != after {
+            changes.push(Change::new(field, Some(before), Some(after)));
+        }
+    };
+    add("name", before.name.clone(), after.name.clone());
+    add("limits", json(&before.limits), json(&after.limits));
+    add("suspended", before.suspended.to_string(), after.suspended.to_string());
+    add("auto_start", json(&before.auto_start), json(&after.auto_start));
+    add("restart", json(&before.restart), json(&after.restart));
+    let names: BTreeSet<&String> = before.variables.keys().chain(after.variables.keys()).collect();
+    for name in names {
+        let (old, new) = (before.variables.get(name), after.variables.get(name));
+        if old != new {
+            let change = Change::new(format!("variables.{name}"), old.cloned(), new.cloned());
+            let is_open = known.iter().any(|it| it.env == *name && it.user_viewable);
+            changes.push(if is_open && !is_secret(name) { change } else { change.masked() });
+        }
+    }
+    changes
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Whether a variable's name says that its value is secret.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    ["PASS", "SECRET", "TOKEN", "KEY", "GSLT", "RCON"].iter().any(|part| name.contains(part))
 }
 
 /// Sets `place` and returns whether that changed it.

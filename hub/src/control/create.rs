@@ -12,6 +12,7 @@ use crate::{
         LEASES, Lease, NODE_STATES, NODES, NodeRecord, NodeStateRecord, PLACED, SERVER_TENANTS,
         ServerRecord, TenantRef,
     },
+    tenants::check_quota,
 };
 use mamba_core::{
     allocation::Granted,
@@ -147,7 +148,7 @@ impl Hub {
         let Known { version, blueprint } = found.ok_or_else(unknown)?;
         new.check(&blueprint)?;
         let key = (scope.tenant(), self.new_id(ServerId::new));
-        let happened = Happened::now(self, scope.actor());
+        let happened = Happened::of(self, scope);
         let connected = self.live().connected();
         let hub = self.clone();
         let (node, rejected) = self
@@ -155,6 +156,7 @@ impl Hub {
                 let seat = Seat::find(txn, &new, &blueprint.ports, &connected)?;
                 let made = Made { key, new: &new, blueprint_version: version };
                 let record = seat.take(&hub, txn, &made, &happened)?;
+                check_quota(txn, key.0)?;
                 happened.record(txn, &key, Activity::Created)?;
                 Ok((record.node, seat.rejected))
             })

@@ -49,7 +49,7 @@ impl Hub {
         };
         let key = (scope.tenant(), server);
         let intent = self.new_id(IntentId::new);
-        let happened = Happened::now(self, scope.actor());
+        let happened = Happened::of(self, scope);
         let record = self
             .write(move |txn| {
                 let node = check_power(txn, &key, action)?;

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     Hub, HubError,
     store::{ALLOCATIONS, AllocationRecord, ServerRecord},
+    tenants::check_quota,
 };
 use mamba_core::{
     allocation::check_words,
@@ -109,7 +110,7 @@ impl Hub {
         change: PortChange,
     ) -> Result<Server, HubError> {
         let key = (scope.tenant(), server);
-        let happened = Happened::now(self, scope.actor());
+        let happened = Happened::of(self, scope);
         let hub = self.clone();
         let node = self.write(move |txn| apply(&hub, txn, key, &change, &happened)).await?;
         self.live().changed(node);
@@ -161,6 +162,9 @@ fn apply(
     commit(hub, txn, key, &mut record, false)?;
     let generation = record.order.generation.0;
     let fields = vec!["allocations".to_owned()];
+    if order.len() > before.len() {
+        check_quota(txn, key.0)?;
+    }
     happened.record(txn, &key, Activity::Changed { generation, fields })?;
     Ok(record.node)
 }

@@ -37,6 +37,12 @@ impl<K: Key> Cut<K> {
         self.limit + 1
     }
 
+    /// Returns the `next` that goes on behind a key.
+    #[must_use]
+    pub fn cursor(&self, key: &K) -> String {
+        write_cursor(key)
+    }
+
     /// Makes the page of what [`Cut::fetch`] asked for.
     #[must_use]
     pub fn page<T>(&self, mut found: Vec<(K, T)>) -> Page<T> {

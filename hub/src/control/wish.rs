@@ -1,13 +1,14 @@
 //! Turns a server's record into its next envelope, inside the transaction that changes the record.
 
 use crate::{
-    Hub, HubError, blueprints,
+    Hub, HubError, audit, blueprints,
     store::{
         ACTIVITY, ActivityRecord, AllocationRecord, ENVELOPES, EVENTS, EnvelopeRecord, PLACED,
         PlacedServer, SERVERS, ServerRecord,
     },
 };
 use mamba_core::{
+    audit::{AuditEntry, Change, Origin, event_of},
     blueprint::Blueprint,
     clock::UnixMs,
     db::{Snapshot, Txn},
@@ -16,6 +17,7 @@ use mamba_core::{
     ids::{EventId, NodeId, ServerId, TenantId},
     lifecycle::Actor,
     placement::Size,
+    scope::TenantScope,
     server::ServerSpec,
 };
 use mamba_wire::link::v1::SERVERS_MAX;
@@ -107,12 +109,19 @@ pub(super) struct Happened {
     pub(super) event: EventId,
     pub(super) now: UnixMs,
     pub(super) actor: Actor,
+    pub(super) origin: Origin,
 }
 
 impl Happened {
     /// Draws what a change needs before its transaction.
     pub(super) fn now(hub: &Hub, actor: &Actor) -> Self {
-        Self { event: hub.new_id(EventId::new), now: hub.now(), actor: actor.clone() }
+        let (event, origin) = (hub.new_id(EventId::new), Origin::default());
+        Self { event, now: hub.now(), actor: actor.clone(), origin }
+    }
+
+    /// Draws it for what is done in a scope.
+    pub(super) fn of(hub: &Hub, scope: &TenantScope) -> Self {
+        Self { origin: scope.origin(), ..Self::now(hub, scope.actor()) }
     }
 
     /// Writes the event in the transaction of what it tells.
@@ -122,6 +131,20 @@ impl Happened {
         key: &ServerKey,
         activity: Activity,
     ) -> Result<(), HubError> {
+        self.record_change(txn, key, activity, Vec::new())
+    }
+
+    /// Writes the event with what became of what.
+    pub(super) fn record_change(
+        &self,
+        txn: &mut Txn<'_>,
+        key: &ServerKey,
+        activity: Activity,
+        changes: Vec<Change>,
+    ) -> Result<(), HubError> {
+        let event = event_of(&activity);
+        let entry = AuditEntry::new(self.now, &self.actor, self.origin, event);
+        audit::append(txn, key.0, entry.about(key.1).with(changes))?;
         let record = ActivityRecord {
             at: self.now,
             received_at: self.now,

@@ -5,7 +5,7 @@ use super::{
     passwords::hash_now,
     records::{ACCOUNTS, Account, EMAILS, EmailOwner, FACTORS, Factors},
 };
-use crate::tenants::{self, TENANTS, Tenant};
+use crate::tenants::{self, TENANTS, Tenant, check_pool};
 use mamba_core::{
     access::Administration,
     clock::{Entropy, UnixMs, draw},
@@ -38,6 +38,8 @@ pub struct NewTenant {
     pub name: String,
     /// What it may use.
     pub quota: Quota,
+    /// Tenant that owns it, with who makes it there; `None` when only the hub does.
+    pub parent: Option<TenantId>,
     /// Its owner.
     pub owner: NewAccount,
 }
@@ -51,7 +53,7 @@ impl NewAccount {
 }
 
 /// Checks an address and returns it as it is stored.
-pub(super) fn check_email(email: &str) -> Result<String, Invalid> {
+pub(crate) fn check_email(email: &str) -> Result<String, Invalid> {
     let email = normal_email(email);
     let is_address = email
         .split_once('@')
@@ -91,6 +93,14 @@ pub(super) fn register(
     let factors = Factors { email_verified_at: Some(now), ..Factors::default() };
     txn.put(FACTORS, &owner, &factors)?;
     Ok(tenants::insert(txn, id, &tenant, owner)?)
+}
+
+/// Returns the address of an account.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) fn email_of(view: &impl Snapshot, user: UserId) -> Result<Option<String>, TxnError> {
+    Ok(view.get(ACCOUNTS, &user)?.map(|account| account.email))
 }
 
 /// Returns an address as it is stored and compared.
@@ -148,13 +158,14 @@ impl Identity {
         let id = TenantId::new(now, draw(&*inner.entropy));
         let owner = UserId::new(now, draw(&*inner.entropy));
         let account = Account { email, admin: Administration::None, password, made_at: now };
-        let tenant = Tenant { name: new.name, parent: None, quota: new.quota, made_at: now };
+        let tenant = Tenant { name: new.name, parent: new.parent, quota: new.quota, made_at: now };
         let row = tenant.clone();
         inner
             .store
             .write(move |txn| {
                 insert(txn, owner, &account)?;
-                Ok(tenants::insert(txn, id, &row, owner)?)
+                tenants::insert(txn, id, &row, owner)?;
+                Ok(check_pool(txn, &row)?)
             })
             .await?;
         Ok((id, tenant))

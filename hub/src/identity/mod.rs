@@ -27,6 +27,7 @@ mod tests;
 
 pub use access::{AccessKey, KeyError};
 pub use accounts::{NewAccount, NewTenant, create_admin, has_admin, tenant};
+pub(crate) use accounts::{check_email, email_of};
 pub use factors::RECOVERY_CODES;
 pub use mailed::{ADDRESS_TTL_MS, RESET_TTL_MS};
 pub use operator::{disable_second_factor, set_password};

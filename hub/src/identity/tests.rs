@@ -189,6 +189,7 @@ async fn a_tenant_and_its_owner_are_made_together_or_not_at_all() {
     let new = |email: &str| NewTenant {
         name: "Acme".to_owned(),
         quota: Quota::default(),
+        parent: None,
         owner: new_account(email),
     };
     let (id, tenant) = world.identity.create_tenant(new("owner@example.org")).await.unwrap();
@@ -214,7 +215,8 @@ async fn bad_accounts_are_refused_by_field() {
         ("a@b", "short", "owner.password"),
     ] {
         let owner = NewAccount { email: email.to_owned(), password: secret(password) };
-        let new = NewTenant { name: "Acme".to_owned(), quota: Quota::default(), owner };
+        let new =
+            NewTenant { name: "Acme".to_owned(), quota: Quota::default(), parent: None, owner };
         match world.identity.create_tenant(new).await {
             Err(IdentityError::Invalid(err)) => assert_eq!(err.field, field),
             other => panic!("{email}: {:?}", other.map(|_| ())),

@@ -2,13 +2,14 @@
 
 use super::{Booked, Booking, Doubt};
 use crate::{
-    HubError,
+    HubError, audit,
     control::note,
     store::{
         ActivityRecord, EVENTS, GONE_PORTS, LEASES, NODE_ACTIVITY, NODE_EVENTS, PLACED, SERVERS,
     },
 };
 use mamba_core::{
+    audit::{AuditEntry, HUB_CHAIN},
     db::{Order, Snapshot, Span, Txn},
     fact::{Activity, ActivityFact},
     ids::{ServerId, TenantId},
@@ -20,6 +21,7 @@ impl Booking {
             Ok(fact) => fact,
             Err(doubt) => return Ok(Err(doubt)),
         };
+        let entry = AuditEntry::of_fact(self.now, self.node, &fact);
         let ActivityFact { event, at, about, actor, body: activity } = fact;
         let is_deleted = activity == Activity::Deleted;
         let record = ActivityRecord { at, received_at: self.now, actor, activity };
@@ -31,6 +33,7 @@ impl Booking {
             let place = at.min(self.now);
             txn.put(NODE_EVENTS, &(self.node, event), &place.0)?;
             txn.put(NODE_ACTIVITY, &(self.node, place, event), &record)?;
+            audit::append(txn, HUB_CHAIN, entry)?;
             return Ok(Ok(()));
         };
         if txn.contains(EVENTS, &(server.0, event))? {
@@ -38,6 +41,7 @@ impl Booking {
             return Ok(Ok(()));
         }
         note(txn, &server, event, &record)?;
+        audit::append(txn, server.0, entry)?;
         if is_deleted {
             self.end_server(txn, server)?;
         }

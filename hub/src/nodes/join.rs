@@ -5,11 +5,12 @@ use super::{
     registry::{check_name, find, raise},
 };
 use crate::{
-    Hub, HubError,
+    Hub, HubError, audit,
     link::backend::{BackendError, EnrolError, Enrolment},
     store::{AlarmKind, JOIN_TOKENS, JoinTokenRecord, KeyRecord, NODE_KEYS, NODES, NodeRecord},
 };
 use mamba_core::{
+    audit::Change,
     clock::{UnixMs, draw},
     db::{Snapshot, Span, Txn},
     error::chain,
@@ -46,7 +47,7 @@ impl Hub {
     /// open.
     pub async fn create_join_token(
         &self,
-        _admin: &AdminScope,
+        admin: &AdminScope,
         new: NewToken,
     ) -> Result<NewJoinToken, HubError> {
         let ttl_ms = new.ttl_ms.unwrap_or(TOKEN_MS_DEFAULT);
@@ -60,6 +61,7 @@ impl Hub {
         let id = self.new_id(TokenId::new);
         let now = self.now();
         let expires_at = now.plus(ttl_ms);
+        let admin = admin.clone();
         self.write(move |txn| {
             let name = match new.replaces {
                 Some(node) => find(txn, node)?.name,
@@ -80,7 +82,8 @@ impl Hub {
                 used: None,
             };
             txn.put(JOIN_TOKENS, &hash, &record)?;
-            Ok(())
+            let change = Change::set("name", record.name);
+            audit::append_admin(txn, &admin, now, "node:token.create", [change])
         })
         .await?;
         Ok(NewJoinToken { id, token: text, expires_at })
@@ -115,9 +118,10 @@ impl Hub {
     /// `NotFound`.
     pub async fn delete_join_token(
         &self,
-        _admin: &AdminScope,
+        admin: &AdminScope,
         token: TokenId,
     ) -> Result<(), HubError> {
+        let (admin, now) = (admin.clone(), self.now());
         self.write(move |txn| {
             let found = txn.range(JOIN_TOKENS, Span::all(), 2 * TOKENS_MAX)?;
             let is_it =
@@ -125,7 +129,8 @@ impl Hub {
             let (hash, _) =
                 found.iter().find(is_it).ok_or(HubError::NotFound { what: "join token" })?;
             txn.delete(JOIN_TOKENS, hash)?;
-            Ok(())
+            let change = Change::set("token", token.to_string());
+            audit::append_admin(txn, &admin, now, "node:token.delete", [change])
         })
         .await
     }

@@ -1,7 +1,7 @@
 //! The list of machines: names, standing, what they said last, alarms.
 
 use crate::{
-    Hub, HubError,
+    Hub, HubError, audit,
     control::Cut,
     link::backend::Standing as LinkStanding,
     store::{
@@ -10,6 +10,7 @@ use crate::{
     },
 };
 use mamba_core::{
+    audit::Change,
     clock::UnixMs,
     db::{Order, Snapshot, Span, Txn},
     ids::{EventId, NodeId, ServerId, TenantId},
@@ -109,7 +110,8 @@ impl Hub {
         admin: &AdminScope,
         node: NodeId,
     ) -> Result<NodeDetail, HubError> {
-        self.set_standing(node, Standing::Revoked, Some("revoked by an admin"), None).await?;
+        let by = Some((admin, "node:revoke"));
+        self.set_standing(by, node, Standing::Revoked, Some("revoked by an admin"), None).await?;
         self.node_detail(admin, node)
     }
 
@@ -148,7 +150,7 @@ impl Hub {
     /// `NotFound`.
     pub async fn quarantine_node(&self, node: NodeId) -> Result<(), HubError> {
         let why = "two daemons fight over this node's identity";
-        self.set_standing(node, Standing::Quarantined, Some(why), Some(why)).await
+        self.set_standing(None, node, Standing::Quarantined, Some(why), Some(why)).await
     }
 
     /// Lets a node out of quarantine: the daemon that connects next is the node.
@@ -160,7 +162,8 @@ impl Hub {
         admin: &AdminScope,
         node: NodeId,
     ) -> Result<NodeDetail, HubError> {
-        self.set_standing(node, Standing::Active, None, None).await?;
+        let by = Some((admin, "node:approve-replacement"));
+        self.set_standing(by, node, Standing::Active, None, None).await?;
         self.node_detail(admin, node)
     }
 
@@ -205,6 +208,7 @@ impl Hub {
 
     async fn set_standing(
         &self,
+        by: Option<(&AdminScope, &'static str)>,
         node: NodeId,
         standing: Standing,
         why: Option<&'static str>,
@@ -212,6 +216,7 @@ impl Hub {
     ) -> Result<(), HubError> {
         let event = self.new_id(EventId::new);
         let now = self.now();
+        let by = by.map(|(admin, event)| (admin.clone(), event));
         let stands = self
             .write(move |txn| {
                 let mut record = find(txn, node)?;
@@ -228,6 +233,10 @@ impl Hub {
                 record.standing = standing;
                 record.why = why.map(str::to_owned);
                 txn.put(NODES, &node, &record)?;
+                if let Some((admin, event)) = &by {
+                    let change = Change::set("node", record.name.clone());
+                    audit::append_admin(txn, admin, now, event, [change])?;
+                }
                 if let Some(text) = alarm {
                     raise(txn, event, now, (Some(node), None), AlarmKind::Identity, text)?;
                 }

@@ -165,6 +165,7 @@ fn no_two_tables_of_the_hub_share_an_id_or_name() {
         crate::identity::TABLES,
         crate::mail::TABLES,
         crate::tenants::TABLES,
+        crate::audit::TABLES,
         crate::api::TABLES,
         crate::blueprints::TABLES,
         TABLES,

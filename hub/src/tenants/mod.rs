@@ -5,12 +5,24 @@
 //! taken away is gone with the next request and within one tick of an open console.
 
 mod access;
+mod invitations;
+mod life;
 mod list;
+mod people;
+mod quota;
+mod roles;
 mod records;
+#[cfg(test)]
+mod tests;
 
-pub(crate) use access::reach;
+pub(crate) use access::{CHILDREN_MAX, reach};
 pub use access::{access_of, lineage, memberships};
-pub(crate) use records::{CHILDREN, MEMBERS, MEMBERSHIPS, Present, TENANTS};
+pub(crate) use life::check_pool;
+pub use people::Granter;
+pub(crate) use quota::check_quota;
+pub(crate) use records::{
+    CHILDREN, MEMBERS, MEMBERSHIPS, Owner, Present, ROLES, SUB_USER_OF, SUB_USERS, TENANTS,
+};
 pub use records::{Member, RoleRecord, SubUser, TABLES, Tenant};
 
 use mamba_core::{

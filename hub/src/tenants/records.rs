@@ -4,10 +4,11 @@ use mamba_core::{
     access::{Rights, Role, ServerKey},
     clock::UnixMs,
     db::{Table, TableDef},
-    ids::{RoleId, ServerId, TenantId, UserId},
+    ids::{InvitationId, RoleId, ServerId, TenantId, UserId},
     quota::Quota,
     record,
 };
+use mamba_wire::api::member::InvitedTo;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -27,6 +28,13 @@ pub(crate) const SUB_USER_OF: Table<(UserId, ServerId), Owner> = Table::new(205,
 /// Tenants that a tenant owns.
 pub(crate) const CHILDREN: Table<(TenantId, TenantId), Present> = Table::new(206, "children");
 
+/// Open invitations of each tenant.
+pub(crate) const INVITATIONS: Table<(TenantId, InvitationId), InvitationRecord> =
+    Table::new(207, "invitations");
+/// Open invitations by the hash of their token.
+pub(crate) const INVITATIONS_BY_TOKEN: Table<[u8; 32], InvitationRef> =
+    Table::new(208, "invitations_by_token");
+
 /// All tables of this module.
 pub const TABLES: &[TableDef] = &[
     TENANTS.def(),
@@ -36,6 +44,8 @@ pub const TABLES: &[TableDef] = &[
     SUB_USERS.def(),
     SUB_USER_OF.def(),
     CHILDREN.def(),
+    INVITATIONS.def(),
+    INVITATIONS_BY_TOKEN.def(),
 ];
 
 /// One tenant.
@@ -80,6 +90,25 @@ pub struct SubUser {
     pub since: UnixMs,
 }
 
+/// An open invitation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct InvitationRecord {
+    /// Address of the account that may accept, in lower case.
+    pub(crate) email: String,
+    /// To what.
+    pub(crate) to: InvitedTo,
+    /// When it was made.
+    pub(crate) made_at: UnixMs,
+    /// End of its life.
+    pub(crate) until: UnixMs,
+    /// Hash of its token.
+    pub(crate) token: [u8; 32],
+}
+
+/// Where an invitation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct InvitationRef(pub(crate) TenantId, pub(crate) InvitationId);
+
 /// Whose a server is of which somebody is a sub-user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Owner(pub(crate) TenantId);
@@ -93,4 +122,6 @@ record!(Member, 1);
 record!(RoleRecord, 1);
 record!(SubUser, 1);
 record!(Owner, 1);
+record!(InvitationRecord, 1);
+record!(InvitationRef, 1);
 record!(Present, 1);

@@ -1,6 +1,6 @@
 //! Pure: customers and their owners' accounts.
 
-use super::RequestBody;
+use super::{RequestBody, params::params};
 use mamba_core::{clock::UnixMs, ids::TenantId, quota::Quota};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,32 @@ pub struct NewOwner {
     pub password: String,
 }
 
+/// Body of [`super::table::UpdateTenant`].
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateTenant {
+    /// New name, 1 to 64 bytes.
+    pub name: String,
+}
+
+/// Body of [`super::table::LimitTenant`].
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LimitTenant {
+    /// All limits; what is missing is not limited.
+    pub quota: Quota,
+}
+
+params! {
+    /// How a tenant is deleted.
+    DeleteTenantQuery {
+        /// Its name, typed by who deletes it.
+        name: Option<String>,
+    }
+}
+
+impl RequestBody for UpdateTenant {}
+impl RequestBody for LimitTenant {}
 impl RequestBody for CreateTenant {}
 
 /// One tenant.

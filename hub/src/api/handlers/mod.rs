@@ -6,6 +6,8 @@ mod mail;
 mod nodes;
 mod blueprints;
 mod tenants;
+mod audit;
+mod members;
 mod servers;
 mod allocations;
 mod console;

@@ -1,17 +1,20 @@
 //! Tenants and their owners.
 
 use crate::{
-    api::{Api, ApiError, Context, Handle, Served},
+    api::{Api, ApiError, Context, Handle, Served, resolve::About},
     control::Cut,
     identity::{NewAccount, NewTenant},
     tenants,
 };
-use mamba_core::{access::AdminRight, ids::TenantId};
+use mamba_core::{
+    access::{AdminRight, TenantRight, Wanted},
+    ids::TenantId,
+};
 use mamba_wire::api::{
     Page, PageQuery,
     params::TenantPath,
     table,
-    tenant::{CreateTenant, Tenant},
+    tenant::{CreateTenant, DeleteTenantQuery, LimitTenant, Tenant, UpdateTenant},
 };
 use zeroize::Zeroizing;
 
@@ -26,7 +29,7 @@ impl Handle<table::CreateTenant> for Api {
         context.admin()?;
         let password = Zeroizing::new(body.owner.password);
         let owner = NewAccount { email: body.owner.email, password };
-        let new = NewTenant { name: body.name, quota: body.quota, owner };
+        let new = NewTenant { name: body.name, quota: body.quota, parent: None, owner };
         let (id, tenant) = self.identity().create_tenant(new).await?;
         Ok(Served::Json(show(id, tenant)))
     }
@@ -62,6 +65,76 @@ impl Handle<table::ShowTenant> for Api {
         let found = self.identity().tenant(path.tenant)?;
         let tenant = found.ok_or_else(|| ApiError::not_found("tenant"))?;
         Ok(Served::Json(show(path.tenant, tenant)))
+    }
+}
+
+impl Handle<table::UpdateTenant> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: TenantPath,
+        (): (),
+        body: UpdateTenant,
+    ) -> Result<Served<Tenant>, ApiError> {
+        let it = self.hub().rename_tenant(context.scope()?, body.name).await?;
+        Ok(Served::Json(show(path.tenant, it)))
+    }
+}
+
+impl Handle<table::DeleteTenant> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        _path: TenantPath,
+        query: DeleteTenantQuery,
+        (): (),
+    ) -> Result<Served<()>, ApiError> {
+        let typed = query.name.unwrap_or_default();
+        Ok(Served::Json(self.hub().delete_tenant(context.scope()?, typed).await?))
+    }
+}
+
+impl Handle<table::LimitTenant> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: TenantPath,
+        (): (),
+        body: LimitTenant,
+    ) -> Result<Served<Tenant>, ApiError> {
+        let caller = context.caller()?;
+        // Nobody limits itself: the tenant above does, or an administrator.
+        let found = self.identity().tenant(path.tenant)?;
+        let parent = found.and_then(|it| it.parent);
+        let above = match parent {
+            Some(parent) => {
+                let wanted = Wanted::Tenant(TenantRight::ChildWrite);
+                self.allow(caller, wanted, About::Tenant(parent)).is_ok()
+            }
+            None => false,
+        };
+        if !above {
+            self.allow(caller, Wanted::Admin(AdminRight::TenantsWrite), About::Hub)?;
+        }
+        let it = self.hub().limit_tenant(context.scope()?, body.quota).await?;
+        Ok(Served::Json(show(path.tenant, it)))
+    }
+}
+
+impl Handle<table::CreateChild> for Api {
+    async fn handle(
+        &self,
+        _context: Context,
+        path: TenantPath,
+        (): (),
+        body: CreateTenant,
+    ) -> Result<Served<Tenant>, ApiError> {
+        let password = Zeroizing::new(body.owner.password);
+        let owner = NewAccount { email: body.owner.email, password };
+        let parent = Some(path.tenant);
+        let new = NewTenant { name: body.name, quota: body.quota, parent, owner };
+        let (id, tenant) = self.identity().create_tenant(new).await?;
+        Ok(Served::Json(show(id, tenant)))
     }
 }
 

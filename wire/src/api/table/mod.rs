@@ -98,6 +98,8 @@ areas! {
     nodes NODES for_each_node_endpoint;
     blueprints BLUEPRINTS for_each_blueprint_endpoint;
     tenants TENANTS for_each_tenant_endpoint;
+    members MEMBERS for_each_member_endpoint;
+    audit AUDIT for_each_audit_endpoint;
     servers SERVERS for_each_server_endpoint;
     allocations ALLOCATIONS for_each_allocation_endpoint;
     health HEALTH for_each_health_endpoint;

@@ -16,4 +16,16 @@ endpoints! {
     /// Shows a tenant.
     ShowTenant: Get "/api/v1/tenants/{tenant}", Permission::Tenant(TenantRight::TenantRead), 200,
         (TenantPath, (), ()) -> tenant::Tenant;
+    /// Renames a tenant.
+    UpdateTenant: Patch "/api/v1/tenants/{tenant}", Permission::Tenant(TenantRight::TenantUpdate), 200,
+        (TenantPath, (), tenant::UpdateTenant) -> tenant::Tenant;
+    /// Deletes a tenant without servers and tenants, when its name is typed.
+    DeleteTenant: Delete "/api/v1/tenants/{tenant}", Permission::Tenant(TenantRight::TenantDelete), 204,
+        (TenantPath, tenant::DeleteTenantQuery, ()) -> (), [Conflict];
+    /// Limits a tenant; for administrators, and for who administers the tenant above.
+    LimitTenant: Post "/api/v1/tenants/{tenant}/quota", Permission::Tenant(TenantRight::TenantRead), 200,
+        (TenantPath, (), tenant::LimitTenant) -> tenant::Tenant, [Conflict];
+    /// Makes a tenant that this one owns, and its owner's account.
+    CreateChild: Post "/api/v1/tenants/{tenant}/children", Permission::Tenant(TenantRight::ChildWrite), 201,
+        (TenantPath, (), tenant::CreateTenant) -> tenant::Tenant, [Conflict];
 }

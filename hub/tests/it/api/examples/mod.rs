@@ -12,10 +12,12 @@
 //! anew. What else an example says is in [`Example`].
 
 mod account;
+mod audit;
 mod allocations;
 mod blueprints;
 mod health;
 mod mail;
+mod members;
 mod nodes;
 mod servers;
 mod tenants;

@@ -6,8 +6,9 @@ use super::{
 };
 use mamba_core::quota::Quota;
 use mamba_wire::api::{
+    Code,
     params::TenantPath,
-    tenant::{CreateTenant, NewOwner},
+    tenant::{CreateTenant, DeleteTenantQuery, LimitTenant, NewOwner, UpdateTenant},
 };
 
 examples! {
@@ -18,4 +19,27 @@ examples! {
     };
     ListTenants, _seed => Example::new((), NO_PAGE, ());
     ShowTenant, seed => Example::new(TenantPath { tenant: seed.tenant }, (), ());
+    UpdateTenant, seed => Example::new(
+        TenantPath { tenant: seed.tenant },
+        (),
+        UpdateTenant { name: super::CANARY.to_owned() },
+    );
+    DeleteTenant, seed => Example::new(
+        TenantPath { tenant: seed.tenant },
+        DeleteTenantQuery { name: Some("mistyped".to_owned()) },
+        (),
+    )
+    .refused(Code::Invalid);
+    LimitTenant, seed => Example::new(
+        TenantPath { tenant: seed.tenant },
+        (),
+        LimitTenant { quota: Quota::default() },
+    )
+    .refused(Code::Forbidden);
+    CreateChild, seed => {
+        let email = format!("child-{}@example.org", seed.number());
+        let owner = NewOwner { email, password: PASSWORD.to_owned() };
+        let body = CreateTenant { name: "child".to_owned(), quota: Quota::default(), owner };
+        Example::new(TenantPath { tenant: seed.tenant }, (), body)
+    };
 }

@@ -1,0 +1,79 @@
+//! Members, invitations, roles and sub-users.
+
+use crate::{
+    api::{Api, ApiError, Context, Handle, Served},
+    tenants::Granter,
+};
+use mamba_core::audit::{Door, Origin};
+use mamba_wire::api::{
+    Endpoint, PageQuery,
+    member::*,
+    params::{ServerPath, TenantPath},
+    table,
+};
+
+impl Context {
+    fn granter(&self) -> Result<Granter, ApiError> {
+        Ok(Granter { scope: self.scope()?.clone(), access: self.caller()?.access.clone() })
+    }
+
+    fn origin(&self) -> Origin {
+        Origin { door: Door::Api, address: Some(self.peer), key: None }
+    }
+}
+
+/// Serves an endpoint by one call.
+macro_rules! handlers {
+    ($($name:ident($hub:ident, $context:ident, $path:ident: $in_path:ty, $query:ident: $in_query:ty,
+        $body:ident: $in_body:ty) => $answer:expr;)+) => { $(
+        impl Handle<table::$name> for Api {
+            async fn handle(
+                &self,
+                $context: Context,
+                $path: $in_path,
+                $query: $in_query,
+                $body: $in_body,
+            ) -> Result<Served<<table::$name as Endpoint>::Out>, ApiError> {
+                let $hub = self.hub();
+                Ok(Served::Json($answer))
+            }
+        }
+    )+ };
+}
+
+handlers! {
+    ListMembers(hub, context, _path: TenantPath, query: PageQuery, _body: ()) =>
+        hub.members(context.scope()?, &query)?;
+    UpdateMember(hub, context, path: MemberPath, _query: (), body: UpdateMember) =>
+        hub.change_member(context.granter()?, path.user, body.role).await?;
+    RemoveMember(hub, context, path: MemberPath, _query: (), _body: ()) =>
+        hub.remove_member(context.granter()?, path.user).await?;
+    CreateInvitation(hub, context, _path: TenantPath, _query: (), body: CreateInvitation) =>
+        hub.invite(context.granter()?, &body.email, InvitedTo::Member(body.role)).await?;
+    ListInvitations(hub, context, _path: TenantPath, query: PageQuery, _body: ()) =>
+        hub.invitations(context.scope()?, &query)?;
+    RevokeInvitation(hub, context, path: InvitationPath, _query: (), _body: ()) =>
+        hub.revoke_invitation(context.granter()?, path.invitation).await?;
+    AcceptInvitation(hub, context, _path: (), _query: (), body: AnswerInvitation) =>
+        hub.answer_invitation(context.caller()?, context.origin(), &body.token, true).await?;
+    DeclineInvitation(hub, context, _path: (), _query: (), body: AnswerInvitation) =>
+        hub.answer_invitation(context.caller()?, context.origin(), &body.token, false).await?;
+    ListRoles(hub, context, _path: TenantPath, _query: (), _body: ()) =>
+        hub.roles(context.scope()?)?;
+    CreateRole(hub, context, _path: TenantPath, _query: (), body: WriteRole) =>
+        hub.create_role(context.granter()?, body.name, body.rights).await?;
+    UpdateRole(hub, context, path: RolePath, _query: (), body: WriteRole) =>
+        hub.change_role(context.granter()?, path.role, body.name, body.rights).await?;
+    DeleteRole(hub, context, path: RolePath, _query: (), _body: ()) =>
+        hub.delete_role(context.granter()?, path.role).await?;
+    ListSubUsers(hub, context, path: ServerPath, query: PageQuery, _body: ()) =>
+        hub.sub_users(context.scope()?, path.server, &query)?;
+    InviteSubUser(hub, context, path: ServerPath, _query: (), body: InviteSubUser) => {
+        let to = InvitedTo::SubUser { server: path.server, keys: body.keys };
+        hub.invite(context.granter()?, &body.email, to).await?
+    };
+    UpdateSubUser(hub, context, path: SubUserPath, _query: (), body: UpdateSubUser) =>
+        hub.change_sub_user(context.granter()?, path.server, path.user, body.keys).await?;
+    RemoveSubUser(hub, context, path: SubUserPath, _query: (), _body: ()) =>
+        hub.remove_sub_user(context.granter()?, path.server, path.user).await?;
+}

@@ -1,0 +1,249 @@
+//! Invitations: made for an address, answered once by the account that has it.
+
+use super::{
+    MEMBERS, MEMBERSHIPS, SUB_USERS, SubUser,
+    access::MEMBERSHIPS_MAX,
+    join,
+    people::{
+        Granter, MEMBERS_MAX, check_keys, known_rights, names, role_text, share, with_connect,
+    },
+    records::{INVITATIONS, INVITATIONS_BY_TOKEN, InvitationRecord, InvitationRef},
+};
+use crate::{
+    Hub, HubError, audit,
+    control::Cut,
+    identity::{Caller, check_email},
+    store::SERVERS,
+};
+use mamba_core::{
+    audit::{AuditEntry, Change, Origin},
+    clock::{UnixMs, draw},
+    db::{Snapshot, Txn},
+    ids::{InvitationId, TenantId},
+    lifecycle::Actor,
+    scope::TenantScope,
+};
+use mamba_wire::api::{
+    Page, PageQuery,
+    member::{Invitation, InvitedTo, NewInvitation},
+};
+
+/// Life of an invitation: a week to read one's mail.
+const INVITATION_MS: u64 = 7 * 24 * 3_600_000;
+/// Most open invitations of one tenant.
+const INVITATIONS_MAX: usize = 200;
+
+impl Hub {
+    /// Invites an address. The token is returned once; only its hash is kept.
+    ///
+    /// # Errors
+    /// `Invalid` names the field, `Forbidden` the key that the granter lacks, `Refused` when too many
+    /// are open.
+    pub async fn invite(
+        &self,
+        by: Granter,
+        email: &str,
+        to: InvitedTo,
+    ) -> Result<NewInvitation, HubError> {
+        let email = check_email(email)?;
+        let secret: [u8; 32] = draw(self.entropy());
+        let token: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hash_of(&token);
+        let (id, now) = (self.new_id(InvitationId::new), self.now());
+        let to = match to {
+            InvitedTo::SubUser { server, keys } => {
+                InvitedTo::SubUser { server, keys: with_connect(&keys) }
+            }
+            member @ InvitedTo::Member(_) => member,
+        };
+        let until = now.plus(INVITATION_MS);
+        let record = InvitationRecord { email, to, made_at: now, until, token: hash };
+        let shown = show(id, &record);
+        self.write(move |txn| {
+            let tenant = by.scope.tenant();
+            let event = check_invited(txn, &by, &record.to)?;
+            let open = txn.prefix(INVITATIONS, &(tenant,), INVITATIONS_MAX)?;
+            for ((_, id), old) in open.iter().filter(|(_, old)| old.until <= now) {
+                forget(txn, tenant, *id, old)?;
+            }
+            if open.iter().filter(|(_, old)| old.until > now).count() >= INVITATIONS_MAX {
+                let why = format!("{INVITATIONS_MAX} invitations are open already");
+                return Err(HubError::Refused(why));
+            }
+            txn.put(INVITATIONS, &(tenant, id), &record)?;
+            txn.put(INVITATIONS_BY_TOKEN, &hash, &InvitationRef(tenant, id))?;
+            let server = server_of(&record.to);
+            let changes = [Change::set("email", record.email.clone()), described(&record.to)];
+            by.note(txn, now, event, server, changes)
+        })
+        .await?;
+        Ok(NewInvitation { invitation: shown, token })
+    }
+
+    /// Lists open invitations, oldest first.
+    ///
+    /// # Errors
+    /// `Invalid` for the query.
+    pub fn invitations(
+        &self,
+        scope: &TenantScope,
+        query: &PageQuery,
+    ) -> Result<Page<Invitation>, HubError> {
+        let cut = Cut::<InvitationId>::new(query)?;
+        let (tenant, now) = (scope.tenant(), self.now());
+        self.read(|view| {
+            let rows = view.prefix(INVITATIONS, &(tenant,), INVITATIONS_MAX)?;
+            let open = rows.into_iter().filter(|(_, it)| it.until > now);
+            let rest = open.filter(|((_, id), _)| cut.after.is_none_or(|after| *id > after));
+            let shown = rest.take(cut.fetch()).map(|((_, id), it)| (id, show(id, &it)));
+            Ok(cut.page(shown.collect()))
+        })
+    }
+
+    /// Withdraws an invitation.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn revoke_invitation(&self, by: Granter, id: InvitationId) -> Result<(), HubError> {
+        let now = self.now();
+        self.write(move |txn| {
+            let tenant = by.scope.tenant();
+            let missing = HubError::NotFound { what: "invitation" };
+            let record = txn.get(INVITATIONS, &(tenant, id))?.ok_or(missing)?;
+            forget(txn, tenant, id, &record)?;
+            let change = Change::set("email", record.email.clone());
+            by.note(txn, now, "member:invitation.revoke", server_of(&record.to), [change])
+        })
+        .await
+    }
+
+    /// Accepts or declines an invitation on behalf of the account with its address.
+    ///
+    /// # Errors
+    /// `NotFound` for a token that is unknown, used, expired or another account's: which of these is
+    /// not told. `Refused` when a bound is reached.
+    pub async fn answer_invitation(
+        &self,
+        caller: &Caller,
+        origin: Origin,
+        token: &str,
+        accepts: bool,
+    ) -> Result<(), HubError> {
+        let (hash, now) = (hash_of(token), self.now());
+        let (user, email) = (caller.user, caller.email.clone());
+        self.write(move |txn| {
+            let missing = || HubError::NotFound { what: "invitation" };
+            let InvitationRef(tenant, id) =
+                txn.get(INVITATIONS_BY_TOKEN, &hash)?.ok_or_else(missing)?;
+            let record = txn.get(INVITATIONS, &(tenant, id))?.ok_or_else(missing)?;
+            if record.until <= now || record.email != email {
+                return Err(missing());
+            }
+            forget(txn, tenant, id, &record)?;
+            if accepts {
+                take(txn, tenant, user, &record.to, now)?;
+            }
+            let event = match (&record.to, accepts) {
+                (_, false) => "member:invitation.decline",
+                (InvitedTo::Member(_), true) => "member:create",
+                (InvitedTo::SubUser { .. }, true) => "server:subuser.create",
+            };
+            let entry = AuditEntry::new(now, &Actor::User(user), origin, event);
+            let entry = AuditEntry { server: server_of(&record.to), ..entry };
+            audit::append(txn, tenant, entry.with([described(&record.to)]))
+        })
+        .await
+    }
+}
+
+/// Checks that the granter may give what it invites to, and returns the event's name.
+fn check_invited(
+    view: &impl Snapshot,
+    by: &Granter,
+    to: &InvitedTo,
+) -> Result<&'static str, HubError> {
+    match to {
+        InvitedTo::Member(role) => {
+            by.check(view, &known_rights(view, by.scope.tenant(), *role)?)?;
+            Ok("member:invite")
+        }
+        InvitedTo::SubUser { server, keys } => {
+            let record = view.get(SERVERS, &(by.scope.tenant(), *server))?;
+            if !record.is_some_and(|it| it.is_present()) {
+                return Err(HubError::NotFound { what: "server" });
+            }
+            check_keys(view, by, *server, keys)?;
+            Ok("server:subuser.invite")
+        }
+    }
+}
+
+fn take(
+    txn: &mut Txn<'_>,
+    tenant: TenantId,
+    user: mamba_core::ids::UserId,
+    to: &InvitedTo,
+    now: UnixMs,
+) -> Result<(), HubError> {
+    match to {
+        InvitedTo::Member(role) => {
+            known_rights(txn, tenant, *role)?;
+            if txn.contains(MEMBERS, &(tenant, user))? {
+                return Err(HubError::Refused("the account is a member already".to_owned()));
+            }
+            if txn.prefix(MEMBERS, &(tenant,), MEMBERS_MAX)?.len() >= MEMBERS_MAX {
+                return Err(HubError::Refused(format!(
+                    "a tenant has at most {MEMBERS_MAX} members"
+                )));
+            }
+            if txn.prefix(MEMBERSHIPS, &(user,), MEMBERSHIPS_MAX)?.len() >= MEMBERSHIPS_MAX {
+                let why = format!("an account is a member of at most {MEMBERSHIPS_MAX} tenants");
+                return Err(HubError::Refused(why));
+            }
+            Ok(join(txn, tenant, user, *role, now)?)
+        }
+        InvitedTo::SubUser { server, keys } => {
+            if !txn.get(SERVERS, &(tenant, *server))?.is_some_and(|it| it.is_present()) {
+                return Err(HubError::NotFound { what: "server" });
+            }
+            if txn.contains(SUB_USERS, &(tenant, *server, user))? {
+                return Err(HubError::Refused("the account is a sub-user already".to_owned()));
+            }
+            share(txn, (tenant, *server), user, &SubUser { keys: keys.clone(), since: now })
+        }
+    }
+}
+
+fn forget(
+    txn: &mut Txn<'_>,
+    tenant: TenantId,
+    id: InvitationId,
+    record: &InvitationRecord,
+) -> Result<(), HubError> {
+    txn.delete(INVITATIONS, &(tenant, id))?;
+    Ok(txn.delete(INVITATIONS_BY_TOKEN, &record.token)?)
+}
+
+fn server_of(to: &InvitedTo) -> Option<mamba_core::ids::ServerId> {
+    match to {
+        InvitedTo::Member(_) => None,
+        InvitedTo::SubUser { server, .. } => Some(*server),
+    }
+}
+
+fn described(to: &InvitedTo) -> Change {
+    match to {
+        InvitedTo::Member(role) => Change::set("role", role_text(*role)),
+        InvitedTo::SubUser { keys, .. } => Change::set("keys", names(keys)),
+    }
+}
+
+fn show(id: InvitationId, it: &InvitationRecord) -> Invitation {
+    let InvitationRecord { email, to, made_at, until, .. } = it.clone();
+    Invitation { invitation: id, email, to, made_at, until }
+}
+
+/// The hashed form of a token of 256 random bits; it needs no salt and no delay.
+fn hash_of(token: &str) -> [u8; 32] {
+    blake3::derive_key("mamba invitation token v1", token.as_bytes())
+}

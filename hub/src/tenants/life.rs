@@ -1,0 +1,162 @@
+//! Tenants: renamed, limited, given tenants of their own, deleted.
+
+use super::{
+    CHILDREN, MEMBERS, MEMBERSHIPS, ROLES, TENANTS, Tenant,
+    access::{CHILDREN_MAX, lineage},
+    people::MEMBERS_MAX,
+    quota::used,
+    records::{INVITATIONS, INVITATIONS_BY_TOKEN},
+};
+use crate::{Hub, HubError, audit, store::SERVERS};
+use mamba_core::{
+    access::TENANT_DEPTH_MAX,
+    audit::{AuditEntry, Change},
+    clock::UnixMs,
+    db::{Snapshot, Span, Txn},
+    ids::TenantId,
+    quota::Quota,
+    scope::TenantScope,
+    server::{NAME_BYTES_MAX, check_text},
+};
+
+/// Rows of one kind that a deletion removes at once; more than a tenant can have.
+const ROWS_MAX: usize = 1_000;
+
+impl Hub {
+    /// Renames a tenant.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Invalid` for the name.
+    pub async fn rename_tenant(
+        &self,
+        scope: &TenantScope,
+        name: String,
+    ) -> Result<Tenant, HubError> {
+        check_text("name", &name, 1, NAME_BYTES_MAX)?;
+        let (scope, now) = (scope.clone(), self.now());
+        self.write(move |txn| {
+            let mut record = find(txn, scope.tenant())?;
+            let change = Change::new("name", Some(record.name.clone()), Some(name.clone()));
+            record.name = name.clone();
+            txn.put(TENANTS, &scope.tenant(), &record)?;
+            note(txn, &scope, now, "tenant:rename", change)?;
+            Ok(record)
+        })
+        .await
+    }
+
+    /// Limits a tenant. What it has already stays, also above the limit; the limits of a tenant
+    /// below come out of the pool of the one above.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Refused` when the pool above is too small.
+    pub async fn limit_tenant(
+        &self,
+        scope: &TenantScope,
+        quota: Quota,
+    ) -> Result<Tenant, HubError> {
+        let (scope, now) = (scope.clone(), self.now());
+        self.write(move |txn| {
+            let mut record = find(txn, scope.tenant())?;
+            let json = |quota: &Quota| serde_json::to_string(quota).unwrap_or_default();
+            let change = Change::new("quota", Some(json(&record.quota)), Some(json(&quota)));
+            record.quota = quota;
+            txn.put(TENANTS, &scope.tenant(), &record)?;
+            check_pool(txn, &record)?;
+            note(txn, &scope, now, "tenant:quota", change)?;
+            Ok(record)
+        })
+        .await
+    }
+
+    /// Deletes a tenant that has neither servers nor tenants below, with its members, roles and open
+    /// invitations. Its audit trail stays.
+    ///
+    /// # Errors
+    /// `NotFound`, `Invalid` when the typed name is not its name, `Refused` while it is not empty.
+    pub async fn delete_tenant(&self, scope: &TenantScope, typed: String) -> Result<(), HubError> {
+        let (scope, now) = (scope.clone(), self.now());
+        self.write(move |txn| {
+            let tenant = scope.tenant();
+            let record = find(txn, tenant)?;
+            if record.name != typed {
+                return Err(HubError::invalid("name", "must be the name of the tenant"));
+            }
+            if !txn.prefix(CHILDREN, &(tenant,), 1)?.is_empty() {
+                return Err(HubError::Refused("the tenant owns tenants".to_owned()));
+            }
+            if has_servers(txn, tenant)? {
+                return Err(HubError::Refused("the tenant has servers".to_owned()));
+            }
+            for ((_, user), _) in txn.prefix(MEMBERS, &(tenant,), MEMBERS_MAX)? {
+                txn.delete(MEMBERS, &(tenant, user))?;
+                txn.delete(MEMBERSHIPS, &(user, tenant))?;
+            }
+            for (key, _) in txn.prefix(ROLES, &(tenant,), ROWS_MAX)? {
+                txn.delete(ROLES, &key)?;
+            }
+            for (key, it) in txn.prefix(INVITATIONS, &(tenant,), ROWS_MAX)? {
+                txn.delete(INVITATIONS, &key)?;
+                txn.delete(INVITATIONS_BY_TOKEN, &it.token)?;
+            }
+            if let Some(parent) = record.parent {
+                txn.delete(CHILDREN, &(parent, tenant))?;
+            }
+            txn.delete(TENANTS, &tenant)?;
+            note(
+                txn,
+                &scope,
+                now,
+                "tenant:delete",
+                Change::new("name", Some(typed.clone()), None::<String>),
+            )
+        })
+        .await
+    }
+}
+
+/// Checks, once a new or changed tenant is in the transaction, that the tenant above has room for it
+/// and that the tree is not too deep.
+pub(crate) fn check_pool(view: &impl Snapshot, record: &Tenant) -> Result<(), HubError> {
+    let Some(parent) = record.parent else { return Ok(()) };
+    if lineage(view, parent)?.len() >= TENANT_DEPTH_MAX {
+        let why = format!("tenants are at most {TENANT_DEPTH_MAX} deep");
+        return Err(HubError::Refused(why));
+    }
+    if view.prefix(CHILDREN, &(parent,), CHILDREN_MAX + 1)?.len() > CHILDREN_MAX {
+        return Err(HubError::Refused(format!("a tenant owns at most {CHILDREN_MAX} tenants")));
+    }
+    let above = find(view, parent)?.quota;
+    if let Some(what) = record.quota.looser_than(&above) {
+        let rule = "must be limited, because the tenant above is";
+        return Err(HubError::invalid(format!("quota.{what}"), rule));
+    }
+    above.exceeded(&used(view, parent)?).map_or(Ok(()), |exceeded| Err(exceeded.into()))
+}
+
+fn find(view: &impl Snapshot, tenant: TenantId) -> Result<Tenant, HubError> {
+    view.get(TENANTS, &tenant)?.ok_or(HubError::NotFound { what: "tenant" })
+}
+
+fn has_servers(view: &impl Snapshot, tenant: TenantId) -> Result<bool, HubError> {
+    let mut span = Span::prefix(&(tenant,));
+    loop {
+        let some = view.range(SERVERS, span.clone(), ROWS_MAX)?;
+        let Some((last, _)) = some.last() else { return Ok(false) };
+        span = span.after(last);
+        if some.iter().any(|(_, it)| it.is_present()) {
+            return Ok(true);
+        }
+    }
+}
+
+fn note(
+    txn: &mut Txn<'_>,
+    scope: &TenantScope,
+    now: UnixMs,
+    event: &str,
+    change: Change,
+) -> Result<(), HubError> {
+    let entry = AuditEntry::new(now, scope.actor(), scope.origin(), event);
+    audit::append(txn, scope.tenant(), entry.with([change]))
+}

@@ -1,0 +1,94 @@
+//! Tests of quotas under concurrency and of the tree of tenants.
+
+use super::*;
+use crate::{
+    HubError,
+    testing::{World, admin, new_server, tenant},
+};
+use mamba_core::{quota::Quota, server::PortProtocol};
+use std::net::{IpAddr, Ipv4Addr};
+
+async fn put(world: &World, number: u8, parent: Option<u8>, quota: Quota) -> Result<(), HubError> {
+    let parent = parent.map(|number| tenant(number).tenant());
+    let id = tenant(number).tenant();
+    let record = Tenant { name: format!("t{number}"), parent, quota, made_at: world.hub.now() };
+    let owner = UserId::from_bytes([number; 16]);
+    world
+        .hub
+        .write(move |txn| {
+            insert(txn, id, &record, owner)?;
+            check_pool(txn, &record)
+        })
+        .await
+}
+
+fn servers(servers: u64) -> Quota {
+    Quota { servers: Some(servers), ..Quota::default() }
+}
+
+/// CVE-2025-69198: the quota was looked at before the write and not inside it.
+#[tokio::test]
+async fn two_hundred_creates_at_once_make_as_many_servers_as_the_quota_allows() {
+    let mut world = World::new().await;
+    let node = world.node("n1").await;
+    let ip = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let ports = 31_000..=31_199;
+    world
+        .hub
+        .create_allocations(&admin(), node, ip, ports, PortProtocol::Udp, Default::default())
+        .await
+        .unwrap();
+    put(&world, 1, None, servers(50)).await.unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        let hub = world.hub.clone();
+        let new = crate::control::NewServer { node: Some(node), ..new_server() };
+        tasks.spawn(async move { hub.create_server(&tenant(1), new).await });
+    }
+    let (mut made, mut refused) = (0, 0);
+    while let Some(done) = tasks.join_next().await {
+        match done.unwrap() {
+            Ok(_) => made += 1,
+            Err(HubError::Refused(why)) => {
+                assert!(why.contains("quota allows 50 servers"), "{why}");
+                refused += 1;
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!((made, refused), (50, 150));
+    assert_eq!(world.hub.read(|view| quota::used(view, tenant(1).tenant())).unwrap().servers, 50);
+}
+
+#[tokio::test]
+async fn quotas_of_tenants_below_come_out_of_the_pool_above() {
+    let mut world = World::new().await;
+    let node = world.node("n1").await;
+    put(&world, 1, None, servers(5)).await.unwrap();
+    put(&world, 2, Some(1), servers(3)).await.unwrap();
+    let err = put(&world, 3, Some(1), servers(3)).await.err().unwrap();
+    assert!(err.to_string().contains("quota allows 5 servers"), "{err}");
+    let err = put(&world, 3, Some(1), Quota::default()).await.err().unwrap();
+    assert!(err.to_string().contains("must be limited"), "{err}");
+    world.server(&tenant(1), node).await;
+    world.server(&tenant(1), node).await;
+    let new = crate::control::NewServer { node: Some(node), ..new_server() };
+    assert!(world.hub.create_server(&tenant(1), new).await.is_err());
+    assert!(world.hub.limit_tenant(&tenant(2), servers(4)).await.is_err());
+    world.hub.limit_tenant(&tenant(2), servers(2)).await.unwrap();
+    put(&world, 3, Some(1), servers(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_tree_of_tenants_has_a_bound() {
+    let world = World::new().await;
+    put(&world, 1, None, Quota::default()).await.unwrap();
+    for number in 2..=4 {
+        put(&world, number, Some(number - 1), Quota::default()).await.unwrap();
+    }
+    assert!(put(&world, 5, Some(4), Quota::default()).await.is_err());
+    assert!(world.hub.delete_tenant(&tenant(3), "t3".to_owned()).await.is_err());
+    assert!(world.hub.delete_tenant(&tenant(4), "t3".to_owned()).await.is_err());
+    world.hub.delete_tenant(&tenant(4), "t4".to_owned()).await.unwrap();
+    world.hub.delete_tenant(&tenant(3), "t3".to_owned()).await.unwrap();
+}

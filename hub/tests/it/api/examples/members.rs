@@ -1,0 +1,105 @@
+//! Examples: people in tenants.
+
+use super::{super::world::NO_PAGE, Example, Seed, examples};
+use mamba_core::{
+    access::{Rights, Role, ServerKey},
+    ids::{InvitationId, RoleId, UserId},
+};
+use mamba_wire::api::{
+    Code,
+    member::*,
+    params::{ServerPath, TenantPath},
+    table,
+};
+
+const NOBODY: UserId = UserId::from_bytes([9; 16]);
+
+fn tenant(seed: &Seed<'_>) -> TenantPath {
+    TenantPath { tenant: seed.tenant }
+}
+
+fn answer() -> AnswerInvitation {
+    AnswerInvitation { token: "unknown".to_owned() }
+}
+
+fn role() -> WriteRole {
+    WriteRole { name: super::CANARY.to_owned(), rights: Rights::default() }
+}
+
+async fn invitation(seed: &Seed<'_>) -> InvitationId {
+    let body = CreateInvitation { email: "guest@example.org".to_owned(), role: Role::Viewer };
+    let path = tenant(seed);
+    let made = seed.world.admin::<table::CreateInvitation>(&path, &(), &body).await;
+    made.invitation.invitation
+}
+
+async fn new_role(seed: &Seed<'_>) -> RoleId {
+    let (path, body) = (tenant(seed), role());
+    let made = seed.world.admin::<table::CreateRole>(&path, &(), &body).await;
+    match made.role {
+        Role::Custom(id) => id,
+        other => panic!("{other:?}"),
+    }
+}
+
+examples! {
+    ListMembers, seed => Example::new(tenant(seed), NO_PAGE, ());
+    UpdateMember, seed => Example::new(
+        MemberPath { tenant: seed.tenant, user: NOBODY },
+        (),
+        UpdateMember { role: Role::Viewer },
+    )
+    .refused(Code::NotFound);
+    RemoveMember, seed => Example::new(
+        MemberPath { tenant: seed.tenant, user: NOBODY },
+        (),
+        (),
+    )
+    .refused(Code::NotFound);
+    CreateInvitation, seed => Example::new(
+        tenant(seed),
+        (),
+        CreateInvitation { email: "guest@example.org".to_owned(), role: Role::Viewer },
+    );
+    ListInvitations, seed => Example::new(tenant(seed), NO_PAGE, ());
+    RevokeInvitation, seed => Example::new(
+        InvitationPath { tenant: seed.tenant, invitation: invitation(seed).await },
+        (),
+        (),
+    );
+    AcceptInvitation, _seed => Example::new((), (), answer()).refused(Code::NotFound);
+    DeclineInvitation, _seed => Example::new((), (), answer()).refused(Code::NotFound);
+    ListRoles, seed => Example::new(tenant(seed), (), ());
+    CreateRole, seed => Example::new(tenant(seed), (), role());
+    UpdateRole, seed => Example::new(
+        RolePath { tenant: seed.tenant, role: new_role(seed).await },
+        (),
+        role(),
+    );
+    DeleteRole, seed => Example::new(
+        RolePath { tenant: seed.tenant, role: new_role(seed).await },
+        (),
+        (),
+    );
+    ListSubUsers, seed => Example::new(ServerPath { server: seed.server().await }, NO_PAGE, ());
+    InviteSubUser, seed => Example::new(
+        ServerPath { server: seed.server().await },
+        (),
+        InviteSubUser {
+            email: "guest@example.org".to_owned(),
+            keys: [ServerKey::ControlStart].into(),
+        },
+    );
+    UpdateSubUser, seed => Example::new(
+        SubUserPath { server: seed.server().await, user: NOBODY },
+        (),
+        UpdateSubUser { keys: [ServerKey::ControlStart].into() },
+    )
+    .refused(Code::NotFound);
+    RemoveSubUser, seed => Example::new(
+        SubUserPath { server: seed.server().await, user: NOBODY },
+        (),
+        (),
+    )
+    .refused(Code::NotFound);
+}

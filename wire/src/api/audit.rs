@@ -1,0 +1,40 @@
+//! Pure: the audit trail.
+
+use super::params::params;
+use mamba_core::{
+    audit::AuditEntry,
+    clock::UnixMs,
+    ids::{ServerId, UserId},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+params! {
+    /// Which entries.
+    AuditQuery {
+        /// Only what this account did.
+        actor: Option<UserId>,
+        /// Only events whose name begins so, for example `server:power`.
+        event: Option<String>,
+        /// Only about this server.
+        server: Option<ServerId>,
+        /// Not before.
+        from: Option<UnixMs>,
+        /// Before.
+        until: Option<UnixMs>,
+        /// `next` of the page before; from the newest without.
+        after: Option<String>,
+        /// Most items.
+        limit: Option<u32> where 1..=super::page::PAGE_ITEMS_MAX,
+    }
+}
+
+/// One entry of a chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditItem {
+    /// Its number in the chain.
+    pub number: u64,
+    /// What it tells.
+    #[serde(flatten)]
+    pub entry: AuditEntry,
+}

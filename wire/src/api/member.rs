@@ -1,0 +1,182 @@
+//! Pure: members of tenants, their roles, invitations, and sub-users of servers.
+
+use super::{RequestBody, params::params};
+use mamba_core::{
+    access::{Rights, Role, ServerKey},
+    clock::UnixMs,
+    ids::{InvitationId, RoleId, ServerId, TenantId, UserId},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+params! {
+    /// Names a member.
+    MemberPath {
+        /// Of which tenant.
+        tenant: TenantId,
+        /// Which account.
+        user: UserId,
+    }
+
+    /// Names an invitation.
+    InvitationPath {
+        /// Of which tenant.
+        tenant: TenantId,
+        /// Which.
+        invitation: InvitationId,
+    }
+
+    /// Names a role that a tenant made.
+    RolePath {
+        /// Of which tenant.
+        tenant: TenantId,
+        /// Which.
+        role: RoleId,
+    }
+
+    /// Names a sub-user.
+    SubUserPath {
+        /// Of which server.
+        server: ServerId,
+        /// Which account.
+        user: UserId,
+    }
+}
+
+/// One member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Member {
+    /// The account.
+    pub user: UserId,
+    /// Its e-mail address.
+    pub email: String,
+    /// Its part.
+    pub role: Role,
+    /// Since when.
+    pub since: UnixMs,
+}
+
+/// Body of [`super::table::UpdateMember`].
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateMember {
+    /// New part.
+    pub role: Role,
+}
+
+/// Body of [`super::table::CreateInvitation`].
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateInvitation {
+    /// E-mail address of the account that may accept.
+    pub email: String,
+    /// Part that it will play.
+    pub role: Role,
+}
+
+/// Body of [`super::table::InviteSubUser`].
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InviteSubUser {
+    /// E-mail address of the account that may accept.
+    pub email: String,
+    /// What it may do with the server; `websocket.connect` is always among it.
+    pub keys: BTreeSet<ServerKey>,
+}
+
+/// Body of [`super::table::UpdateSubUser`].
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateSubUser {
+    /// What it may do from now on.
+    pub keys: BTreeSet<ServerKey>,
+}
+
+/// To what somebody is invited.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InvitedTo {
+    /// To be a member with this part.
+    Member(Role),
+    /// To be a sub-user.
+    SubUser {
+        /// Of this server.
+        server: ServerId,
+        /// With these keys.
+        keys: BTreeSet<ServerKey>,
+    },
+}
+
+/// One invitation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Invitation {
+    /// Its id.
+    pub invitation: InvitationId,
+    /// Who may accept.
+    pub email: String,
+    /// To what.
+    pub to: InvitedTo,
+    /// When it was made.
+    pub made_at: UnixMs,
+    /// End of its life.
+    pub until: UnixMs,
+}
+
+/// A new invitation, with the token that accepts it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NewInvitation {
+    /// What was made.
+    pub invitation: Invitation,
+    /// Accepts or declines it, once, by the invited account. Shown here and nowhere else.
+    pub token: String,
+}
+
+/// Body of [`super::table::AcceptInvitation`] and [`super::table::DeclineInvitation`].
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AnswerInvitation {
+    /// Token of the invitation.
+    pub token: String,
+}
+
+/// A role of a tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RoleItem {
+    /// What members refer to it by.
+    pub role: Role,
+    /// Its name.
+    pub name: String,
+    /// What it allows.
+    pub rights: Rights,
+}
+
+/// Body of [`super::table::CreateRole`] and [`super::table::UpdateRole`].
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WriteRole {
+    /// Its name, 1 to 64 bytes.
+    pub name: String,
+    /// What it allows: nothing that the caller may not do.
+    pub rights: Rights,
+}
+
+/// A sub-user of a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SubUser {
+    /// The account.
+    pub user: UserId,
+    /// Its e-mail address.
+    pub email: String,
+    /// What it may do.
+    pub keys: BTreeSet<ServerKey>,
+    /// Since when.
+    pub since: UnixMs,
+}
+
+impl RequestBody for UpdateMember {}
+impl RequestBody for CreateInvitation {}
+impl RequestBody for InviteSubUser {}
+impl RequestBody for UpdateSubUser {}
+impl RequestBody for AnswerInvitation {}
+impl RequestBody for WriteRole {}
