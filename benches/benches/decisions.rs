@@ -30,6 +30,7 @@ fn spec() -> ServerSpec {
         name: "world".into(),
         image: "game:1".into(),
         startup: "exec ./game".into(),
+        entry: mamba_core::server::Entry::Shell,
         environment: BTreeMap::new(),
         done: vec![],
         stop: StopMethod::Runtime,

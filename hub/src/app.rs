@@ -43,6 +43,7 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
+use tokio_rustls::TlsAcceptor;
 
 /// Space kept for a full disk: enough for the store to go on while somebody makes room.
 pub const BALLAST_BYTES: u64 = 16 << 20;
@@ -259,19 +260,8 @@ impl App {
         }));
         let (mut doors, mut links, mut backups) = (Part::new(), Part::new(), Part::new());
         links.spawn("the link", hub_link.run(links.stopping()));
-        let tls = match certificates {
-            None => None,
-            Some(certificates) => {
-                let acceptor = certificates.acceptor().map_err(AppError::Tls)?;
-                let keeping = certificates.keep(doors.stopping());
-                doors.spawn("the look at certificates", async move {
-                    if let Err(err) = keeping.await {
-                        tracing::error!(cause = chain(&err), "certificates are not looked after");
-                    }
-                });
-                Some(acceptor)
-            }
-        };
+        let tls =
+            certificates.map(|certificates| keep_tls(&mut doors, certificates)).transpose()?;
         doors.spawn("the API", api::serve(api, listener, tls, stopped(doors.stopping())));
         if let Some((listener, token)) = numbers {
             let (hub, started) = (hub.clone(), hub.clock().boot());
@@ -281,14 +271,8 @@ impl App {
         let public_link_address = Some(config.public_link_address);
         let admin = AdminContext { hub: hub.clone(), public_link_address };
         doors.spawn("the local socket", cli::serve_socket(socket, admin, doors.stopping()));
-        let BackupConfig { dir, every, keep } = config.backup;
-        let keeping = backup::keep_backups(hub.clone(), dir, every, keep, backups.stopping());
-        backups.spawn("the backups", keeping);
-        let requeueing = requeue::keep_requeued(hub.clone(), backups.stopping());
-        backups.spawn("the look at quarantine", requeueing);
         backups.spawn("the mails", mailer.run(backups.stopping()));
-        let auditing = audit::keep_audit(hub.clone(), AUDIT_RETAIN_MS, backups.stopping());
-        backups.spawn("the audit", auditing);
+        keep_store(&mut backups, &hub, config.backup);
         Ok(Self { http, link, hub, identity, consoles, doors, links, backups })
     }
 
@@ -365,6 +349,29 @@ fn certificates(config: &Config, data: &Path) -> Result<Option<Arc<Certificates>
             Certificates::self_made(&data.join("tls"), names).map(Some)
         }
     }
+}
+
+/// Serves TLS with certificates that are looked after.
+fn keep_tls(doors: &mut Part, certificates: Arc<Certificates>) -> Result<TlsAcceptor, AppError> {
+    let acceptor = certificates.acceptor().map_err(AppError::Tls)?;
+    let keeping = certificates.keep(doors.stopping());
+    doors.spawn("the look at certificates", async move {
+        if let Err(err) = keeping.await {
+            tracing::error!(cause = chain(&err), "certificates are not looked after");
+        }
+    });
+    Ok(acceptor)
+}
+
+/// Starts what goes through the store from time to time.
+fn keep_store(backups: &mut Part, hub: &Hub, config: BackupConfig) {
+    let BackupConfig { dir, every, keep } = config;
+    let keeping = backup::keep_backups(hub.clone(), dir, every, keep, backups.stopping());
+    backups.spawn("the backups", keeping);
+    let requeueing = requeue::keep_requeued(hub.clone(), backups.stopping());
+    backups.spawn("the look at quarantine", requeueing);
+    let auditing = audit::keep_audit(hub.clone(), AUDIT_RETAIN_MS, backups.stopping());
+    backups.spawn("the audit", auditing);
 }
 
 async fn bind_metrics(config: &MetricsConfig) -> Result<(TcpListener, Option<Token>), AppError> {

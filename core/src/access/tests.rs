@@ -58,6 +58,7 @@ fn names_parse_and_are_what_json_holds() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn decisions_follow_the_table() {
     use ServerKey::{ControlReadConsole, ControlStart, FileUpdate, WebsocketConnect};
     use TenantRight::{MemberWrite, ServerDelete, TenantDelete, TenantRead};

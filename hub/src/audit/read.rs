@@ -23,7 +23,7 @@ impl Hub {
     /// # Errors
     /// `Invalid` for the query.
     pub fn audit(&self, tenant: TenantId, query: &AuditQuery) -> Result<Page<AuditItem>, HubError> {
-        let page = PageQuery { after: query.after.clone(), limit: query.limit, ..PageQuery::FIRST };
+        let page = PageQuery { after: query.after.clone(), limit: query.limit };
         let cut = Cut::<u64>::new(&page)?;
         self.read(|view| {
             if view.get(HEADS, &tenant)?.is_none() {

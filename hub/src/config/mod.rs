@@ -259,18 +259,7 @@ impl Config {
             link_listen: place.socket("link_listen", raw.link_listen, LINK_DEFAULT)?,
             public_link_address: place.public_address(raw.public_link_address)?,
             log: place.log(raw.log)?,
-            backup: BackupConfig {
-                dir: backup.dir.unwrap_or_else(|| data_dir.join("backups")),
-                every: Duration::from_secs(
-                    60 * u64::from(place.number(
-                        "backup.every_minutes",
-                        backup.every_minutes,
-                        15,
-                        1..=1_440,
-                    )?),
-                ),
-                keep: place.count("backup.keep", backup.keep, 48, 2..=1_000)?,
-            },
+            backup: place.backup(backup, &data_dir)?,
             store_cache_bytes: (1 << 20)
                 * place.count(
                     "limits.store_cache_mib",
@@ -373,6 +362,15 @@ impl Place<'_> {
                 Err(self.error(one.span(), "tls.key_file", "needs `tls.certificate_file` too"))
             }
         }
+    }
+
+    fn backup(&self, raw: RawBackup, data_dir: &Path) -> Result<BackupConfig, SettingsError> {
+        let every = self.number("backup.every_minutes", raw.every_minutes, 15, 1..=1_440)?;
+        Ok(BackupConfig {
+            dir: raw.dir.unwrap_or_else(|| data_dir.join("backups")),
+            every: Duration::from_secs(60 * u64::from(every)),
+            keep: self.count("backup.keep", raw.keep, 48, 2..=1_000)?,
+        })
     }
 
     fn metrics(&self, raw: RawMetrics) -> Result<Option<MetricsConfig>, SettingsError> {

@@ -218,7 +218,7 @@ impl Identity {
         has_second_factor: bool,
     ) -> Result<Begun, IdentityError> {
         for ((_, id), Present) in txn.prefix(USER_SESSIONS, &(user,), SESSIONS_PER_USER_MAX + 1)? {
-            if !txn.get(SESSIONS, &id)?.is_some_and(|row| now < row.until) {
+            if txn.get(SESSIONS, &id)?.is_none_or(|row| row.until <= now) {
                 end(txn, id, user)?;
             }
         }

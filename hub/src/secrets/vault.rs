@@ -95,6 +95,9 @@ impl fmt::Debug for MasterKey {
     }
 }
 
+/// The master key's fingerprint, a nonce and a key that is wrapped with both.
+type Wrapped = ([u8; 8], [u8; NONCE_LEN], Vec<u8>);
+
 /// Where a secret is kept: the number of the table that it belongs to, and its key there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -228,7 +231,7 @@ impl Vault {
         entropy: &dyn Entropy,
         place: &Place,
         key: &[u8],
-    ) -> Result<([u8; 8], [u8; NONCE_LEN], Vec<u8>), VaultError> {
+    ) -> Result<Wrapped, VaultError> {
         let keys = self.inner.keys.read().unwrap_or_else(PoisonError::into_inner);
         let master = keys.first().ok_or(VaultError::Damaged)?;
         let nonce = draw(entropy);

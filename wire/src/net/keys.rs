@@ -121,8 +121,8 @@ impl EnvelopeSigner {
         Ok(SignedEnvelope { bytes, signature })
     }
 
-    /// Signs a hash that only the hub itself checks. What is signed begins with [`ATTESTED`], which
-    /// no envelope does: an edge takes none of it for a wish.
+    /// Signs a hash that only the hub itself checks. What is signed begins with words that no
+    /// envelope begins with: an edge takes none of it for a wish.
     #[must_use]
     pub fn attest(&self, hash: &[u8; 32]) -> Vec<u8> {
         self.key.sign(&attested(hash))

@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 impl World {
+    #[expect(clippy::too_many_lines, reason = "one short arm for each fault and nothing else")]
     pub(super) async fn strike(&mut self, fault: &Fault, truth: &mut Truth) {
         self.trace.say(&format!("fault: {fault:?}"));
         match fault {
@@ -207,7 +208,7 @@ impl World {
             }
             Todo::Flap(edge, cut, each_ms, until) => {
                 let now = Instant::now();
-                let is_cut = now < until && millis(now, until) / each_ms % 2 == 0;
+                let is_cut = now < until && (millis(now, until) / each_ms).is_multiple_of(2);
                 self.net.set_line(edge, if is_cut { cut } else { Line::GOOD });
                 if now < until && !self.is_healed {
                     self.later(each_ms, Todo::Flap(edge, cut, each_ms, until));

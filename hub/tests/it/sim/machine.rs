@@ -140,6 +140,7 @@ impl Machine {
     }
 
     /// Starts the daemon, as `app.rs` of the edge does.
+    #[expect(clippy::too_many_lines, reason = "all parts of a daemon, put together in order")]
     pub(super) async fn start(&mut self) {
         assert!(self.daemon.is_none());
         let identity = IdentityFiles::new(&self.dir).load().unwrap().unwrap();

@@ -132,9 +132,7 @@ impl Round<'_> {
         let limits = limits(role.game, more);
         let path = ServerPath { server: role.server };
         let at_first = || vec![self::limits(role.game, 0)];
-        let mut promises = self.promises.borrow_mut();
-        promises.limits.entry(role.server).or_insert_with(at_first).push(limits);
-        drop(promises);
+        self.promises.borrow_mut().limits.entry(role.server).or_insert_with(at_first).push(limits);
         self.users
             .admin
             .call::<table::UpdateLimits>(

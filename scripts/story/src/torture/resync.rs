@@ -46,6 +46,15 @@ pub(super) async fn play(report: &mut Report, stage: &mut Stage) -> Result<(), S
     set.cast.leave(report).await
 }
 
+/// What the first game is given after the backup.
+const RESIZED: Limits = Limits {
+    memory_mib: Mib(200),
+    swap_mib: Mib(0),
+    cpu_millicores: Millicores(900),
+    disk_mib: Mib(128),
+    pids: 64,
+};
+
 /// Backup, then changes, then the loss of the hub's disk.
 async fn restored_hub(
     report: &mut Report,
@@ -62,13 +71,7 @@ async fn restored_hub(
         Ok(((), set.cast.hub.cli(&["backup", &file.to_string_lossy()]).await?))
     };
     report.step("`mamba-hub backup FILE`", copied).await?;
-    let limits = Limits {
-        memory_mib: Mib(200),
-        swap_mib: Mib(0),
-        cpu_millicores: Millicores(900),
-        disk_mib: Mib(128),
-        pids: 64,
-    };
+    let limits = RESIZED;
     let changed = async {
         let first = set.cast.roles.first().ok_or("no server")?.server;
         let path = ServerPath { server: first };

@@ -13,7 +13,7 @@ use super::{
 use mamba_core::{
     clock::UnixMs,
     db::{Snapshot, Span, TxnError},
-    desired::Wish,
+    desired::{Order, Wish},
     fact::{Meter, Quantities, Stream, UsageBody, UsageFact},
     ids::ServerId,
     lifecycle::{Actor, NotRunning, power::Power},
@@ -22,7 +22,7 @@ use mamba_core::{
 };
 use mamba_edge::{
     outbox::{self, OutboxError},
-    runtime::ContainerStatus,
+    runtime::{Container, ContainerStatus},
     store::{DESIRED, POWER, TRASH},
 };
 use mamba_hub::{
@@ -248,24 +248,8 @@ impl Truth {
         let observed = daemon.supervisor.observed().borrow().clone();
         let containers = machine.engine.containers();
         for container in &containers {
-            let placed = world.servers.iter().find(|it| it.id == container.server);
-            let is_ours = placed.is_some_and(|it| it.edge == edge && it.tenant == container.tenant);
-            if !is_ours {
-                let text = format!("edge {edge} runs {}, not its own", container.server);
-                return Err(Broken::new("T1", text));
-            }
             let held = desired.get(&container.server).and_then(|it| it.newest());
-            let is_persisted =
-                held.is_some_and(|held| held.order.generation >= container.generation);
-            if !is_persisted && !self.disturbed.contains(&edge) {
-                let text = format!(
-                    "edge {edge} runs generation {:?} of {}, stored is {:?}",
-                    container.generation,
-                    container.server,
-                    held.map(|it| it.order)
-                );
-                return Err(Broken::new("D3", text));
-            }
+            self.check_container(world, edge, container, held.map(|it| it.order))?;
         }
         for placed in world.servers.iter().filter(|it| it.edge == edge) {
             if machine.has_data(placed.id) {
@@ -304,6 +288,31 @@ impl Truth {
                 let text = format!("{} should run; seen is {seen:?}", placed.id);
                 return Err(Broken::new("D4", text));
             }
+        }
+        Ok(())
+    }
+
+    /// A container is one of the node's own servers, after a wish that is stored.
+    fn check_container(
+        &self,
+        world: &World,
+        edge: usize,
+        container: &Container,
+        held: Option<Order>,
+    ) -> Result<(), Broken> {
+        let placed = world.servers.iter().find(|it| it.id == container.server);
+        let is_ours = placed.is_some_and(|it| it.edge == edge && it.tenant == container.tenant);
+        if !is_ours {
+            let text = format!("edge {edge} runs {}, not its own", container.server);
+            return Err(Broken::new("T1", text));
+        }
+        let is_persisted = held.is_some_and(|held| held.generation >= container.generation);
+        if !is_persisted && !self.disturbed.contains(&edge) {
+            let text = format!(
+                "edge {edge} runs generation {:?} of {}, stored is {held:?}",
+                container.generation, container.server
+            );
+            return Err(Broken::new("D3", text));
         }
         Ok(())
     }
