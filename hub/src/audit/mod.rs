@@ -3,10 +3,10 @@
 //!
 //! | table | holds |
 //! |---|---|
-//! | [`ENTRIES`] | entries of each chain, numbered from 1 without gaps |
-//! | [`HEADS`] | where each chain begins and ends |
-//! | [`OPEN`] | chains that grew since the last anchor |
-//! | [`ANCHORS`] | what the hub signed: ends of chains, and the anchor before |
+//! | `ENTRIES` | entries of each chain, numbered from 1 without gaps |
+//! | `HEADS` | where each chain begins and ends |
+//! | `OPEN` | chains that grew since the last anchor |
+//! | `ANCHORS` | what the hub signed: ends of chains, and the anchor before |
 //!
 //! The store has one writer, and the head is read and written in the same transaction as the entry: a
 //! chain neither forks nor loses an entry, however many append at once. Old entries are removed only
