@@ -24,7 +24,7 @@ endpoints! {
         (NodePath, (), ()) -> node::Node, [Conflict];
     /// Makes a token with which one machine can join, or take the place of a node.
     CreateJoinToken: Post "/api/v1/join-tokens", Permission::Admin(AdminRight::NodesWrite), 201,
-        ((), (), node::CreateJoinToken) -> node::NewJoinToken, [Conflict];
+        ((), (), node::CreateJoinToken) -> node::NewJoinToken, [Conflict, NotFound];
     /// Lists join tokens that were not used.
     ListJoinTokens: Get "/api/v1/join-tokens", Permission::Admin(AdminRight::NodesRead), 200,
         ((), PageQuery, ()) -> Page<node::JoinToken>;
