@@ -161,8 +161,9 @@ impl Course {
 
     async fn look_closely(&mut self) -> Played<String> {
         let games = checks::games_answer(&self.set.cast).await?;
-        let events = self.ledger.same_events(&self.set.cast).await?;
+        // First what the look itself caused, which is told as well.
         let figures = self.ledger.agrees(&self.set.cast).await?;
+        let events = self.ledger.same_events(&self.set.cast).await?;
         self.set.cast.sign_in().await?;
         Ok(format!(
             "{games} games, {events} events, {} usage facts with {} gaps, {} KiB kept on the edge",
