@@ -4,7 +4,7 @@ use super::{
     Deleting, ServerChange,
     create::{ALLOCATION_LIMIT_MAX, check_growth},
     names::{check_names, name_outside},
-    wish::{Happened, ServerKey, blueprint_of, check_mass_limit, commit, find},
+    wish::{Happened, ServerKey, blueprint_of, check_mass_limit, commit, find, find_kept},
 };
 use crate::{
     Hub, HubError,
@@ -79,11 +79,8 @@ fn apply(
     change: &ServerChange,
     happened: &Happened,
 ) -> Result<NodeId, HubError> {
-    let mut record = find(txn, &key)?;
+    let mut record = find_kept(txn, &key)?;
     let before = record.clone();
-    if record.deletion.is_some() {
-        return Err(HubError::Refused("server is being deleted".to_owned()));
-    }
     let mut fields = merge(&mut record, change);
     let is_new_wish = !fields.is_empty();
     fields.extend(merge_names(&mut record, change));

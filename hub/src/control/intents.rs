@@ -2,7 +2,7 @@
 
 use super::{
     Cut,
-    wish::{Happened, ServerKey, find},
+    wish::{Happened, ServerKey, find_kept},
 };
 use crate::{
     Hub, HubError,
@@ -122,10 +122,7 @@ fn check_power(
     key: &ServerKey,
     action: PowerAction,
 ) -> Result<NodeId, HubError> {
-    let record = find(txn, key)?;
-    if record.deletion.is_some() {
-        return Err(HubError::Refused("server is being deleted".to_owned()));
-    }
+    let record = find_kept(txn, key)?;
     match action {
         PowerAction::Start | PowerAction::Restart if record.choices.suspended => {
             Err(HubError::Refused("server is suspended".to_owned()))

@@ -2,7 +2,7 @@
 
 use super::{
     ports,
-    wish::{Happened, ServerKey, blueprint_of, commit, find},
+    wish::{Happened, ServerKey, blueprint_of, commit, find, find_kept},
 };
 use crate::{
     Hub, HubError,
@@ -130,10 +130,7 @@ fn apply(
     change: &PortChange,
     happened: &Happened,
 ) -> Result<NodeId, HubError> {
-    let mut record = find(txn, &key)?;
-    if record.deletion.is_some() {
-        return Err(HubError::Refused("server is being deleted".to_owned()));
-    }
+    let mut record = find_kept(txn, &key)?;
     let needs = blueprint_of(txn, &record)?.ports;
     let before = record.allocations.clone();
     let mut order = before.clone();

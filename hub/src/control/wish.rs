@@ -39,6 +39,15 @@ pub(super) fn find(txn: &impl Snapshot, key: &ServerKey) -> Result<ServerRecord,
     record.ok_or(HubError::NotFound { what: "server" })
 }
 
+/// Returns the record of a server whose deletion was not asked for.
+pub(super) fn find_kept(txn: &impl Snapshot, key: &ServerKey) -> Result<ServerRecord, HubError> {
+    let record = find(txn, key)?;
+    match record.deletion {
+        None => Ok(record),
+        Some(_) => Err(HubError::Refused("server is being deleted".to_owned())),
+    }
+}
+
 /// Stores `record` as the next generation: signs its envelope and updates the node's index. Sets
 /// `record.order`.
 pub(super) fn commit(
