@@ -1,8 +1,9 @@
 //! Pure: power actions as a wish that is kept, not as orders that are carried out once.
 //!
 //! Each accepted action gets the next number. A process remembers under which number it was started,
-//! so that "restart" and "kill" are statements about older processes and can be looked at any
-//! number of times: after a restart of the daemon, after a lost event, twice.
+//! so that "stop", "restart" and "kill" are statements about older processes and can be looked at any
+//! number of times: after a restart of the daemon, after a lost event, twice. A start that follows a
+//! stop does not take that statement back: it is for the next process.
 
 use super::{Actor, PowerAction, PowerWish};
 use crate::clock::UnixMs;
@@ -16,8 +17,9 @@ pub struct Power {
     pub wish: PowerWish,
     /// How many actions were accepted. 0 before the first.
     pub number: u64,
-    /// A process started under a smaller number ends before the wish is followed.
-    pub restart_below: u64,
+    /// A process started under a smaller number was asked to end, by a stop or a restart, and ends
+    /// before the wish is followed.
+    pub stop_below: u64,
     /// A process started under a smaller number is killed.
     pub kill_below: u64,
 }
@@ -27,7 +29,7 @@ impl Power {
     #[must_use]
     pub fn never_asked() -> Self {
         let wish = PowerWish { running: false, by: Actor::Hub, at: UnixMs(0) };
-        Self { wish, number: 0, restart_below: 0, kill_below: 0 }
+        Self { wish, number: 0, stop_below: 0, kill_below: 0 }
     }
 
     /// Returns the wish after one more action.
@@ -37,15 +39,15 @@ impl Power {
         let running = matches!(action, PowerAction::Start | PowerAction::Restart);
         let mut next = Self { wish: PowerWish { running, by, at }, number, ..self.clone() };
         match action {
-            PowerAction::Start | PowerAction::Stop => {}
-            PowerAction::Restart => next.restart_below = number,
+            PowerAction::Start => {}
+            PowerAction::Stop | PowerAction::Restart => next.stop_below = number,
             PowerAction::Kill => next.kill_below = number,
         }
         next
     }
 
     /// Returns this wish as the one that follows `missed`, which was not known when its last action
-    /// was accepted: the newer action decides whether it runs, and no older restart or kill is lost.
+    /// was accepted: the newer action decides whether it runs, and no older stop or kill is lost.
     #[must_use]
     pub fn following(&self, missed: &Self) -> Self {
         let number = self.number.max(missed.number.saturating_add(1));
@@ -54,7 +56,7 @@ impl Power {
         Self {
             wish: self.wish.clone(),
             number,
-            restart_below: moved(self.restart_below).max(missed.restart_below),
+            stop_below: moved(self.stop_below).max(missed.stop_below),
             kill_below: moved(self.kill_below).max(missed.kill_below),
         }
     }
@@ -75,14 +77,24 @@ mod tests {
             .then(PowerAction::Start, Actor::Hub, UnixMs(3));
         assert_eq!(power.wish, PowerWish { running: true, by: Actor::Hub, at: UnixMs(3) });
         assert!(1 < power.kill_below && power.kill_below <= power.number);
-        assert_eq!(power.restart_below, 0);
+        assert_eq!(power.stop_below, 0);
+    }
+
+    #[test]
+    fn a_stop_followed_by_a_start_still_concerns_the_old_process_only() {
+        let power = Power::never_asked()
+            .then(PowerAction::Start, Actor::Edge, UnixMs(1))
+            .then(PowerAction::Stop, Actor::Edge, UnixMs(2))
+            .then(PowerAction::Start, Actor::Hub, UnixMs(3));
+        assert!(power.wish.running);
+        assert_eq!((power.number, power.stop_below, power.kill_below), (3, 2, 0));
     }
 
     #[test]
     fn a_restart_wants_it_running_and_the_old_process_gone() {
         let power = Power::never_asked().then(PowerAction::Restart, Actor::Edge, UnixMs(1));
         assert!(power.wish.running);
-        assert_eq!((power.number, power.restart_below, power.kill_below), (1, 1, 0));
+        assert_eq!((power.number, power.stop_below, power.kill_below), (1, 1, 0));
     }
 
     #[test]
@@ -93,14 +105,15 @@ mod tests {
             let after = |action| base.then(action, Actor::Edge, UnixMs(2));
             let row = after(newer).following(&after(missed));
             assert_eq!(row.number, 3);
-            assert_eq!((row.wish.running, row.restart_below, row.kill_below), expected);
+            assert_eq!((row.wish.running, row.stop_below, row.kill_below), expected);
             // One that knew the other stays as it is.
             let known = after(missed).then(newer, Actor::Edge, UnixMs(3));
             assert_eq!(known.following(&after(missed)), known);
         };
         check(Kill, Start, (true, 0, 2));
         check(Kill, Restart, (true, 3, 2));
-        check(Stop, Kill, (false, 0, 3));
-        check(Stop, Start, (true, 0, 0));
+        check(Stop, Kill, (false, 2, 3));
+        check(Stop, Start, (true, 2, 0));
+        check(Start, Stop, (false, 3, 0));
     }
 }

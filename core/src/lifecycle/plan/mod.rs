@@ -501,7 +501,7 @@ impl ServerView<'_> {
             (Wanted::Exist(_), Some(_)) => Some(StopReason::EntitlementEnded),
             (Wanted::Exist(_), None) => {
                 let is_old = self.run.is_some_and(|run| {
-                    run.power < self.power.restart_below || run.power < self.power.kill_below
+                    run.power < self.power.stop_below || run.power < self.power.kill_below
                 });
                 (is_old || !self.power.wish.running).then_some(StopReason::Power)
             }

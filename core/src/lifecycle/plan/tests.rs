@@ -149,6 +149,24 @@ fn a_start_during_a_stop_lets_the_stop_end_first() {
 }
 
 #[test]
+fn a_stop_followed_by_a_start_ends_what_ran_before_it_even_if_nobody_saw_the_stop() {
+    let actions = [PowerAction::Start, PowerAction::Stop, PowerAction::Start];
+    let (spec, power, exit) = (spec(), power(&actions), exit(0));
+    let record = |cause| Some(Action::RecordExit { exit: Some(exit.clone()), cause });
+    // Number of the action under which the process was started: before the stop, and after it.
+    for (number, while_it_runs, once_ended) in [
+        (1, stop(90_000, StopReason::Power), record(Cause::Asked)),
+        (3, None, record(Cause::Itself)),
+    ] {
+        let run = Some(RunView { power: number, ..RUN });
+        let up = ServerView { run, ..running(&spec, &power) };
+        check(up.clone(), while_it_runs, None);
+        // The daemon was killed after it had asked: it no longer knows that it did.
+        check(ServerView { process: Process::Exited(&exit), ..up }, once_ended, None);
+    }
+}
+
+#[test]
 fn a_restart_ends_only_what_was_started_before_it() {
     let (spec, power) = (spec(), power(&[PowerAction::Start, PowerAction::Restart]));
     check(running(&spec, &power), stop(90_000, StopReason::Power), None);

@@ -71,6 +71,26 @@ async fn a_game_that_ended_while_the_daemon_was_away_is_a_crash_and_started_agai
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stop_whose_end_nobody_saw_is_no_crash_although_a_start_followed_it() {
+    let machine = Machine::new();
+    machine.fake.script(server(1), [Script::game()]);
+    let daemon = machine.with_running(spec()).await;
+    pass(1_000).await;
+    daemon.power(PowerAction::Stop).await.unwrap();
+    daemon.wait(server(1), |it| it.state == ServerState::Stopping).await;
+    // It was asked and goes on saving; a start comes, and nobody sees the end.
+    pass(50).await;
+    daemon.power(PowerAction::Start).await.unwrap();
+    machine.kill(daemon).await;
+    pass(30_000).await;
+    assert_eq!(machine.processes(), 0);
+    let daemon = machine.daemon().await;
+    let up = daemon.wait(server(1), |it| it.state == ServerState::Running).await;
+    pass(1_000).await;
+    assert_eq!((up.crashes, daemon.count(|it| matches!(it, Activity::Stopped { .. }))), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_power_cut_servers_start_from_the_store_by_their_rules() {
     let machine = Machine::new();
     let daemon = machine.daemon().await;
