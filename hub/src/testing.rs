@@ -4,8 +4,12 @@
 //! also shows that changes may.
 
 use crate::{
-    Hub, HubError, HubParts, control::NewServer, link::backend::Enrolment, nodes::NewToken,
-    secrets::Vault, store::stream_number,
+    Hub, HubError, HubParts,
+    control::{Maker, NewServer},
+    link::backend::Enrolment,
+    nodes::NewToken,
+    secrets::Vault,
+    store::stream_number,
 };
 use mamba_core::{
     clock::{BootId, BootMs, Clock, Entropy, UnixMs},
@@ -205,6 +209,7 @@ pub(crate) fn new_server() -> NewServer {
         description: None,
         external_id: None,
         allocation_limit: 0,
+        maker: Maker::Administrator,
     }
 }
 

@@ -19,6 +19,20 @@ pub fn fill_node_address(text: &str, address: &str) -> String {
 }
 
 impl Blueprint {
+    /// Checks what somebody chooses who is no administrator: of variables that users may not edit only
+    /// the default.
+    ///
+    /// # Errors
+    /// The first such variable with another value, as `variables.NAME`.
+    pub fn check_users_choice(&self, values: &BTreeMap<String, String>) -> Result<(), Invalid> {
+        let mut fixed = self.variables.iter().filter(|it| !it.user_editable);
+        let touched = fixed.find(|it| values.get(&it.env).is_some_and(|to| *to != it.default));
+        touched.map_or(Ok(()), |it| {
+            let rule = "may only be chosen by an administrator";
+            Err(Invalid::new(format!("variables.{}", it.env), rule))
+        })
+    }
+
     /// Makes the spec of one server.
     ///
     /// # Errors

@@ -78,6 +78,22 @@ fn built_in_blueprints_are_good_and_render_with_their_defaults() {
 }
 
 #[test]
+fn users_choose_only_the_variables_that_they_may_edit() {
+    let mut blueprint = blueprint();
+    for (user_editable, value, expected) in [
+        (true, Some("mine"), None),
+        (false, None, None),
+        (false, Some("hello"), None),
+        (false, Some("mine"), Some("variables.MOTD")),
+    ] {
+        blueprint.variables[0].user_editable = user_editable;
+        let values = value.map(|it| ("MOTD".to_owned(), it.to_owned())).into_iter().collect();
+        let refused = blueprint.check_users_choice(&values).err().map(|it| it.field);
+        assert_eq!(refused.as_deref(), expected, "{user_editable} {value:?}");
+    }
+}
+
+#[test]
 fn a_value_reaches_the_shell_only_through_the_environment() {
     let mut choices = choices();
     choices.variables.insert("MOTD".into(), "$(rm -rf /) {{SERVER_IP}}".into());

@@ -27,6 +27,8 @@ pub const CPU_MILLICORES_MIN: u32 = 50;
 pub const CPU_MILLICORES_MAX: u32 = 512_000;
 /// Fewest processes and threads: a shell and a game with a few threads.
 pub const PIDS_MIN: u32 = 16;
+/// Processes and threads of a server whose maker may not choose: as much as Pterodactyl gives.
+pub const PIDS_DEFAULT: u32 = 512;
 /// Most processes and threads: the kernel's default for a whole machine.
 pub const PIDS_MAX: u32 = 32_768;
 /// Longest time between a stop and the kill.

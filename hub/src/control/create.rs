@@ -12,7 +12,7 @@ use crate::{
         LEASES, Lease, NODE_STATES, NODES, NodeRecord, NodeStateRecord, PLACED, SERVER_TENANTS,
         ServerRecord, TenantRef,
     },
-    tenants::check_quota,
+    tenants::{check_quota, check_quota_limits_all},
 };
 use mamba_core::{
     allocation::Granted,
@@ -73,6 +73,31 @@ pub struct NewServer {
     pub external_id: Option<String>,
     /// Most ports that its owner may bring it to.
     pub allocation_limit: u32,
+    /// Who makes it.
+    pub maker: Maker,
+}
+
+/// Who makes a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Maker {
+    /// An administrator of the hub, who may see its nodes.
+    #[default]
+    Administrator,
+    /// A member of its tenant: within a quota that limits everything, with the variables that users
+    /// may edit, and told nothing about nodes.
+    Member,
+}
+
+impl Maker {
+    /// Takes out of an error what this maker may not know.
+    fn may_know(self, err: HubError) -> HubError {
+        match err {
+            HubError::NoNode(_) if self == Self::Member => {
+                HubError::Refused("no node has room for this server at the moment".to_owned())
+            }
+            err => err,
+        }
+    }
 }
 
 /// Where the hub looks for a node.
@@ -112,6 +137,9 @@ impl NewServer {
         check_tags("tags", &self.placing.tags)?;
         check_names(self.description.as_deref(), self.external_id.as_deref())?;
         check_range("allocation_limit", self.allocation_limit, 0, ALLOCATION_LIMIT_MAX)?;
+        if self.maker == Maker::Member {
+            blueprint.check_users_choice(&self.variables)?;
+        }
         let ip = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let ports = blueprint.ports.iter().zip(1..);
         let ports = ports.map(|(protocol, port)| PortBinding { ip, port, protocol: *protocol });
@@ -134,10 +162,11 @@ impl Hub {
         Ok(self.place_server(scope, new).await?.0)
     }
 
-    /// Makes a server as [`Hub::create_server`] does, and says which nodes could not take it.
+    /// Makes a server as [`Hub::create_server`] does, and says which nodes could not take it, unless
+    /// a member of the tenant makes it.
     ///
     /// # Errors
-    /// As there.
+    /// As there; for members `Refused` without reasons where no node can take it.
     pub async fn place_server(
         &self,
         scope: &TenantScope,
@@ -151,8 +180,12 @@ impl Hub {
         let happened = Happened::of(self, scope);
         let connected = self.live().connected();
         let hub = self.clone();
+        let maker = new.maker;
         let (node, rejected) = self
             .write(move |txn| {
+                if new.maker == Maker::Member {
+                    check_quota_limits_all(txn, key.0)?;
+                }
                 let seat = Seat::find(txn, &new, &blueprint.ports, &connected)?;
                 let made = Made { key, new: &new, blueprint_version: version };
                 let record = seat.take(&hub, txn, &made, &happened)?;
@@ -160,7 +193,9 @@ impl Hub {
                 happened.record(txn, &key, Activity::Created)?;
                 Ok((record.node, seat.rejected))
             })
-            .await?;
+            .await
+            .map_err(|err| maker.may_know(err))?;
+        let rejected = if maker == Maker::Member { Vec::new() } else { rejected };
         self.live().changed(node);
         Ok((self.server(scope, key.1)?, rejected))
     }

@@ -25,7 +25,7 @@ mod tests_ports;
 
 pub use allocations::AllocationWords;
 pub(crate) use create::promised;
-pub use create::{NewServer, Placing};
+pub use create::{Maker, NewServer, Placing};
 pub(crate) use intents::settle_expired;
 pub use list::Seen;
 pub use own_ports::PortAsker;

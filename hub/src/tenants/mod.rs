@@ -19,7 +19,7 @@ pub(crate) use access::{CHILDREN_MAX, reach};
 pub use access::{access_of, lineage, memberships};
 pub(crate) use life::check_pool;
 pub use people::Granter;
-pub(crate) use quota::check_quota;
+pub(crate) use quota::{check_quota, check_quota_limits_all};
 pub(crate) use records::{
     CHILDREN, MEMBERS, MEMBERSHIPS, Owner, Present, ROLES, SUB_USER_OF, SUB_USERS, TENANTS,
 };

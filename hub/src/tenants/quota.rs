@@ -54,6 +54,22 @@ pub(crate) fn check_quota(view: &impl Snapshot, tenant: TenantId) -> Result<(), 
     exceeded.map_or(Ok(()), |exceeded| Err(exceeded.into()))
 }
 
+/// Refuses a tenant whose quota leaves something unlimited: what its members make by themselves must
+/// have an end.
+///
+/// # Errors
+/// `Refused` with what is not limited.
+pub(crate) fn check_quota_limits_all(
+    view: &impl Snapshot,
+    tenant: TenantId,
+) -> Result<(), HubError> {
+    let quota = view.get(TENANTS, &tenant)?.map(|it| it.quota).unwrap_or_default();
+    quota.unlimited().map_or(Ok(()), |what| {
+        let rule = format!("the tenant's quota must limit `{what}` before members make servers");
+        Err(HubError::Refused(rule))
+    })
+}
+
 fn of_record(record: &ServerRecord) -> Amounts {
     Amounts::of_server(&record.choices.limits, record.allocations.len())
 }

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::{
-    HubError,
+    Hub, HubError,
+    control::{Maker, NewServer},
     testing::{World, admin, new_server, tenant},
 };
 use mamba_core::{quota::Quota, server::PortProtocol};
@@ -42,7 +43,7 @@ async fn two_hundred_creates_at_once_make_as_many_servers_as_the_quota_allows() 
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..200 {
         let hub = world.hub.clone();
-        let new = crate::control::NewServer { node: Some(node), ..new_server() };
+        let new = NewServer { node: Some(node), ..new_server() };
         tasks.spawn(async move { hub.create_server(&tenant(1), new).await });
     }
     let (mut made, mut refused) = (0, 0);
@@ -60,6 +61,34 @@ async fn two_hundred_creates_at_once_make_as_many_servers_as_the_quota_allows() 
     assert_eq!(world.hub.read(|view| quota::used(view, tenant(1).tenant())).unwrap().servers, 50);
 }
 
+/// What members may make by themselves: within a quota that limits everything, and without learning
+/// of nodes.
+#[tokio::test]
+async fn members_make_servers_within_a_quota_that_limits_everything() {
+    let mut world = World::new().await;
+    let own = NewServer { maker: Maker::Member, ..new_server() };
+    let make = async |hub: &Hub, number| hub.create_server(&tenant(number), own.clone()).await;
+    put(&world, 1, None, servers(1)).await.unwrap();
+    let err = make(&world.hub, 1).await.unwrap_err();
+    assert!(err.to_string().contains("must limit `memory_mib`"), "{err}");
+
+    let all = Quota {
+        memory_mib: Some(10_000),
+        cpu_millicores: Some(10_000),
+        disk_mib: Some(10_000),
+        servers: Some(1),
+        backups: Some(0),
+        allocations: Some(10),
+    };
+    put(&world, 2, None, all).await.unwrap();
+    let err = make(&world.hub, 2).await.unwrap_err();
+    assert_eq!(err.to_string(), "no node has room for this server at the moment");
+    world.node("n1").await;
+    make(&world.hub, 2).await.unwrap();
+    let err = make(&world.hub, 2).await.unwrap_err();
+    assert!(err.to_string().contains("quota allows 1 servers"), "{err}");
+}
+
 #[tokio::test]
 async fn quotas_of_tenants_below_come_out_of_the_pool_above() {
     let mut world = World::new().await;
@@ -72,7 +101,7 @@ async fn quotas_of_tenants_below_come_out_of_the_pool_above() {
     assert!(err.to_string().contains("must be limited"), "{err}");
     world.server(&tenant(1), node).await;
     world.server(&tenant(1), node).await;
-    let new = crate::control::NewServer { node: Some(node), ..new_server() };
+    let new = NewServer { node: Some(node), ..new_server() };
     assert!(world.hub.create_server(&tenant(1), new).await.is_err());
     assert!(world.hub.limit_tenant(&tenant(2), servers(4)).await.is_err());
     world.hub.limit_tenant(&tenant(2), servers(2)).await.unwrap();

@@ -8,6 +8,7 @@ use mamba_core::{
     lifecycle::{Observed, PowerAction},
     placement::Rejected,
     server::{AutoStart, Limits, PortProtocol, RestartPolicy},
+    units::{Mib, Millicores},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -124,6 +125,35 @@ pub struct CreateServer {
     pub allocation_limit: u32,
 }
 
+/// Body of [`super::table::CreateOwnServer`]. The hub chooses node and ports; there is no swap, and
+/// the usual number of processes.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateOwnServer {
+    /// Name for people, 1 to 64 bytes.
+    pub name: String,
+    /// Short name of its blueprint.
+    pub blueprint: String,
+    /// Memory.
+    pub memory_mib: Mib,
+    /// CPU time.
+    pub cpu_millicores: Millicores,
+    /// Room for the data directory.
+    pub disk_mib: Mib,
+    /// One of the blueprint's images; its first one without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Values of the variables that users may edit.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
+    /// Region of its node; any without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// What it is for, at most 1024 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
 /// A server that was made, and what was thought of the nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreatedServer {
@@ -182,6 +212,7 @@ pub struct Power {
 }
 
 impl RequestBody for CreateServer {}
+impl RequestBody for CreateOwnServer {}
 impl RequestBody for UpdateServer {}
 impl RequestBody for UpdateLimits {}
 impl RequestBody for Power {}

@@ -2,27 +2,28 @@
 
 use crate::{
     api::{Api, ApiError, Context, Handle, Served, resolve::About},
-    control::{Deleting, NewServer, Placing, Seen, ServerChange},
+    control::{Deleting, Maker, NewServer, Placing, Seen, ServerChange},
 };
 use mamba_core::{
     access::{AdminRight, ServerKey, Wanted},
     error::Invalid,
     ids::ServerId,
     lifecycle::PowerAction,
-    server::AutoStart,
+    server::{AutoStart, Limits, PIDS_DEFAULT, RestartPolicy},
+    units::Mib,
 };
 use mamba_wire::api::{
     Code, Page, PageQuery,
     activity::ActivityItem,
-    params::ServerPath,
+    params::{ServerPath, TenantPath},
     server::{
-        self, CreateServer, CreatedServer, DeleteQuery, Server, ServerQuery, SuspendQuery,
-        UpdateLimits, UpdateServer,
+        self, CreateOwnServer, CreateServer, CreatedServer, DeleteQuery, Server, ServerQuery,
+        SuspendQuery, UpdateLimits, UpdateServer,
     },
     table,
     usage::{Usage, UsageQuery},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Api {
     /// Checks a further key for the server of a request.
@@ -90,9 +91,44 @@ impl Handle<table::CreateServer> for Api {
             description: body.description,
             external_id: body.external_id,
             allocation_limit: body.allocation_limit,
+            maker: Maker::Administrator,
         };
         let made = self.hub().place_server(&admin.tenant(body.tenant), new).await?;
         Ok(Served::Json(CreatedServer { server: made.0, rejected: made.1 }))
+    }
+}
+
+impl Handle<table::CreateOwnServer> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        _path: TenantPath,
+        (): (),
+        body: CreateOwnServer,
+    ) -> Result<Served<Server>, ApiError> {
+        let new = NewServer {
+            name: body.name,
+            node: None,
+            blueprint: body.blueprint,
+            image: body.image,
+            variables: body.variables,
+            limits: Limits {
+                memory_mib: body.memory_mib,
+                swap_mib: Mib(0),
+                cpu_millicores: body.cpu_millicores,
+                disk_mib: body.disk_mib,
+                pids: PIDS_DEFAULT,
+            },
+            allocations: Vec::new(),
+            auto_start: AutoStart::LastState,
+            restart: RestartPolicy::default(),
+            placing: Placing { region: body.region, tags: BTreeSet::new() },
+            description: body.description,
+            external_id: None,
+            allocation_limit: 0,
+            maker: Maker::Member,
+        };
+        Ok(Served::Json(self.hub().create_server(context.scope()?, new).await?))
     }
 }
 

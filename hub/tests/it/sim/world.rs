@@ -369,5 +369,6 @@ fn new_server() -> NewServer {
         description: None,
         external_id: None,
         allocation_limit: 0,
+        maker: Default::default(),
     }
 }

@@ -10,6 +10,9 @@ endpoints! {
     /// Makes a server.
     CreateServer: Post "/api/v1/servers", Permission::Admin(AdminRight::ServersWrite), 201 keyed,
         ((), (), server::CreateServer) -> server::CreatedServer;
+    /// Makes a server within the tenant's quota, which must limit everything.
+    CreateOwnServer: Post "/api/v1/tenants/{tenant}/servers", Permission::Tenant(TenantRight::ServerCreate), 201 keyed,
+        (TenantPath, (), server::CreateOwnServer) -> server::Server, [Conflict];
     /// Lists servers.
     ListServers: Get "/api/v1/servers", Permission::Server(ServerKey::WebsocketConnect), 200,
         ((), server::ServerQuery, ()) -> Page<server::Server>;

@@ -4,14 +4,18 @@ use super::{
     super::world::{ALL_SERVERS, NO_PAGE, limits, new_server},
     CANARY, Example, Seed, examples,
 };
-use mamba_core::lifecycle::PowerAction;
+use mamba_core::{
+    lifecycle::PowerAction,
+    units::{Mib, Millicores},
+};
 use mamba_wire::api::{
     Code,
     console::{ConsoleQuery, CreateTicket},
-    params::ServerPath,
-    server::{DeleteQuery, Power, SuspendQuery, UpdateLimits, UpdateServer},
+    params::{ServerPath, TenantPath},
+    server::{CreateOwnServer, DeleteQuery, Power, SuspendQuery, UpdateLimits, UpdateServer},
     usage::UsageQuery,
 };
+use std::collections::BTreeMap;
 
 async fn looked_at(seed: &Seed<'_>) -> ServerPath {
     ServerPath { server: seed.server().await }
@@ -25,6 +29,21 @@ examples! {
     CreateServer, seed => {
         seed.new_allocation().await;
         Example::new((), (), new_server(seed.node(), seed.tenant))
+    };
+    // The tenant has no quota.
+    CreateOwnServer, seed => {
+        let body = CreateOwnServer {
+            name: CANARY.to_owned(),
+            blueprint: "teeworlds".to_owned(),
+            memory_mib: Mib(256),
+            cpu_millicores: Millicores(500),
+            disk_mib: Mib(512),
+            image: None,
+            variables: BTreeMap::new(),
+            region: None,
+            description: None,
+        };
+        Example::new(TenantPath { tenant: seed.tenant }, (), body).refused(Code::Conflict)
     };
     ListServers, _seed => Example::new((), ALL_SERVERS, ());
     ShowServer, seed => Example::new(looked_at(seed).await, (), ());
