@@ -302,7 +302,9 @@ impl Edge {
         init_outbox(&base.store, &base.entropy).await?;
         let data_dir = &base.config.data_dir;
         let consoles = Consoles::open(&data_dir.join("console"), Arc::clone(&base.clock))?;
-        let runtime = Arc::new(DockerRuntime::new(&base.config.docker_socket));
+        let runtime = DockerRuntime::new(&base.config.docker_socket)
+            .with_registries(base.config.registries.clone());
+        let runtime = Arc::new(runtime);
         let (supervisor, handle) = base.supervisor(&runtime, &consoles)?;
         let (meter, meter_handle) = base.meter(&handle)?;
         let (view, seen) = watch::channel(Arc::new(machine::unseen()));

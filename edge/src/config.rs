@@ -2,9 +2,13 @@
 //!
 //! Every key is optional; `edge.toml.example` shows each with its unit and default.
 
-use crate::runtime::subnet::{Subnet, SubnetPool};
+use crate::runtime::{
+    docker::{Registries, RegistryLogin},
+    subnet::{Subnet, SubnetPool},
+};
 use mamba_core::settings::SettingsError;
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -36,6 +40,16 @@ struct Raw {
     sample_every_s: Spanned<u32>,
     #[serde(default = "default_log")]
     log: String,
+    #[serde(default)]
+    registries: BTreeMap<Spanned<String>, RawRegistry>,
+}
+
+/// One entry of `registries`.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRegistry {
+    user: String,
+    password_file: Spanned<PathBuf>,
 }
 
 /// What the daemon runs on: checked once, never checked again.
@@ -57,6 +71,8 @@ pub struct Config {
     pub sample_every: Duration,
     /// What is logged, in the words of `tracing_subscriber`'s `EnvFilter`.
     pub log: String,
+    /// Logins for image registries.
+    pub registries: Registries,
 }
 
 fn default_data_dir() -> PathBuf {
@@ -141,6 +157,12 @@ impl Config {
                 ranged(&raw.sample_every_s, 1, 60, "sample_every_s", " s")?.into(),
             ),
             log: raw.log,
+            registries: raw
+                .registries
+                .into_iter()
+                .map(|(host, login)| check_registry(host, login))
+                .collect::<Result<_, _>>()
+                .map_err(|(at, problem)| refuse(at, &problem))?,
         })
     }
 
@@ -173,6 +195,26 @@ fn is_address(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| {
         !host.is_empty() && !host.contains(char::is_whitespace) && port.parse::<u16>().is_ok()
     })
+}
+
+/// Checks one entry of `registries`; an error comes with its place.
+fn check_registry(
+    host: Spanned<String>,
+    login: RawRegistry,
+) -> Result<(String, RegistryLogin), (usize, String)> {
+    let at = host.span().start;
+    let host = host.into_inner();
+    let is_host = |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || ".:-[]".contains(it);
+    if host.is_empty() || !host.chars().all(is_host) {
+        let rule = "must be the host that images name, such as `ghcr.io` or `localhost:5000`";
+        return Err((at, format!("`registries`: `{host}` {rule}")));
+    }
+    let file = login.password_file;
+    if !file.get_ref().is_absolute() {
+        let problem = format!("`registries.\"{host}\".password_file` must be an absolute path");
+        return Err((file.span().start, problem));
+    }
+    Ok((host, RegistryLogin { user: login.user, password_file: file.into_inner() }))
 }
 
 /// Reads a network that at least four tenants fit into.
@@ -211,6 +253,14 @@ mod tests {
         check_refused("network_pool = \"10.0.0.1/16\"", 1, "`network_pool`");
         check_refused("\nstarts_at_once = 99", 2, "`starts_at_once` must be 1 to 64");
         check_refused("log = 5", 1, "invalid type");
+        let registry = "user = \"u\"\npassword_file = ";
+        check_refused(
+            &format!("[registries.\"https://a/b\"]\n{registry}\"/x\""),
+            1,
+            "`https://a/b`",
+        );
+        check_refused(&format!("[registries.\"a.b\"]\n{registry}\"x\""), 3, "absolute path");
+        check_refused("[registries.\"a.b\"]\nuser = \"u\"", 1, "password_file");
         check_refused("log = ", 1, "");
     }
 }

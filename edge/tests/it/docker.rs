@@ -8,10 +8,23 @@ use mamba_core::{
 };
 use mamba_edge::{
     console::{Consoles, catch_up, pump},
-    runtime::{ContainerStatus, OutputSource, Runtime, RuntimeError, docker::DockerRuntime},
+    runtime::{
+        ContainerStatus, OutputSource, Runtime, RuntimeError,
+        docker::{DockerRuntime, Registries, RegistryLogin},
+    },
 };
 use mamba_wire::node::LineSource;
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 #[tokio::test]
 async fn a_game_cannot_leave_its_container() {
@@ -124,7 +137,7 @@ async fn tenants_do_not_reach_each_other() {
         let address = (port.ip, port.port);
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
         let mut text = String::new();
-        tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut text).await.unwrap();
+        stream.read_to_string(&mut text).await.unwrap();
         assert_eq!(text, "hello\n");
     })
     .await;
@@ -198,6 +211,65 @@ async fn a_game_that_floods_is_drained() {
         heard.type_line("go").await;
         heard.read_to_end().await;
         assert_eq!(heard.text[0].lines().count(), 200_000);
+    })
+    .await;
+}
+
+/// Answers as a registry that lets nobody in without a login and has no images; keeps the logins.
+async fn refuse_pulls(listener: TcpListener, logins: Arc<Mutex<Vec<String>>>) {
+    loop {
+        let Ok((mut stream, _)) = listener.accept().await else { continue };
+        let mut head = vec![0; 8192];
+        let Ok(count) = stream.read(&mut head).await else { continue };
+        let head = String::from_utf8_lossy(&head[..count]).into_owned();
+        // The engine tries TLS first.
+        if !head.starts_with("GET ") && !head.starts_with("HEAD ") {
+            continue;
+        }
+        let login = head.lines().find_map(|line| line.strip_prefix("Authorization: "));
+        let status = match login {
+            None => "401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"games\"",
+            Some(login) => {
+                logins.lock().unwrap().push(login.to_owned());
+                if head.starts_with("GET /v2/ ") { "200 OK" } else { "404 Not Found" }
+            }
+        };
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        stream.write_all(answer.as_bytes()).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn a_registry_is_shown_the_login_of_its_own_host_and_no_other() {
+    on_docker(async |bench| {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = format!("localhost:{}", listener.local_addr().unwrap().port());
+        let logins = Arc::new(Mutex::new(vec![]));
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(refuse_pulls(listener, Arc::clone(&logins)));
+
+        // In base64 this has both signs that differ between the alphabets.
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("token");
+        std::fs::write(&file, "p?????~~~~~>>>>>\n").unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        let login = RegistryLogin { user: "bot".to_owned(), password_file: file };
+        let pull = async |host: &str, of: &str| {
+            let registries = Registries::from([(of.to_owned(), login.clone())]);
+            let runtime = bench.runtime.clone().with_registries(registries);
+            let (progress, _told) = tokio::sync::mpsc::channel(1);
+            runtime.ensure_image(&format!("{host}/none:1"), progress).await.unwrap_err()
+        };
+        let err = pull(&host, "localhost").await;
+        assert!(matches!(err, RuntimeError::ImageMissing { .. }), "{err}");
+        assert_eq!(*logins.lock().unwrap(), [""; 0]);
+        let err = pull(&host, &host).await;
+        assert!(matches!(err, RuntimeError::ImageMissing { .. }), "{err}");
+        let seen = logins.lock().unwrap().clone();
+        assert!(!seen.is_empty());
+        for login in seen {
+            assert_eq!(login, "Basic Ym90OnA/Pz8/P35+fn5+Pj4+Pj4=");
+        }
     })
     .await;
 }

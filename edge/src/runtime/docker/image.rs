@@ -1,8 +1,8 @@
 //! Gets images: present ones are used as they are, others are pulled.
 
-use super::{DockerRuntime, error::translate};
+use super::{DockerRuntime, error::translate, registry::credentials_for};
 use crate::runtime::{PullProgress, RuntimeError};
-use bollard::{Docker, query_parameters::CreateImageOptions};
+use bollard::{Docker, auth::DockerCredentials, query_parameters::CreateImageOptions};
 use futures_util::StreamExt;
 use std::{collections::BTreeMap, time::Duration};
 use tokio::sync::mpsc;
@@ -29,10 +29,13 @@ impl DockerRuntime {
             let error = "it is built on the node, never pulled, and is not here";
             return Err(missing(error.to_owned()));
         }
+        let login = match credentials_for(&self.registries, image) {
+            Err(RuntimeError::Refused { error, .. }) => return Err(missing(error)),
+            login => login?,
+        };
         let docker = self.session().await?.docker;
-        let pull =
-            tokio::time::timeout(Duration::from_millis(PULL_MS), pull(docker, image, progress));
-        match pull.await {
+        let pull = pull(docker, image, login, progress);
+        match tokio::time::timeout(Duration::from_millis(PULL_MS), pull).await {
             Err(_) => return Err(RuntimeError::TimedOut { step: "pull image", ms: PULL_MS }),
             Ok(Err(RuntimeError::Refused { error, .. })) => return Err(missing(error)),
             Ok(pulled) => pulled?,
@@ -59,11 +62,12 @@ impl DockerRuntime {
 async fn pull(
     docker: Docker,
     image: &str,
+    login: Option<DockerCredentials>,
     progress: &mpsc::Sender<PullProgress>,
 ) -> Result<(), RuntimeError> {
     let options =
         CreateImageOptions { from_image: Some(with_tag(image)), ..CreateImageOptions::default() };
-    let mut steps = docker.create_image(Some(options), None, None).boxed();
+    let mut steps = docker.create_image(Some(options), None, login).boxed();
     let (mut layers, mut told) = (BTreeMap::new(), None);
     while let Some(step) = steps.next().await {
         let step = step.map_err(|err| translate("pull image", err))?;

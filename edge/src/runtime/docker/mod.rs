@@ -10,6 +10,7 @@ mod events;
 mod image;
 mod networks;
 mod oom;
+mod registry;
 mod state;
 mod time;
 
@@ -34,6 +35,8 @@ use mamba_core::{
     server::{Limits, Signal},
 };
 use oom::KernelLog;
+use registry::spell_login;
+pub use registry::{Registries, RegistryLogin};
 use std::{
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -79,6 +82,7 @@ pub struct DockerRuntime {
     kernel_log: Arc<KernelLog>,
     /// One at a time makes or removes networks.
     networks: Arc<Semaphore>,
+    registries: Arc<Registries>,
 }
 
 /// An engine that has answered, with the version agreed on.
@@ -99,7 +103,14 @@ impl DockerRuntime {
             session: Arc::default(),
             kernel_log: Arc::default(),
             networks: Arc::new(Semaphore::new(1)),
+            registries: Arc::default(),
         }
+    }
+
+    /// Pulls images with these logins.
+    #[must_use]
+    pub fn with_registries(self, registries: Registries) -> Self {
+        Self { registries: Arc::new(registries), ..self }
     }
 
     fn kept(&self) -> MutexGuard<'_, Option<Session>> {
@@ -122,7 +133,7 @@ impl DockerRuntime {
         })?;
         let connect = async {
             let docker = Docker::connect_with_unix(socket, CLIENT_TIMEOUT_S, API_DEFAULT_VERSION)?;
-            let docker = docker.negotiate_version().await?;
+            let docker = docker.negotiate_version().await?.with_request_modifier(spell_login);
             let info = docker.info().await?;
             Ok((docker, info))
         };
