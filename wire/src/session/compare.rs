@@ -49,8 +49,8 @@ impl Comparison {
 /// Compares what the edge says of a stream with what the hub holds of that epoch.
 ///
 /// A watermark strictly inside of what the edge keeps cannot be checked here, since the hello names
-/// the chain only at both ends; the edge checks it against the welcome before it sends, and the hub
-/// checks each batch against its own chain.
+/// the chain only at both ends; the edge checks it against the welcome before it sends or prunes,
+/// and the hub checks each batch against its own chain.
 #[must_use]
 pub fn compare(hello: &StreamHello, held: Option<&StreamRecord>) -> Comparison {
     let last_gone = Seq(hello.first_retained.0.saturating_sub(1));

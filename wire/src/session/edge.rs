@@ -96,6 +96,10 @@ struct Outgoing {
     chain: Chain,
     /// Everything up to this is in custody.
     acked: Seq,
+    /// The newest word of what is in custody and in a backup, as long as nobody knows whether it is
+    /// our history that is there. It must not be pruned by: a disk that was taken back and has grown
+    /// past the watermark since has other facts under the same numbers.
+    unproven: Option<Ack>,
     /// Last sequences of the batches on the way.
     in_flight: VecDeque<Seq>,
     reading: Reading,
@@ -214,11 +218,21 @@ impl EdgeSession {
         let is_at_end = theirs.watermark.next() == ours.next;
         let differs = is_at_end && theirs.chain_at_watermark != ours.chain_head;
         let forks = theirs.found == Found::Fork || differs;
+        let ack = Ack {
+            stream,
+            epoch: theirs.epoch,
+            watermark: theirs.watermark,
+            backup_watermark: theirs.backup_watermark,
+        };
+        // The hello names the chain at both ends, so that it was compared there. In between it is
+        // compared when the facts that follow are read.
+        let is_proven = is_at_end || theirs.watermark.next() == ours.first_retained;
         let outgoing = Outgoing {
             epoch: ours.epoch,
             next: theirs.watermark.next(),
             chain: theirs.chain_at_watermark,
             acked: theirs.watermark,
+            unproven: (!is_proven).then_some(ack),
             in_flight: VecDeque::new(),
             reading: if forks { Reading::Forking } else { Reading::Wanted },
         };
@@ -226,13 +240,8 @@ impl EdgeSession {
         self.open(LaneOpen::Facts(stream), Lane::Facts(stream));
         if forks {
             self.ask(EdgeAsk::Fork(stream));
-        } else {
-            self.ask(EdgeAsk::Acked(Ack {
-                stream,
-                epoch: theirs.epoch,
-                watermark: theirs.watermark,
-                backup_watermark: theirs.backup_watermark,
-            }));
+        } else if is_proven {
+            self.ask(EdgeAsk::Acked(ack));
         }
     }
 
@@ -252,7 +261,10 @@ impl EdgeSession {
         outgoing.acked = ack.watermark;
         outgoing.in_flight.retain(|last| *last > ack.watermark);
         if outgoing.reading != Reading::Forking {
-            self.ask(EdgeAsk::Acked(ack));
+            match &mut outgoing.unproven {
+                Some(unproven) => *unproven = ack,
+                None => self.ask(EdgeAsk::Acked(ack)),
+            }
             self.read_where_wanted();
         }
         Ok(())
@@ -320,6 +332,7 @@ impl EdgeSession {
             self.ask(EdgeAsk::Fork(stream));
             return Ok(());
         }
+        let proven = outgoing.unproven.take();
         let count = u64::try_from(batch.bodies.len()).unwrap_or(u64::MAX);
         let last = Seq(batch.first.0 + count - 1);
         outgoing.next = last.next();
@@ -335,6 +348,9 @@ impl EdgeSession {
         };
         let frame = EdgeFrame::Facts(facts).to_frame().map_err(ProtocolError::from)?;
         self.out.push_back(EdgeOut::Send(Lane::Facts(stream), frame));
+        if let Some(ack) = proven {
+            self.ask(EdgeAsk::Acked(ack));
+        }
         self.read_where_wanted();
         Ok(())
     }
