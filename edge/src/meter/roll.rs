@@ -20,8 +20,10 @@ pub struct Metered {
     pub limits: Limits,
     /// Its data.
     pub data_dir: PathBuf,
-    /// Its process as far as the supervisor knows. `None` may also mean that it has not looked yet.
+    /// Its process as far as the supervisor knows.
     pub process: Option<Process>,
+    /// Whether `process` is what was seen. Without it, no process may only mean that nobody looked.
+    pub is_looked_at: bool,
     /// When its last process ended, by the calendar.
     pub last_exit_at: Option<UnixMs>,
 }
@@ -73,6 +75,7 @@ impl Roll for SupervisorRoll {
                 limits: it.limits,
                 data_dir: it.data_dir.clone(),
                 process: None,
+                is_looked_at: it.is_looked_at,
                 last_exit_at: None,
             };
             servers.insert(server, metered);
@@ -84,6 +87,7 @@ impl Roll for SupervisorRoll {
                 limits: it.limits,
                 data_dir: it.data_dir.clone(),
                 process: None,
+                is_looked_at: true,
                 last_exit_at: None,
             });
             let (container, started_at) = (it.container.0.clone(), it.started_at);

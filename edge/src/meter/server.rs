@@ -7,7 +7,7 @@ use super::{
 use mamba_core::{
     clock::{BootMs, UnixMs},
     usage::{
-        integrate::{Rates, Reading},
+        integrate::{BRIDGE_MS_MAX, Rates, Reading},
         window::{RunKey, ServerMeter, Since, Stamp},
     },
 };
@@ -19,16 +19,22 @@ const DISK_AGE_MS_MAX: u64 = 3_600_000;
 /// How long a process that the supervisor lists may be gone for the machine. Its end is about to be
 /// seen, and with it the time of the end; after that the container has no group that we can read.
 const GONE_MS_MAX: u64 = 60_000;
+/// How long a meter that was read from the disk waits for the supervisor's first look: which process
+/// there is, since when, and what is set on it. Short enough for gauges to be bridged; an engine that
+/// answers later is not waited for.
+const FIRST_LOOK_MS_MAX: u64 = 60_000;
 /// How much earlier than the last reading of a process its end may be told: clocks are rounded.
 pub(super) const EXIT_SLACK_MS: u64 = 1_000;
+
+const _: () = assert!(FIRST_LOOK_MS_MAX < BRIDGE_MS_MAX);
 
 /// One server in memory.
 pub(super) struct Entry {
     pub(super) meter: ServerMeter,
     /// Since when it meters without a break, when that is less than this daemon's life.
     pub(super) fresh: Option<Fresh>,
-    /// Whether the meter is as it was read from the disk.
-    pub(super) is_loaded: bool,
+    /// When the meter was read from the disk, as long as it is as it was read.
+    pub(super) loaded_at: Option<BootMs>,
     /// Commits of the row on disk.
     pub(super) commit: u64,
     /// Whether the row on disk is older than the meter.
@@ -73,7 +79,7 @@ impl Entry {
         Self {
             meter,
             fresh: None,
-            is_loaded: false,
+            loaded_at: None,
             commit,
             is_dirty: commit == 0,
             absent_since: None,
@@ -87,7 +93,15 @@ impl Entry {
 
     /// Moves the meter on to `look.now`.
     pub(super) fn look(&mut self, look: &Look<'_>) {
-        if std::mem::take(&mut self.is_loaded) {
+        if let Some(loaded_at) = self.loaded_at {
+            if !look.metered.is_looked_at {
+                if look.now.boot.since(loaded_at) <= FIRST_LOOK_MS_MAX {
+                    return;
+                }
+                // A process that is found now ran in time that is accounted for.
+                self.fresh.get_or_insert(Fresh::Resumed(look.now.boot));
+            }
+            self.loaded_at = None;
             // What was allocated since the row was written is not known when the disk was taken back
             // to an older state: the lower of both ends counts, as for gauges.
             let lower = self.meter.rates().lower(rates(look.metered));

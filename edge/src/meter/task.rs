@@ -66,7 +66,7 @@ impl<P: Probe, R: Roll> Meter<P, R> {
             for (server, kept) in page {
                 let mut entry = Entry::new(kept.meter, kept.commit);
                 entry.is_dirty = !entry.meter.pending().is_empty();
-                entry.is_loaded = true;
+                entry.loaded_at = Some(now.boot);
                 entries.insert(server, entry);
             }
         }

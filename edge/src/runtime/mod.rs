@@ -17,6 +17,7 @@ use mamba_core::{
     ids::{NodeId, ServerId, TenantId},
     seq::Generation,
     server::{Capability, Entry, Limits, PortBinding, Signal},
+    units::{Mib, Millicores},
 };
 use std::{collections::BTreeMap, future::Future, path::PathBuf};
 use tokio::sync::mpsc;
@@ -71,8 +72,28 @@ pub struct Container {
     pub server: ServerId,
     /// Wish by label.
     pub generation: Generation,
+    /// What is billed as allocated, as it is set now. `None` when the engine does not tell.
+    pub allocated: Option<Allocated>,
     /// Whether it has a process.
     pub status: ContainerStatus,
+}
+
+/// Limits of a container that count in bills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allocated {
+    /// Memory.
+    pub memory_mib: Mib,
+    /// CPU time.
+    pub cpu_millicores: Millicores,
+}
+
+impl Allocated {
+    /// Returns `limits` with these in them.
+    #[must_use]
+    pub fn within(self, limits: Limits) -> Limits {
+        let Self { memory_mib, cpu_millicores } = self;
+        Limits { memory_mib, cpu_millicores, ..limits }
+    }
 }
 
 /// Whether a container has a process.

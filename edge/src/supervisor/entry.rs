@@ -370,6 +370,12 @@ impl Entry {
             limits: spec.limits,
             data_dir: data.of(self.server),
             suspended: spec.suspended,
+            is_looked_at: match &self.seen {
+                Seen::Unseen => false,
+                // Adopted at once, and only then listed.
+                Seen::Running(..) => self.life.run.is_some(),
+                Seen::Absent | Seen::Created(_) | Seen::Exited(..) => true,
+            },
         })
     }
 }

@@ -226,9 +226,26 @@ impl Entry {
             self.life.run = None;
             self.changed();
         }
+        self.learn_limits(&seen);
         if !matches!(seen, Seen::Running(..) | Seen::Unseen) && self.life.run.is_none() {
             self.stopping = None;
         }
         self.seen = seen;
+    }
+
+    /// Believes the engine, and not the record, about a process that another life of this daemon
+    /// left: a disk that was taken back, or a crash at a change, leaves an older record, and that
+    /// would be billed. Later looks are not believed: an engine may round what was set.
+    fn learn_limits(&mut self, seen: &Seen) {
+        let Seen::Running(container, _) = seen else { return };
+        let is_new = self.known.as_ref() != Some(&container.id);
+        let (Some(run), Some(set), true) = (&mut self.life.run, container.allocated, is_new) else {
+            return;
+        };
+        let limits = set.within(run.limits);
+        if limits != run.limits {
+            run.limits = limits;
+            self.changed();
+        }
     }
 }

@@ -155,6 +155,8 @@ pub struct ExistingServer {
     pub data_dir: PathBuf,
     /// Whether the hub suspended it.
     pub suspended: bool,
+    /// Whether the engine was asked if it runs, since this daemon came up or did something to it.
+    pub is_looked_at: bool,
 }
 
 /// What is known of one server besides what is observed of it.

@@ -173,8 +173,8 @@ impl<R: Runtime> Task<R> {
                     .fingerprint
                     .filter(|_| is_current)
                     .unwrap_or(Fingerprint([0; 32])),
-                // Unknown, so that those of the wish are set on it.
-                limits: NO_LIMITS,
+                // The rest is unknown, so that what the wish says is set on it.
+                limits: container.allocated.map_or(NO_LIMITS, |set| set.within(NO_LIMITS)),
                 // It counts as started under what is wanted now; a process that nobody wants is
                 // older than every kill.
                 power: if entry.power.wish.running { entry.power.number } else { 0 },

@@ -2,10 +2,15 @@
 
 use crate::bench::{Bench, Heard, free_port, limits, servers};
 use futures_util::StreamExt;
-use mamba_core::{clock::UnixMs, ids::NodeId, server::Signal, units::Mib};
+use mamba_core::{
+    clock::UnixMs,
+    ids::NodeId,
+    server::{Limits, Signal},
+    units::Mib,
+};
 use mamba_edge::runtime::{
-    ContainerId, ContainerStatus, Network, OutputSource, Runtime, RuntimeError, RuntimeEvent,
-    Subnet,
+    Allocated, ContainerId, ContainerStatus, Network, OutputSource, Runtime, RuntimeError,
+    RuntimeEvent, Subnet,
 };
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -198,8 +203,11 @@ async fn events_tell_of_start_and_end<R: Runtime>(bench: Bench<R>) {
 async fn limits_change_while_it_runs<R: Runtime>(bench: Bench<R>) {
     let (id, mut heard) = bench.run(&bench.game().await).await;
     for memory in [96, 48] {
-        let limits = mamba_core::server::Limits { memory_mib: Mib(memory), ..limits() };
+        let limits = Limits { memory_mib: Mib(memory), ..limits() };
         bench.runtime.update(&id, limits).await.unwrap();
+        let seen = bench.runtime.inspect(&id).await.unwrap().unwrap();
+        let Limits { memory_mib, cpu_millicores, .. } = limits;
+        assert_eq!(seen.allocated, Some(Allocated { memory_mib, cpu_millicores }));
     }
     assert!(matches!(bench.status(&id).await, Some(ContainerStatus::Running { .. })));
     heard.type_line("leave").await;

@@ -1,6 +1,7 @@
 //! The task on a machine, a supervisor, a clock and a disk that do what they are told.
 
 mod crash_points;
+mod taken_back;
 
 use super::*;
 use crate::{
@@ -132,6 +133,7 @@ impl Bench {
             limits: LIMITS,
             data_dir: PathBuf::from("/data"),
             process: None,
+            is_looked_at: true,
             last_exit_at: None,
         });
         edit(metered);
@@ -267,9 +269,9 @@ async fn a_killed_daemon_continues_counters_and_time_and_bridges_gauges() {
     bench.daemon();
     // The supervisor does not list the process before it has looked at the engine.
     let process = bench.roll.0.lock().unwrap()[&server()].process.clone();
-    bench.edit(|metered| metered.process = None);
+    bench.edit(|metered| (metered.process, metered.is_looked_at) = (None, false));
     bench.round().await;
-    bench.edit(|metered| metered.process = process);
+    bench.edit(|metered| (metered.process, metered.is_looked_at) = (process, true));
     bench.rounds(50).await;
     assert!(bench.flush().await);
     let total = bench.total();

@@ -31,7 +31,7 @@ const SHM_BYTES: i64 = 64 << 20;
 /// the hard limit of an engine that runs without privileges to raise its own: more is refused.
 const FILES_MAX: i64 = 16_384;
 /// Length of a CPU period; the quota is the share of it.
-const CPU_PERIOD_US: i64 = 100_000;
+pub(super) const CPU_PERIOD_US: i64 = 100_000;
 /// Makes games better victims than the daemon when the machine runs out of memory.
 const OOM_SCORE: i64 = 500;
 

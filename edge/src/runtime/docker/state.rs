@@ -2,17 +2,25 @@
 
 use super::{config, time};
 use crate::runtime::{
-    Container, ContainerId, ContainerStatus, LogLine, Network, OutputSource, Subnet,
+    Allocated, Container, ContainerId, ContainerStatus, LogLine, Network, OutputSource, Subnet,
 };
-use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum};
+use bollard::models::{
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, HostConfig,
+};
 use bytes::{Bytes, BytesMut};
-use mamba_core::{clock::UnixMs, ids::NodeId, seq::Generation};
+use mamba_core::{
+    clock::UnixMs,
+    ids::NodeId,
+    seq::Generation,
+    units::{Mib, Millicores},
+};
 
 /// Reads an inspected container of this node. `None` for one that is not ours or is going away.
 pub(super) fn container(
     node: Option<NodeId>,
     inspected: ContainerInspectResponse,
 ) -> Option<Container> {
+    let allocated = inspected.host_config.as_ref().and_then(allocated);
     let labels = inspected.config?.labels?;
     let label = |name: &str| labels.get(name);
     let owner: NodeId = label(config::LABEL_NODE)?.parse().ok()?;
@@ -24,8 +32,19 @@ pub(super) fn container(
         tenant: label(config::LABEL_TENANT)?.parse().ok()?,
         server: label(config::LABEL_SERVER)?.parse().ok()?,
         generation: Generation(label(config::LABEL_GENERATION)?.parse().ok()?),
+        allocated,
         status: status(&inspected.state?)?,
     })
+}
+
+/// Reads the limits that count in bills. An engine whose kernel lacks one of them drops it and tells
+/// zero, which says nothing.
+fn allocated(host: &HostConfig) -> Option<Allocated> {
+    let memory_bytes = u64::try_from(host.memory?).ok().filter(|bytes| *bytes > 0)?;
+    let quota_us = host.cpu_quota.filter(|quota| *quota > 0)?;
+    let millicores = u32::try_from(quota_us.checked_mul(1_000)? / config::CPU_PERIOD_US).ok()?;
+    let memory_mib = Mib(u32::try_from(memory_bytes >> 20).ok()?);
+    Some(Allocated { memory_mib, cpu_millicores: Millicores(millicores) })
 }
 
 /// Reads the state of a container's process. `None` while it is being removed.
@@ -122,6 +141,22 @@ mod tests {
             check(running, Some(ContainerStatus::Running { started_at, pid: 42 }));
         }
         check(ContainerState::default(), None);
+    }
+
+    #[test]
+    fn limits_are_read_when_both_are_told() {
+        let check = |memory, cpu_quota, expected: Option<(u32, u32)>| {
+            let host = HostConfig { memory, cpu_quota, ..HostConfig::default() };
+            let read = allocated(&host).map(|it| (it.memory_mib.0, it.cpu_millicores.0));
+            assert_eq!(read, expected, "{memory:?} {cpu_quota:?}");
+        };
+        check(Some(256 << 20), Some(50_000), Some((256, 500)));
+        check(Some((256 << 20) - 1), Some(99_999), Some((255, 999)));
+        check(Some(0), Some(50_000), None);
+        check(Some(256 << 20), Some(0), None);
+        check(None, Some(50_000), None);
+        check(Some(256 << 20), Some(i64::MAX), None);
+        check(Some(-1), Some(-1), None);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use super::script::{Act, Script};
 use crate::runtime::{
-    Container, ContainerId, ContainerSpec, ContainerStatus, LogLine, Network, OutputSource,
-    RuntimeError, Subnet,
+    Allocated, Container, ContainerId, ContainerSpec, ContainerStatus, LogLine, Network,
+    OutputSource, RuntimeError, Subnet,
 };
 use bytes::Bytes;
 use mamba_core::{
@@ -333,6 +333,10 @@ impl Engine {
             tenant: fake.spec.tenant,
             server: fake.spec.server,
             generation: fake.spec.generation,
+            allocated: Some(Allocated {
+                memory_mib: fake.spec.limits.memory_mib,
+                cpu_millicores: fake.spec.limits.cpu_millicores,
+            }),
             status: fake.status.clone(),
         })
     }

@@ -7,7 +7,7 @@ use crate::{
     link::backend::EdgeBackend,
     machine::unseen,
     runtime::{
-        Container, RuntimeError,
+        Container, Runtime as _, RuntimeError,
         fake::{Act, Call, Script, Trouble, When},
     },
 };
@@ -38,6 +38,29 @@ async fn a_daemon_that_comes_back_adopts_what_runs() {
     assert_eq!(daemon.count(|it| matches!(it, Activity::Ready { .. })), 1);
     daemon.power(PowerAction::Stop).await.unwrap();
     daemon.wait(server(1), |it| it.state == ServerState::Offline).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_set_on_an_adopted_process_is_asked_of_the_engine() {
+    let machine = Machine::new();
+    machine.fake.script(server(1), [Script::game()]);
+    let daemon = machine.with_running(spec()).await;
+    pass(1_000).await;
+    machine.kill(daemon).await;
+    // As a daemon does whose disk is then taken back.
+    let set = Limits { memory_mib: Mib(128), ..spec().limits };
+    let container = machine.fake.containers().remove(0).id;
+    machine.fake.update(&container, set).await.unwrap();
+    let error = "in use".to_owned();
+    let refused = Trouble::Fail(RuntimeError::Refused { step: "update", error });
+    machine.fake.trouble(Call::Update, When::Before, refused);
+    let daemon = machine.daemon().await;
+    daemon.wait(server(1), |it| it.state == ServerState::Running && it.restart_pending).await;
+    let metered = || daemon.handle.census().borrow().running[&server(1)].limits;
+    assert_eq!(metered(), set);
+    daemon.wait(server(1), |it| !it.restart_pending).await;
+    assert_eq!(metered(), spec().limits);
+    assert_eq!(machine.fake.spec(server(1)).unwrap().limits, spec().limits);
 }
 
 #[tokio::test(start_paused = true)]
