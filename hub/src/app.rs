@@ -272,6 +272,7 @@ impl App {
         let admin = AdminContext { hub: hub.clone(), public_link_address };
         doors.spawn("the local socket", cli::serve_socket(socket, admin, doors.stopping()));
         backups.spawn("the mails", mailer.run(backups.stopping()));
+        backups.spawn("the API keys", identity.clone().keep_uses(backups.stopping()));
         keep_store(&mut backups, &hub, config.backup);
         Ok(Self { http, link, hub, identity, consoles, doors, links, backups })
     }

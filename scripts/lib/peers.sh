@@ -1,10 +1,27 @@
 # shellcheck shell=bash
-# The real SMTP server that tests speak to. It is installed once under target/ and started by the tests
-# themselves.
+# Real servers that tests speak to: an OpenID Connect provider and an SMTP server. They are installed
+# once under target/ and started by the tests themselves.
 #
 # Meant to be sourced after setup.sh.
 
 readonly SMTP_VERSION=1.4.6
+
+# Installs npm's oauth2-mock-server as lib/oidc/package-lock.json pins it, and names its folder to the
+# tests.
+need_oidc() {
+  local pins="$1/scripts/lib/oidc" folder="$1/target/oidc"
+  if ! cmp -s "$pins/package-lock.json" "$folder/installed-lock.json"; then
+    command -v npm >/dev/null ||
+      need_debian_packages "a test signs in at a real OpenID Connect provider" nodejs npm
+    step "installing oauth2-mock-server"
+    mkdir -p "$folder"
+    cp "$pins/package.json" "$pins/package-lock.json" "$folder/"
+    (cd "$folder" && npm ci --silent --ignore-scripts --no-audit --no-fund) ||
+      die "npm could not install oauth2-mock-server"
+    cp "$pins/package-lock.json" "$folder/installed-lock.json"
+  fi
+  export MAMBA_TEST_OIDC=$folder
+}
 
 # Installs PyPI's aiosmtpd and names its Python to the tests.
 need_smtp() {

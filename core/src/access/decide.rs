@@ -164,7 +164,8 @@ impl Access {
         tenant.map(|it| Wanted::Tenant(*it)).or(server.map(|it| Wanted::Server(*it)))
     }
 
-    /// Confines it, as an API key does: to these rights, and to one tenant if there is one.
+    /// Confines it, as an API key does: to these rights, and to one tenant if there is one. Where
+    /// nothing is left of them there is nothing to see either.
     #[must_use]
     pub fn narrowed(
         self,
@@ -177,15 +178,15 @@ impl Access {
         let admin = admin.iter().copied().filter(|it| tenant.is_none() && held(it)).collect();
         let tenants = self.tenants.into_iter().filter(|(it, _)| is_within(*it));
         let servers = self.servers.into_iter().filter(|(_, it)| is_within(it.tenant));
+        let tenants = tenants.map(|(it, held)| (it, held.and(rights)));
+        let servers = servers.map(|(it, grant)| {
+            let keys = grant.keys.intersection(&rights.server).copied().collect();
+            (it, Grant { keys, ..grant })
+        });
         Self {
             admin,
-            tenants: tenants.map(|(it, held)| (it, held.and(rights))).collect(),
-            servers: servers
-                .map(|(it, grant)| {
-                    let keys = grant.keys.intersection(&rights.server).copied().collect();
-                    (it, Grant { keys, ..grant })
-                })
-                .collect(),
+            tenants: tenants.filter(|(_, held)| !held.is_empty()).collect(),
+            servers: servers.filter(|(_, grant)| !grant.keys.is_empty()).collect(),
         }
     }
 

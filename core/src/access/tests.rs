@@ -224,4 +224,7 @@ fn an_api_key_never_allows_more_than_its_account() {
     assert_eq!((narrowed.admin.len(), narrowed.tenants.len()), (0, 1));
     assert_eq!(narrowed.with_server(SERVER, LINEAGE), [ServerKey::ControlStart].into());
     assert!(narrowed.with_server(SERVER, &[OTHER]).is_empty());
+    let reading = Rights { server: [ServerKey::FileRead].into(), ..Rights::default() };
+    let typist = sub_user(OTHER, &[ServerKey::ControlConsole]);
+    assert_eq!(typist.narrowed(&all_admin, &reading, None), Access::default());
 }

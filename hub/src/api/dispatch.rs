@@ -262,7 +262,17 @@ pub(super) fn authenticate(
     if caller.is_limited && row.permission != Permission::SettingUp {
         return Err(ApiError::new(Code::Forbidden, "set up a second factor first"));
     }
+    if caller.is_key && !is_open_to_keys(row) {
+        return Err(ApiError::new(Code::Forbidden, "an API key does not reach the account"));
+    }
     Ok(Some(caller))
+}
+
+/// Whether API keys may ask it at all: not what is the account's own, its sessions and other keys,
+/// for which there is no right that a key could have been given.
+fn is_open_to_keys(row: &Row) -> bool {
+    let is_of_account = matches!(row.permission, Permission::SettingUp | Permission::SignedIn);
+    !is_of_account || !(row.is_change() || row.path.starts_with("/api/v1/account"))
 }
 
 /// Takes over the client's request id, or makes one.

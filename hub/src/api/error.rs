@@ -82,6 +82,7 @@ impl From<IdentityError> for ApiError {
             IdentityError::Invalid(err) => err.into(),
             IdentityError::WrongCode => Invalid::new("code", "is wrong, or was used before").into(),
             IdentityError::Hub(err) => (*err).into(),
+            IdentityError::Elsewhere(_) => Self::new(Code::Unavailable, err.to_string()),
             IdentityError::NotFound(what) => Self::not_found(what),
             IdentityError::Refused(detail) => Self::new(Code::Conflict, detail),
             IdentityError::Forbidden(detail) => Self::new(Code::Forbidden, detail),

@@ -6,6 +6,7 @@ use crate::{
     app::BALLAST_BYTES,
     audit::Verified,
     backup::MakeBackupError,
+    identity::{IdentityError, disable_second_factor, set_password},
     ingest::requeue::Requeued,
     nodes::{NewToken, NodeDetail},
     reconcile::Report,
@@ -29,9 +30,11 @@ use mamba_wire::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
+use zeroize::Zeroizing;
 
 /// One question.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -59,6 +62,13 @@ pub(super) enum AdminRequest {
         clock_is_right: bool,
     },
     Doctor,
+    SetPassword {
+        email: String,
+        password: Password,
+    },
+    DisableSecondFactor {
+        email: String,
+    },
     RotateSecrets,
     VerifyAudit,
     Reconcile {
@@ -68,6 +78,17 @@ pub(super) enum AdminRequest {
     ImportBlueprint {
         text: String,
     },
+}
+
+/// A password on its way through the local socket, which only its owner can open.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Password(pub(super) String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
 }
 
 /// One answer.
@@ -84,6 +105,7 @@ pub(super) enum AdminReply {
     AuditVerified(Verified),
     Reconciled(Box<Report>),
     Blueprint(Stored),
+    Done,
     Failure(Failure),
 }
 
@@ -115,6 +137,15 @@ impl From<HubError> for Failure {
             | HubError::Refused(_)
             | HubError::NoNode(_)
             | HubError::NeedsForce { .. } => Self::Refused(chain(&err)),
+        }
+    }
+}
+
+impl From<IdentityError> for Failure {
+    fn from(err: IdentityError) -> Self {
+        match err {
+            IdentityError::NotFound(_) | IdentityError::Invalid(_) => Self::Refused(chain(&err)),
+            other => Self::Failed(chain(&other)),
         }
     }
 }
@@ -151,6 +182,18 @@ impl AdminContext {
             AdminRequest::VerifyAudit => AdminReply::AuditVerified(hub.verify_audit()?),
             AdminRequest::RotateSecrets => {
                 AdminReply::SecretsRotated(hub.rotate_secrets(scope).await?)
+            }
+            AdminRequest::SetPassword { email, password: Password(password) } => {
+                let (store, now) = (hub.store(), hub.clock().wall());
+                let password = Zeroizing::new(password);
+                set_password(store, now, hub.entropy(), &email, password).await?;
+                AdminReply::Done
+            }
+            AdminRequest::DisableSecondFactor { email } => {
+                let (store, vault) = (hub.store(), hub.vault().clone());
+                let now = hub.clock().wall();
+                disable_second_factor(store, vault, now, hub.entropy(), &email).await?;
+                AdminReply::Done
             }
             AdminRequest::Doctor => AdminReply::Checks(hub.check()?),
             AdminRequest::Reconcile { days } => {

@@ -69,6 +69,9 @@ pub(super) enum Command {
     /// Look after what is sealed in the store.
     #[command(subcommand)]
     Secrets(SecretsCommand),
+    /// Help people who are locked out of their account.
+    #[command(subcommand)]
+    Account(AccountCommand),
     /// Look for what is wrong.
     Doctor,
     /// Compare what nodes reported with what is booked and billed, by tenant, day and meter.
@@ -102,6 +105,23 @@ pub(super) enum ConfigCommand {
         /// The file.
         #[arg(default_value = "/etc/mamba/hub.toml")]
         file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AccountCommand {
+    /// Set the password, and end all sessions.
+    ResetPassword {
+        /// E-mail address of the account.
+        email: String,
+        /// Take the password from the first line of this file; otherwise one is made and printed.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Take authenticator app and recovery codes off, and end all sessions.
+    DisableSecondFactor {
+        /// E-mail address of the account.
+        email: String,
     },
 }
 

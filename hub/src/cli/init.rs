@@ -61,7 +61,7 @@ pub(super) async fn run(
     Ok(Output { text, json: format!("{json}\n"), is_good: true })
 }
 
-fn read_password(file: &Path) -> Result<Zeroizing<String>, CliError> {
+pub(super) fn read_password(file: &Path) -> Result<Zeroizing<String>, CliError> {
     let text = std::fs::read_to_string(file).map(Zeroizing::new).map_err(|err| {
         CliError::Usage(format!("password file `{}` could not be read: {err}", file.display()))
     })?;
@@ -69,7 +69,7 @@ fn read_password(file: &Path) -> Result<Zeroizing<String>, CliError> {
 }
 
 /// Makes a password of 24 letters and digits that are not mistaken for each other: 120 random bits.
-fn make_password() -> Zeroizing<String> {
+pub(super) fn make_password() -> Zeroizing<String> {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let random: [u8; 24] = draw(&SystemEntropy);
     Zeroizing::new(random.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect())

@@ -25,9 +25,10 @@ use crate::{
     app::{self, AppError},
     config::{Config, ConfigError, DOCUMENTED},
 };
-use admin::{AdminReply, AdminRequest, Failure};
+use admin::{AdminReply, AdminRequest, Failure, Password};
 use args::{
-    Args, AuditCommand, BlueprintCommand, Command, ConfigCommand, NodeCommand, SecretsCommand,
+    AccountCommand, Args, AuditCommand, BlueprintCommand, Command, ConfigCommand, NodeCommand,
+    SecretsCommand,
 };
 use clap::Parser as _;
 use mamba_core::error::chain;
@@ -144,6 +145,7 @@ async fn run(args: Args) -> Result<Output, CliError> {
         }
         Command::Secrets(SecretsCommand::Rotate) => ask(&data, AdminRequest::RotateSecrets).await,
         Command::Audit(AuditCommand::Verify) => ask(&data, AdminRequest::VerifyAudit).await,
+        Command::Account(command) => account(&data, command).await,
         Command::Doctor => doctor::run(&data).await,
         Command::Reconcile { days } => ask(&data, AdminRequest::Reconcile { days }).await,
         Command::Blueprint(BlueprintCommand::Check { files }) => blueprint::check(&files),
@@ -151,6 +153,25 @@ async fn run(args: Args) -> Result<Output, CliError> {
             blueprint::import(&data, &files).await
         }
         Command::Node(command) => ask(&data, request(command)?).await,
+    }
+}
+
+async fn account(data: &Path, command: AccountCommand) -> Result<Output, CliError> {
+    match command {
+        AccountCommand::DisableSecondFactor { email } => {
+            ask(data, AdminRequest::DisableSecondFactor { email }).await
+        }
+        AccountCommand::ResetPassword { email, password_file } => {
+            let given = password_file.as_deref().map(init::read_password).transpose()?;
+            let shown = if given.is_none() { Some(init::make_password()) } else { None };
+            let password = given.or_else(|| shown.clone()).unwrap_or_default();
+            let password = Password(password.to_string());
+            let done = ask(data, AdminRequest::SetPassword { email, password }).await?;
+            let Some(shown) = shown.as_deref() else { return Ok(done) };
+            let text = format!("password  {shown}  (not shown again)\n{}", done.text);
+            let json = format!("{}\n", serde_json::json!({ "password": shown }));
+            Ok(Output { text, json, is_good: true })
+        }
     }
 }
 

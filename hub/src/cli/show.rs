@@ -16,6 +16,9 @@ use serde::Serialize;
 pub(super) fn reply(reply: &AdminReply) -> Result<Output, CliError> {
     match reply {
         AdminReply::Failure(failure) => Err(failure.clone().into()),
+        AdminReply::Done => {
+            output("done; all sessions of the account have ended\n".to_owned(), &(), true)
+        }
         AdminReply::Checks(found) => checks(found),
         AdminReply::Reconciled(report) => {
             output(reconcile::text(report), report, report.is_balanced())

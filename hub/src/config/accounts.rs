@@ -2,7 +2,10 @@
 
 use super::Place;
 use crate::{
-    identity::{PublicUrl, Registration, SecondFactorPolicy, Settings},
+    identity::{
+        PROVIDERS_MAX, Provider, ProviderKind, PublicUrl, Registration, SecondFactorPolicy,
+        Settings,
+    },
     mail::{Secret, SmtpConfig, SmtpTls},
 };
 use mamba_core::settings::SettingsError;
@@ -30,7 +33,59 @@ pub(super) struct RawSmtp {
     from: Spanned<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawProvider {
+    id: Spanned<String>,
+    name: Option<String>,
+    kind: Option<Spanned<String>>,
+    issuer: Option<Spanned<String>>,
+    client_id: String,
+    client_secret_file: Spanned<PathBuf>,
+}
+
+/// How a provider is spoken to, as written.
+#[derive(Clone, Copy)]
+enum Kind {
+    Oidc,
+    Google,
+    Discord,
+}
+
 impl Place<'_> {
+    pub(super) fn providers(&self, raw: Vec<RawProvider>) -> Result<Vec<Provider>, SettingsError> {
+        let mut all: Vec<Provider> = Vec::new();
+        for raw in raw {
+            let (id, span) = (raw.id.get_ref().clone(), raw.id.span());
+            let is_short = (1..=32).contains(&id.len())
+                && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+            if !is_short || all.len() >= PROVIDERS_MAX || all.iter().any(|other| other.id == id) {
+                let rule = "must be 1 to 32 small letters and digits, unique among at most 16";
+                return Err(self.error(span, "provider.id", rule));
+            }
+            let kinds =
+                [("oidc", Kind::Oidc), ("google", Kind::Google), ("discord", Kind::Discord)];
+            let kind = self.one_of("provider.kind", raw.kind.as_ref(), &kinds)?;
+            let kind = match (kind.unwrap_or(Kind::Oidc), raw.issuer) {
+                (Kind::Oidc, Some(issuer)) => ProviderKind::Oidc { issuer: issuer.into_inner() },
+                (Kind::Google, None) => {
+                    ProviderKind::Oidc { issuer: "https://accounts.google.com".to_owned() }
+                }
+                (Kind::Discord, None) => {
+                    ProviderKind::Discord { base: "https://discord.com".to_owned() }
+                }
+                _ => {
+                    let rule = "must be given for `oidc`, and for nothing else";
+                    return Err(self.error(span, "provider.issuer", rule));
+                }
+            };
+            let client_secret = self.word("provider.client_secret_file", raw.client_secret_file)?;
+            let name = raw.name.unwrap_or_else(|| id.clone());
+            all.push(Provider { id, name, kind, client_id: raw.client_id, client_secret });
+        }
+        Ok(all)
+    }
+
     pub(super) fn accounts(
         &self,
         public_url: Option<Spanned<String>>,
@@ -75,12 +130,7 @@ impl Place<'_> {
         };
         let login = match (raw.user, raw.password_file) {
             (None, None) => None,
-            (Some(user), Some(file)) => {
-                let text = Zeroizing::new(self.file("smtp.password_file", file)?);
-                let password = String::from_utf8_lossy(&text);
-                let first = password.lines().next().unwrap_or_default().to_owned();
-                Some((user, Secret(Zeroizing::new(first))))
-            }
+            (Some(user), Some(file)) => Some((user, self.word("smtp.password_file", file)?)),
             _ => {
                 let rule = "needs both `user` and `password_file`, or neither";
                 return Err(self.error(raw.host.span(), "smtp", rule));
@@ -121,6 +171,13 @@ impl Place<'_> {
         Ok(Some(found.1))
     }
 
+    /// Reads the first line of a file.
+    fn word(&self, key: &str, file: Spanned<PathBuf>) -> Result<Secret, SettingsError> {
+        let text = Zeroizing::new(self.file(key, file)?);
+        let text = String::from_utf8_lossy(&text);
+        Ok(Secret(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned())))
+    }
+
     fn file(&self, key: &str, file: Spanned<PathBuf>) -> Result<Vec<u8>, SettingsError> {
         std::fs::read(file.get_ref()).map_err(|err| {
             let rule = format!("names `{}`, which cannot be read: {err}", file.get_ref().display());
@@ -153,6 +210,32 @@ mod tests {
         assert_eq!((smtp.port, smtp.tls), (465, SmtpTls::Tls));
         assert_eq!(smtp.login.as_ref().unwrap().1.0.as_str(), "secret");
         assert!(!format!("{smtp:?}").contains("secret"));
+    }
+
+    #[test]
+    fn providers_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let secret = dir.path().join("secret");
+        std::fs::write(&secret, "word\n").unwrap();
+        let one = |id: &str, kind: &str| {
+            let file = secret.display();
+            format!(
+                "[[provider]]\nid = \"{id}\"\nkind = \"{kind}\"\nclient_id = \"c\"\n\
+                 client_secret_file = \"{file}\"\n"
+            )
+        };
+        let text = format!(
+            "{LEAST}{}{}{}issuer = \"https://id.a.org\"\n",
+            one("google", "google"),
+            one("discord", "discord"),
+            one("own", "oidc")
+        );
+        let config = Config::parse("hub.toml", &text).unwrap();
+        let ids: Vec<_> = config.accounts.providers.iter().map(|it| it.id.as_str()).collect();
+        assert_eq!(ids, ["google", "discord", "own"]);
+        for bad in [one("own", "oidc"), one("A", "google"), one("x", "google").repeat(2)] {
+            assert!(Config::parse("hub.toml", &format!("{LEAST}{bad}")).is_err(), "{bad}");
+        }
     }
 
     #[test]

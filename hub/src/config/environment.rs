@@ -2,8 +2,8 @@
 //!
 //! A key `name` of a section `[part]` is `MAMBA_HUB_PART_NAME`; one above all sections is
 //! `MAMBA_HUB_NAME`. Which keys there are, and of which type, is read from the documented file
-//! ([`DOCUMENTED`]), so that a key that is documented can be set so, and no other. Lists are written
-//! with commas. Secrets are read from files that keys ending in `_file` name.
+//! ([`DOCUMENTED`]), so that a key that is documented can be set so, and no other; but for those of a
+//! section that may be there several times (`[[part]]`). Lists are written with commas. Secrets are read from files that keys ending in `_file` name.
 
 use mamba_core::settings::SettingsError;
 use toml::{Table, Value};
@@ -22,6 +22,8 @@ pub(super) struct Key {
     pub(super) name: String,
     /// A value of its type.
     pub(super) example: Value,
+    /// Whether its section may be there several times.
+    pub(super) is_repeated: bool,
 }
 
 impl Key {
@@ -58,18 +60,21 @@ impl Key {
 
 /// Returns every key of the documented file, in its order.
 pub(super) fn keys() -> Vec<Key> {
-    let (mut keys, mut section) = (Vec::new(), None);
+    let (mut keys, mut section, mut is_repeated) = (Vec::new(), None, false);
     for line in DOCUMENTED.lines() {
         let line = line.strip_prefix("# ").or(line.strip_prefix('#')).unwrap_or(line);
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            section = Some(name.to_owned());
+            let repeated = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+            is_repeated = repeated.is_some();
+            section = Some(repeated.unwrap_or(name).to_owned());
         }
         let Some((name, _)) = line.split_once(" = ").filter(|(name, _)| is_name(name)) else {
             continue;
         };
         let table = line.parse::<Table>().unwrap_or_default();
         if let Some(example) = table.get(name).cloned() {
-            keys.push(Key { section: section.clone(), name: name.to_owned(), example });
+            let (section, name) = (section.clone(), name.to_owned());
+            keys.push(Key { section, name, example, is_repeated });
         }
     }
     keys
@@ -94,7 +99,7 @@ pub(super) fn put(
             continue;
         }
         let refuse = |problem: String| SettingsError::new(name, "", 0, problem);
-        let key = known.iter().find(|key| key.variable() == *name);
+        let key = known.iter().find(|key| !key.is_repeated && key.variable() == *name);
         let key = key.ok_or_else(|| refuse("is no setting of the hub".to_owned()))?;
         let value = key.read(text).map_err(refuse)?;
         let place = match &key.section {

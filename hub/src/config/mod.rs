@@ -10,7 +10,7 @@ use crate::{
     identity::Settings,
     mail::SmtpConfig,
 };
-use accounts::{RawAccounts, RawSmtp};
+use accounts::{RawAccounts, RawProvider, RawSmtp};
 use mamba_core::settings::SettingsError;
 use serde::Deserialize;
 use std::{
@@ -156,6 +156,8 @@ struct Raw {
     #[serde(default)]
     accounts: RawAccounts,
     smtp: Option<RawSmtp>,
+    #[serde(default)]
+    provider: Vec<RawProvider>,
 }
 
 #[derive(Default, Deserialize)]
@@ -297,6 +299,7 @@ impl Config {
             },
             accounts: Settings {
                 has_smtp: raw.smtp.is_some(),
+                providers: place.providers(raw.provider)?,
                 ..place.accounts(raw.public_url, &raw.accounts)?
             },
             smtp: raw.smtp.map(|smtp| place.smtp(smtp)).transpose()?,

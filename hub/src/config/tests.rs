@@ -79,10 +79,11 @@ fn every_key_of_the_parser_is_documented_and_the_other_way_round() {
     let known: std::collections::BTreeSet<String> =
         environment::keys().iter().map(environment::Key::path).collect();
     let mut asked = std::collections::BTreeSet::new();
-    let sections = ["tls", "metrics", "backup", "limits", "accounts", "smtp"];
+    let sections = ["tls", "metrics", "backup", "limits", "accounts", "smtp", "provider"];
     for section in std::iter::once("").chain(sections) {
         let (head, dot) = match section {
             "" => (String::new(), String::new()),
+            "provider" => ("[[provider]]\n".to_owned(), "provider.".to_owned()),
             section => (format!("[{section}]\n"), format!("{section}.")),
         };
         let err = Config::parse("f", &format!("{LEAST}{head}no_such_key = 1\n")).unwrap_err();
@@ -119,6 +120,7 @@ fn the_environment_wins_and_its_mistakes_name_the_variable() {
         ("MAMBA_HUB_BACKUP_KEEP", "1", "`backup.keep` must be 2 to 1000"),
         ("MAMBA_HUB_BACKUP_KEEP", "x", "`backup.keep` must be a number"),
         ("MAMBA_HUB_KEPT", "1", "is no setting of the hub"),
+        ("MAMBA_HUB_PROVIDER_ID", "x", "is no setting of the hub"),
         ("MAMBA_HUB_METRICS_LISTEN", "0.0.0.0:1", "`metrics.listen` must be a loopback address"),
     ] {
         let err = with(&[(name, text)]).unwrap_err().to_string();

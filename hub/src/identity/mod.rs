@@ -20,6 +20,10 @@ mod factors;
 mod sign_in;
 mod mailed;
 mod ssh_keys;
+mod api_keys;
+mod passkeys;
+mod provider;
+mod oidc;
 mod operator;
 mod tickets;
 #[cfg(test)]
@@ -30,7 +34,9 @@ pub use accounts::{NewAccount, NewTenant, create_admin, has_admin, tenant};
 pub(crate) use accounts::{check_email, email_of};
 pub use factors::RECOVERY_CODES;
 pub use mailed::{ADDRESS_TTL_MS, RESET_TTL_MS};
+pub use oidc::PROVIDERS_MAX;
 pub use operator::{disable_second_factor, set_password};
+pub use provider::{Provider, ProviderKind};
 pub use records::{Account, TABLES};
 pub use settings::{PublicUrl, Registration, SecondFactorPolicy, Settings};
 pub use ssh_keys::SSH_KEYS_MAX;
@@ -38,7 +44,9 @@ pub use tickets::{Ticket, TicketError, Tickets};
 
 use crate::{
     HubError,
-    identity::{passwords::Passwords, steps::Steps, throttle::Throttle},
+    identity::{
+        api_keys::Uses, oidc::Visit, passwords::Passwords, steps::Steps, throttle::Throttle,
+    },
     secrets::Vault,
 };
 use mamba_core::{
@@ -53,6 +61,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::watch;
+use webauthn_rs::prelude::{PasskeyAuthentication, PasskeyRegistration};
 
 /// Life of an access token: how long a stolen one is of use when its session goes on.
 pub const ACCESS_TTL_MS: u64 = 15 * 60_000;
@@ -101,6 +110,8 @@ pub struct Caller {
     pub access: Access,
     /// The session it asks from.
     pub session: SessionId,
+    /// Whether it is an API key that asks.
+    pub is_key: bool,
     /// Whether it may only set up a second factor.
     pub is_limited: bool,
 }
@@ -110,6 +121,12 @@ pub struct Caller {
 enum Step {
     /// The password was right.
     SecondFactor { user: UserId, password: [u8; 32] },
+    /// A device makes a passkey.
+    NewPasskey { user: UserId, state: Box<PasskeyRegistration> },
+    /// A device signs with a passkey.
+    Passkey { email: String, state: Box<PasskeyAuthentication> },
+    /// A browser is at another provider.
+    Visit(Box<Visit>),
     /// An authenticator app is shown its seed.
     Totp { user: UserId, seed: [u8; 20] },
 }
@@ -132,6 +149,9 @@ pub enum IdentityError {
     /// The state of the account does not allow it.
     #[error("{0}")]
     Refused(&'static str),
+    /// A provider does not vouch for anybody.
+    #[error("the other provider cannot be asked: {0}")]
+    Elsewhere(&'static str),
     /// It is not allowed here.
     #[error("{0}")]
     Forbidden(&'static str),
@@ -198,6 +218,7 @@ struct Inner {
     passwords: Passwords,
     throttle: Mutex<Throttle>,
     steps: Mutex<Steps<Step>>,
+    uses: Mutex<Uses>,
     /// Counts ended sessions, to wake who holds something open on behalf of one.
     ended: watch::Sender<u64>,
 }
@@ -236,6 +257,7 @@ impl Identity {
             passwords,
             throttle,
             steps,
+            uses: Mutex::default(),
             ended,
         };
         Self { inner: Arc::new(inner) }

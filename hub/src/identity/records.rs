@@ -1,14 +1,15 @@
 //! What is stored about accounts, tenants and sessions.
 
+use ipnet::IpNet;
 use mamba_core::{
-    access::Administration,
+    access::{AdminRight, Administration, Rights},
     clock::UnixMs,
     db::{Table, TableDef},
-    ids::{SessionId, TokenId, UserId},
+    ids::{SessionId, TenantId, TokenId, UserId},
     record,
 };
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 /// Accounts by id.
 pub(super) const ACCOUNTS: Table<UserId, Account> = Table::new(150, "accounts");
@@ -22,6 +23,19 @@ pub(super) const USER_SESSIONS: Table<(UserId, SessionId), Present> =
 
 /// What an account has besides a password.
 pub(super) const FACTORS: Table<UserId, Factors> = Table::new(155, "factors");
+/// Passkeys of each account.
+pub(super) const PASSKEYS: Table<(UserId, TokenId), PasskeyRecord> = Table::new(156, "passkeys");
+/// Owner of each passkey, by its credential id.
+pub(super) const PASSKEY_IDS: Table<Vec<u8>, Owned> = Table::new(157, "passkey_ids");
+/// Accounts elsewhere, by provider and subject.
+pub(super) const LINKS: Table<(String, String), Link> = Table::new(158, "links");
+/// Accounts elsewhere, by account and provider.
+pub(super) const USER_LINKS: Table<(UserId, String), LinkSubject> = Table::new(159, "user_links");
+/// API keys.
+pub(super) const API_KEYS: Table<SessionId, ApiKeyRecord> = Table::new(180, "api_keys");
+/// API keys of each account.
+pub(super) const USER_API_KEYS: Table<(UserId, SessionId), Present> =
+    Table::new(181, "user_api_keys");
 /// SSH keys of each account.
 pub(super) const SSH_KEYS: Table<(UserId, TokenId), SshKeyRecord> = Table::new(182, "ssh_keys");
 /// Owner of each SSH key, by the SHA-256 of its blob.
@@ -39,6 +53,12 @@ pub const TABLES: &[TableDef] = &[
     SESSIONS.def(),
     USER_SESSIONS.def(),
     FACTORS.def(),
+    PASSKEYS.def(),
+    PASSKEY_IDS.def(),
+    LINKS.def(),
+    USER_LINKS.def(),
+    API_KEYS.def(),
+    USER_API_KEYS.def(),
     SSH_KEYS.def(),
     SSH_KEY_IDS.def(),
     MAIL_TOKENS.def(),
@@ -106,11 +126,53 @@ pub(super) struct TotpRecord {
     pub(super) made_at: UnixMs,
 }
 
+/// A passkey.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PasskeyRecord {
+    pub(super) name: String,
+    /// As `webauthn-rs` writes it, in JSON.
+    pub(super) passkey: String,
+    pub(super) made_at: UnixMs,
+    pub(super) used_at: Option<UnixMs>,
+}
+
 /// Points to something that an account owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Owned {
     pub(super) user: UserId,
     pub(super) id: TokenId,
+}
+
+/// An account elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Link {
+    pub(super) user: UserId,
+    /// What the account is called there.
+    pub(super) name: String,
+    pub(super) made_at: UnixMs,
+}
+
+/// Which account elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LinkSubject {
+    pub(super) subject: String,
+}
+
+/// An API key: what its owner may do, as far as it says so too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ApiKeyRecord {
+    pub(super) user: UserId,
+    pub(super) name: String,
+    /// BLAKE3 of its secret.
+    pub(super) hash: [u8; 32],
+    pub(super) admin: BTreeSet<AdminRight>,
+    pub(super) rights: Rights,
+    pub(super) tenant: Option<TenantId>,
+    /// Where it may be used from; everywhere when empty.
+    pub(super) networks: Vec<IpNet>,
+    pub(super) made_at: UnixMs,
+    pub(super) until: Option<UnixMs>,
+    pub(super) used_at: Option<UnixMs>,
 }
 
 /// An SSH key.
@@ -161,6 +223,10 @@ record!(EmailOwner, 1);
 record!(Session, 1);
 record!(Present, 1);
 record!(Factors, 1);
+record!(ApiKeyRecord, 1);
+record!(PasskeyRecord, 1);
 record!(Owned, 1);
+record!(Link, 1);
+record!(LinkSubject, 1);
 record!(SshKeyRecord, 1);
 record!(MailToken, 1);

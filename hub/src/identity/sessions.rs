@@ -9,6 +9,7 @@ use super::{
     ACCESS_TTL_MS, Caller, Client, Identity, IdentityError, REFRESH_TTL_MS, RETRY_MS,
     SESSION_TTL_MS, SESSIONS_PER_USER_MAX,
     access::{Claims, Purpose},
+    api_keys::{KEY_PREFIX, caller_of_key},
     factors,
     records::{ACCOUNTS, Account, Present, SESSIONS, Session, USER_SESSIONS},
 };
@@ -153,7 +154,10 @@ impl Identity {
     ///
     /// # Errors
     /// `NotSignedIn`, or what the store says.
-    pub fn authenticate(&self, _peer: IpAddr, token: &str) -> Result<Caller, IdentityError> {
+    pub fn authenticate(&self, peer: IpAddr, token: &str) -> Result<Caller, IdentityError> {
+        if let Some(key) = token.strip_prefix(KEY_PREFIX) {
+            return self.caller_with_key(peer, key);
+        }
         let now = self.inner.clock.wall();
         let claims = self.inner.key.check(now, token).ok_or(IdentityError::NotSignedIn)?;
         let mut caller = self
@@ -172,25 +176,29 @@ impl Identity {
         let now = self.inner.clock.wall();
         self.inner.store.read(|view| {
             let Some(row) = view.get(SESSIONS, &session)?.filter(|row| now < row.until) else {
-                return Ok(None);
+                return caller_of_key(view, now, session);
             };
             let account = view.get(ACCOUNTS, &row.user)?;
             let Some(account) = account else { return Ok(None) };
             let access = access_of(view, row.user, &account.admin)?;
             let is_limited = self.is_limited(&account, &row);
             let (user, email) = (row.user, account.email);
-            Ok(Some(Caller { user, email, access, session, is_limited }))
+            Ok(Some(Caller { user, email, access, session, is_key: false, is_limited }))
         })
     }
 
-    /// Returns what a client is told of who is signed in.
+    /// Returns what a client is told of who is signed in; an API key, no other tenants than it reaches.
     ///
     /// # Errors
     /// What the store says.
     pub fn who(&self, caller: &Caller) -> Result<Me, IdentityError> {
         let account = self.inner.store.read(|view| view.get(ACCOUNTS, &caller.user))?;
         let account = account.ok_or(IdentityError::NotSignedIn)?;
-        self.me(caller.user, &account, caller.session)
+        let mut me = self.me(caller.user, &account, caller.session)?;
+        if caller.is_key {
+            me.tenants.retain(|it| caller.access.tenants.contains_key(&it.tenant));
+        }
+        Ok(me)
     }
 
     fn me(&self, user: UserId, account: &Account, session: SessionId) -> Result<Me, IdentityError> {

@@ -1,5 +1,6 @@
 //! Pure: what an operator decides about accounts.
 
+use super::provider::Provider;
 use reqwest::Url;
 use std::fmt;
 
@@ -13,6 +14,8 @@ pub struct Settings {
     pub registration: Registration,
     /// Who must have a second factor.
     pub second_factor: SecondFactorPolicy,
+    /// Where people may sign in elsewhere.
+    pub providers: Vec<Provider>,
     /// Whether mails are sent. Otherwise administrators read them.
     pub has_smtp: bool,
 }
@@ -23,6 +26,7 @@ impl Default for Settings {
             public_url: PublicUrl::local(),
             registration: Registration::default(),
             second_factor: SecondFactorPolicy::default(),
+            providers: Vec::new(),
             has_smtp: false,
         }
     }
@@ -118,6 +122,10 @@ impl PublicUrl {
                 && other.scheme() == self.0.scheme()
                 && other.port_or_known_default() == self.0.port_or_known_default()
         })
+    }
+
+    pub(super) fn url(&self) -> &Url {
+        &self.0
     }
 
     /// Whether only its own machine reaches it.

@@ -2,12 +2,13 @@
 
 use super::{RequestBody, params::params};
 use mamba_core::{
+    access::{AdminRight, Rights},
     clock::UnixMs,
-    ids::{SessionId, TokenId},
+    ids::{SessionId, TenantId, TokenId},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 /// How an account is protected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -136,6 +137,110 @@ pub struct AddSshKey {
     pub public_key: String,
 }
 
+/// One passkey.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Passkey {
+    /// Its id.
+    pub key: TokenId,
+    /// What its owner calls it.
+    pub name: String,
+    /// When it was added.
+    pub made_at: UnixMs,
+    /// When it was used last; `null` when never.
+    pub used_at: Option<UnixMs>,
+}
+
+/// Body of [`super::table::AddPasskey`].
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddPasskey {
+    /// From [`super::auth::PasskeyChallenge`].
+    pub challenge: String,
+    /// What to call it, 1 to 64 bytes.
+    pub name: String,
+    /// What `create` gave, binary values in unpadded base64url.
+    pub credential: serde_json::Value,
+}
+
+/// Body of [`super::table::RenamePasskey`].
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rename {
+    /// What to call it, 1 to 64 bytes.
+    pub name: String,
+}
+
+/// An account elsewhere that signs in here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LinkedAccount {
+    /// Short name of the provider.
+    pub provider: String,
+    /// What the account is called there.
+    pub name: String,
+    /// When it was linked.
+    pub made_at: UnixMs,
+}
+
+/// What an API key may do, and where; never more than its owner may.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ApiKey {
+    /// Its id.
+    pub key: SessionId,
+    /// What its owner calls it.
+    pub name: String,
+    /// How it begins, to recognise it.
+    pub prefix: String,
+    /// Rights over the installation.
+    pub admin: BTreeSet<AdminRight>,
+    /// Rights in tenants.
+    pub rights: Rights,
+    /// The only tenant it reaches; `null` when all of its owner's.
+    pub tenant: Option<TenantId>,
+    /// The only networks it may be used from, such as `192.0.2.0/24`; all when there is none.
+    pub networks: Vec<String>,
+    /// When it was made.
+    pub made_at: UnixMs,
+    /// When it ends; `null` when never.
+    pub until: Option<UnixMs>,
+    /// When it was used last, to some minutes; `null` when never.
+    pub used_at: Option<UnixMs>,
+}
+
+/// Body of [`super::table::CreateApiKey`].
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateApiKey {
+    /// What to call it, 1 to 64 bytes.
+    pub name: String,
+    /// Rights over the installation.
+    #[serde(default)]
+    pub admin: BTreeSet<AdminRight>,
+    /// Rights in tenants.
+    #[serde(default)]
+    pub rights: Rights,
+    /// The only tenant it reaches.
+    #[serde(default)]
+    pub tenant: Option<TenantId>,
+    /// The only networks it may be used from, at most 32.
+    #[serde(default)]
+    pub networks: Vec<String>,
+    /// When it ends.
+    #[serde(default)]
+    pub until: Option<UnixMs>,
+}
+
+/// A new API key.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+pub struct NewApiKey {
+    /// Goes into `authorization: Bearer ..`. It is not shown again.
+    pub token: String,
+    /// What it is.
+    pub key: ApiKey,
+}
+
+impl RequestBody for CreateApiKey {}
+impl RequestBody for AddPasskey {}
+impl RequestBody for Rename {}
 impl RequestBody for Proof {}
 impl RequestBody for FullProof {}
 impl RequestBody for ChangePassword {}
@@ -148,6 +253,18 @@ params! {
     SessionPath {
         /// Which.
         session: SessionId,
+    }
+
+    /// Names an API key.
+    ApiKeyPath {
+        /// Which.
+        key: SessionId,
+    }
+
+    /// Names a provider.
+    ProviderPath {
+        /// Which, by its short name.
+        provider: String,
     }
 
     /// Names a key of an account.

@@ -76,6 +76,75 @@ pub struct MailToken {
     pub token: String,
 }
 
+/// Body of [`super::table::BeginPasskeySignIn`].
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BeginPasskeySignIn {
+    /// E-mail address, in any case.
+    pub email: String,
+}
+
+/// What goes to `navigator.credentials`.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+pub struct PasskeyChallenge {
+    /// Comes back with the credential, within ten minutes.
+    pub challenge: String,
+    /// Argument of `create` or `get`, binary values in unpadded base64url.
+    pub options: serde_json::Value,
+}
+
+/// Body of [`super::table::FinishPasskeySignIn`].
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FinishPasskeySignIn {
+    /// From [`PasskeyChallenge`].
+    pub challenge: String,
+    /// What `get` gave, binary values in unpadded base64url.
+    pub credential: serde_json::Value,
+}
+
+/// Where people may sign in elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Provider {
+    /// Its short name.
+    pub provider: String,
+    /// Its name for people.
+    pub name: String,
+}
+
+/// Body of [`super::table::BeginVisit`] and [`super::table::BeginLink`].
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BeginVisit {
+    /// Short name of the provider.
+    pub provider: String,
+}
+
+/// A visit that was begun.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Begun {
+    /// Where the browser goes.
+    pub url: String,
+    /// Stays with this page, and comes back with what the provider gives.
+    pub binding: String,
+}
+
+/// Body of [`super::table::FinishVisit`] and [`super::table::FinishLink`].
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FinishVisit {
+    /// From the provider.
+    pub state: String,
+    /// From the provider.
+    pub code: String,
+    /// From [`Begun`].
+    pub binding: String,
+}
+
+impl RequestBody for BeginPasskeySignIn {}
+impl RequestBody for FinishPasskeySignIn {}
+impl RequestBody for BeginVisit {}
+impl RequestBody for FinishVisit {}
 impl RequestBody for Login {}
 impl RequestBody for SecondFactor {}
 impl RequestBody for Refresh {}

@@ -2,7 +2,7 @@
 
 use super::auth::client;
 use crate::api::{Api, ApiError, Context, Handle, Served};
-use mamba_wire::api::{Page, account, table};
+use mamba_wire::api::{Page, account, auth, table};
 use zeroize::Zeroizing;
 
 /// Serves endpoints: `Row(api, context, path, body) -> Answer { expression }`.
@@ -80,6 +80,74 @@ serve! {
         let (client, password) = (client(&context), Zeroizing::new(body.password));
         let caller = context.caller()?;
         api.identity().renew_recovery_codes(client, caller, password, &body.code).await?
+    }
+
+    ListPasskeys(api, context, (), () => (), ()) -> Page<account::Passkey> {
+        whole(api.identity().passkeys(context.caller()?)?)
+    }
+
+    BeginPasskey(api, context, (), body => (), account::Proof) -> auth::PasskeyChallenge {
+        let (client, password) = (client(&context), Zeroizing::new(body.password));
+        api.identity().begin_passkey(client, context.caller()?, password).await?
+    }
+
+    AddPasskey(api, context, (), body => (), account::AddPasskey) -> account::Passkey {
+        let account::AddPasskey { challenge, name, credential } = body;
+        api.identity().add_passkey(context.caller()?, &challenge, name, credential).await?
+    }
+
+    RenamePasskey(api, context, path, body => account::KeyPath, account::Rename)
+        -> account::Passkey
+    {
+        api.identity().rename_passkey(context.caller()?, path.key, body.name).await?
+    }
+
+    RemovePasskey(api, context, path, () => account::KeyPath, ()) -> () {
+        api.identity().remove_passkey(context.caller()?, path.key).await?
+    }
+
+    ListApiKeys(api, context, (), () => (), ()) -> Page<account::ApiKey> {
+        whole(api.identity().api_keys(context.caller()?)?)
+    }
+
+    CreateApiKey(api, context, (), body => (), account::CreateApiKey) -> account::NewApiKey {
+        api.identity().create_api_key(context.caller()?, body).await?
+    }
+
+    DeleteApiKey(api, context, path, () => account::ApiKeyPath, ()) -> () {
+        api.identity().delete_api_key(context.caller()?, path.key).await?
+    }
+
+    ListLinks(api, context, (), () => (), ()) -> Page<account::LinkedAccount> {
+        whole(api.identity().links(context.caller()?)?)
+    }
+
+    BeginLink(api, context, (), body => (), auth::BeginVisit) -> auth::Begun {
+        let caller = Some(context.caller()?);
+        api.identity().begin_visit(&client(&context), &body.provider, caller).await?
+    }
+
+    FinishLink(api, context, (), body => (), auth::FinishVisit) -> account::LinkedAccount {
+        let auth::FinishVisit { state, code, binding } = body;
+        api.identity().finish_link(context.caller()?, &state, &binding, &code).await?
+    }
+
+    RemoveLink(api, context, path, () => account::ProviderPath, ()) -> () {
+        api.identity().remove_link(context.caller()?, &path.provider).await?
+    }
+
+    BeginPasskeySignIn(api, context, (), body => (), auth::BeginPasskeySignIn)
+        -> auth::PasskeyChallenge
+    {
+        api.identity().begin_passkey_sign_in(&client(&context), &body.email)?
+    }
+
+    ListProviders(api, _context, (), () => (), ()) -> Page<auth::Provider> {
+        whole(api.identity().providers())
+    }
+
+    BeginVisit(api, context, (), body => (), auth::BeginVisit) -> auth::Begun {
+        api.identity().begin_visit(&client(&context), &body.provider, None).await?
     }
 
     ListSshKeys(api, context, (), () => (), ()) -> Page<account::SshKey> {

@@ -119,6 +119,43 @@ impl Handle<table::SecondFactor> for Api {
     }
 }
 
+impl Handle<table::FinishPasskeySignIn> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        (): (),
+        (): (),
+        body: auth::FinishPasskeySignIn,
+    ) -> Result<Served<Tokens>, ApiError> {
+        let url = &self.identity().settings().public_url;
+        let keeping = Keeping::of(&context.headers, url)?;
+        let auth::FinishPasskeySignIn { challenge, credential } = body;
+        let client = client(&context);
+        let tokens = self.identity().finish_passkey_sign_in(client, &challenge, credential).await?;
+        Ok(keeping.answer(url, tokens, |tokens| Some(tokens)))
+    }
+}
+
+impl Handle<table::FinishVisit> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        (): (),
+        (): (),
+        body: auth::FinishVisit,
+    ) -> Result<Served<SignIn>, ApiError> {
+        let url = &self.identity().settings().public_url;
+        let keeping = Keeping::of(&context.headers, url)?;
+        let auth::FinishVisit { state, code, binding } = body;
+        let client = client(&context);
+        let reply = self.identity().finish_visit(client, &state, &binding, &code).await?;
+        Ok(keeping.answer(url, reply, |reply| match reply {
+            SignIn::SignedIn(tokens) => Some(tokens),
+            SignIn::SecondFactor(_) => None,
+        }))
+    }
+}
+
 impl Handle<table::Refresh> for Api {
     async fn handle(
         &self,

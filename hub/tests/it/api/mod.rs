@@ -1,6 +1,7 @@
 //! The API over real TCP, with the real hub on a directory of its own and a node that is a fake.
 
 mod access;
+mod credentials;
 mod account;
 mod app;
 mod console;

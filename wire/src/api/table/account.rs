@@ -35,6 +35,22 @@ endpoints! {
     ConfirmAddress: Post "/api/v1/auth/confirm-address", Permission::Public, 204,
         ((), (), auth::MailToken) -> (), [Conflict];
 
+    /// Begins to sign in with a passkey; whether there is an account is not said.
+    BeginPasskeySignIn: Post "/api/v1/auth/passkey", Permission::Public, 200,
+        ((), (), auth::BeginPasskeySignIn) -> auth::PasskeyChallenge, [Conflict];
+    /// Signs in with a passkey.
+    FinishPasskeySignIn: Post "/api/v1/auth/passkey/finish", Permission::Public, 200,
+        ((), (), auth::FinishPasskeySignIn) -> auth::Tokens, [WrongCredentials, Forbidden];
+    /// Lists where people may sign in elsewhere.
+    ListProviders: Get "/api/v1/auth/providers", Permission::Public, 200,
+        ((), (), ()) -> Page<auth::Provider>;
+    /// Begins to sign in elsewhere.
+    BeginVisit: Post "/api/v1/auth/visit", Permission::Public, 200,
+        ((), (), auth::BeginVisit) -> auth::Begun, [NotFound];
+    /// Signs in with what another provider gave.
+    FinishVisit: Post "/api/v1/auth/visit/finish", Permission::Public, 200,
+        ((), (), auth::FinishVisit) -> auth::SignIn, [NotSignedIn, Conflict, Forbidden];
+
     /// Says who is signed in.
     WhoAmI: Get "/api/v1/me", Permission::SettingUp, 200,
         ((), (), ()) -> auth::Me;
@@ -69,6 +85,43 @@ endpoints! {
     RenewRecoveryCodes: Post "/api/v1/account/recovery-codes", Permission::SignedIn, 200,
         ((), (), account::FullProof) -> account::RecoveryCodes,
         [WrongCredentials, NotFound, Forbidden];
+    /// Lists the account's passkeys.
+    ListPasskeys: Get "/api/v1/account/passkeys", Permission::SettingUp, 200,
+        ((), (), ()) -> Page<account::Passkey>;
+    /// Begins to add a passkey.
+    BeginPasskey: Post "/api/v1/account/passkeys/begin", Permission::SettingUp, 200,
+        ((), (), account::Proof) -> auth::PasskeyChallenge,
+        [WrongCredentials, Conflict, Forbidden];
+    /// Adds a passkey.
+    AddPasskey: Post "/api/v1/account/passkeys", Permission::SettingUp, 201,
+        ((), (), account::AddPasskey) -> account::Passkey, [NotFound, Conflict, Forbidden];
+    /// Gives a passkey another name.
+    RenamePasskey: Patch "/api/v1/account/passkeys/{key}", Permission::SignedIn, 200,
+        (account::KeyPath, (), account::Rename) -> account::Passkey;
+    /// Removes a passkey.
+    RemovePasskey: Delete "/api/v1/account/passkeys/{key}", Permission::SignedIn, 204,
+        (account::KeyPath, (), ()) -> ();
+    /// Lists the account's API keys.
+    ListApiKeys: Get "/api/v1/account/api-keys", Permission::SignedIn, 200,
+        ((), (), ()) -> Page<account::ApiKey>;
+    /// Makes an API key.
+    CreateApiKey: Post "/api/v1/account/api-keys", Permission::SignedIn, 201,
+        ((), (), account::CreateApiKey) -> account::NewApiKey, [Conflict];
+    /// Deletes an API key; what was opened with it ends.
+    DeleteApiKey: Delete "/api/v1/account/api-keys/{key}", Permission::SignedIn, 204,
+        (account::ApiKeyPath, (), ()) -> ();
+    /// Lists the accounts elsewhere that sign in here.
+    ListLinks: Get "/api/v1/account/links", Permission::SignedIn, 200,
+        ((), (), ()) -> Page<account::LinkedAccount>;
+    /// Begins to link an account elsewhere.
+    BeginLink: Post "/api/v1/account/links/begin", Permission::SignedIn, 200,
+        ((), (), auth::BeginVisit) -> auth::Begun, [NotFound];
+    /// Links an account elsewhere.
+    FinishLink: Post "/api/v1/account/links", Permission::SignedIn, 201,
+        ((), (), auth::FinishVisit) -> account::LinkedAccount, [Conflict];
+    /// Forgets an account elsewhere.
+    RemoveLink: Delete "/api/v1/account/links/{provider}", Permission::SignedIn, 204,
+        (account::ProviderPath, (), ()) -> ();
     /// Lists the account's SSH keys.
     ListSshKeys: Get "/api/v1/account/ssh-keys", Permission::SignedIn, 200,
         ((), (), ()) -> Page<account::SshKey>;

@@ -2,7 +2,10 @@
 
 use super::{super::world::PASSWORD, Example, Seed, examples};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use mamba_core::{access::Rights, ids::TokenId};
 use mamba_wire::api::{Code, account, auth, table};
+use serde_json::Value;
+use std::collections::BTreeSet;
 
 fn no_token() -> auth::MailToken {
     auth::MailToken { token: "0".repeat(64) }
@@ -26,6 +29,30 @@ async fn ssh_key(seed: &Seed<'_>) -> account::KeyPath {
     let body = new_ssh_key(seed);
     let added = seed.world.call::<table::AddSshKey>(Some(&owner), &(), &(), &body).await;
     account::KeyPath { key: added.unwrap().key }
+}
+
+fn new_api_key() -> account::CreateApiKey {
+    account::CreateApiKey {
+        name: "backup script".to_owned(),
+        admin: BTreeSet::new(),
+        rights: Rights::all(),
+        tenant: None,
+        networks: vec![],
+        until: None,
+    }
+}
+
+fn no_key() -> account::KeyPath {
+    account::KeyPath { key: TokenId::from_bytes([9; 16]) }
+}
+
+fn visit() -> auth::BeginVisit {
+    auth::BeginVisit { provider: "nowhere".to_owned() }
+}
+
+fn no_visit() -> auth::FinishVisit {
+    let (state, code, binding) = ("0".repeat(64), "code".to_owned(), "binding".to_owned());
+    auth::FinishVisit { state, code, binding }
 }
 
 examples! {
@@ -78,6 +105,50 @@ examples! {
     };
     RemoveTotp, _seed => Example::new((), (), full_proof()).refused(Code::NotFound);
     RenewRecoveryCodes, _seed => Example::new((), (), full_proof()).refused(Code::NotFound);
+    ListPasskeys, _seed => Example::new((), (), ());
+    BeginPasskey, _seed => {
+        Example::new((), (), account::Proof { password: PASSWORD.to_owned() })
+    };
+    // Ceremonies are in the tests of passkeys.
+    AddPasskey, _seed => {
+        let (challenge, name) = ("0".repeat(64), "laptop".to_owned());
+        let body = account::AddPasskey { challenge, name, credential: Value::Null };
+        Example::new((), (), body).refused(Code::NotFound)
+    };
+    RenamePasskey, _seed => {
+        let body = account::Rename { name: "laptop".to_owned() };
+        Example::new(no_key(), (), body).refused(Code::NotFound)
+    };
+    RemovePasskey, _seed => Example::new(no_key(), (), ()).refused(Code::NotFound);
+    BeginPasskeySignIn, seed => {
+        Example::new((), (), auth::BeginPasskeySignIn { email: seed.email() })
+    };
+    FinishPasskeySignIn, _seed => {
+        let body = auth::FinishPasskeySignIn {
+            challenge: "0".repeat(64),
+            credential: Value::Null,
+        };
+        Example::new((), (), body).refused(Code::WrongCredentials)
+    };
+    ListApiKeys, _seed => Example::new((), (), ());
+    CreateApiKey, _seed => Example::new((), (), new_api_key());
+    DeleteApiKey, seed => {
+        let owner = seed.world.login(&seed.email()).await.access_token;
+        let body = new_api_key();
+        let made = seed.world.call::<table::CreateApiKey>(Some(&owner), &(), &(), &body).await;
+        Example::new(account::ApiKeyPath { key: made.unwrap().key.key }, (), ())
+    };
+    // No provider is known here; visits are in the tests of signing in elsewhere.
+    ListProviders, _seed => Example::new((), (), ());
+    BeginVisit, _seed => Example::new((), (), visit()).refused(Code::NotFound);
+    FinishVisit, _seed => Example::new((), (), no_visit()).refused(Code::NotSignedIn);
+    ListLinks, _seed => Example::new((), (), ());
+    BeginLink, _seed => Example::new((), (), visit()).refused(Code::NotFound);
+    FinishLink, _seed => Example::new((), (), no_visit()).refused(Code::NotSignedIn);
+    RemoveLink, _seed => {
+        let provider = "nowhere".to_owned();
+        Example::new(account::ProviderPath { provider }, (), ()).refused(Code::NotFound)
+    };
     ListSshKeys, _seed => Example::new((), (), ());
     AddSshKey, seed => Example::new((), (), new_ssh_key(seed));
     RemoveSshKey, seed => Example::new(ssh_key(seed).await, (), ());

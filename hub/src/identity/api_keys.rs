@@ -1,0 +1,247 @@
+//! API keys: what programs sign in with.
+//!
+//! A key `mk_{id}_{secret}` is shown once; its hash is stored. It may what its owner may now, as far
+//! as it was given that too. Its id is one of a session, so that whatever is opened with it (a console
+//! ticket, a console) is bound to it and ends with it.
+
+use super::{
+    Caller, Identity, IdentityError,
+    records::{ACCOUNTS, API_KEYS, ApiKeyRecord, Present, USER_API_KEYS},
+    sessions::{hash_of, hex, unhex},
+};
+use crate::tenants::access_of;
+use ipnet::IpNet;
+use mamba_core::{
+    clock::{UnixMs, draw},
+    db::{Snapshot, Txn},
+    error::Invalid,
+    ids::SessionId,
+    server::{NAME_BYTES_MAX, check_text},
+};
+use mamba_wire::api::account::{ApiKey, CreateApiKey, NewApiKey};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::watch, time::sleep};
+
+/// How every key begins.
+pub(super) const KEY_PREFIX: &str = "mk_";
+/// Keys of one account.
+pub(super) const API_KEYS_MAX: usize = 25;
+/// Networks of one key.
+const NETWORKS_MAX: usize = 32;
+/// Pause between two times that uses are written: they are worth no commit of their own.
+const USES_MS: u64 = 60_000;
+/// Uses written at one time.
+const USES_MAX: usize = 500;
+
+/// When keys were used, not yet written. There are no more entries than keys.
+pub(super) type Uses = BTreeMap<SessionId, UnixMs>;
+
+impl Identity {
+    /// Returns the API keys of a caller, oldest first.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn api_keys(&self, caller: &Caller) -> Result<Vec<ApiKey>, IdentityError> {
+        let found = self.inner.store.read(|view| {
+            let mut found = Vec::new();
+            for ((_, id), Present) in view.prefix(USER_API_KEYS, &(caller.user,), API_KEYS_MAX)? {
+                found.extend(view.get(API_KEYS, &id)?.map(|record| (id, record)));
+            }
+            Ok::<_, IdentityError>(found)
+        })?;
+        let uses = self.uses();
+        let shown = found.into_iter().map(|(id, record)| {
+            let used_at = uses.get(&id).copied().or(record.used_at);
+            shown(id, ApiKeyRecord { used_at, ..record })
+        });
+        Ok(shown.collect())
+    }
+
+    /// Makes an API key.
+    ///
+    /// # Errors
+    /// `Invalid`, `Refused` when there are too many, or what the store says.
+    pub async fn create_api_key(
+        &self,
+        caller: &Caller,
+        new: CreateApiKey,
+    ) -> Result<NewApiKey, IdentityError> {
+        check_text("name", &new.name, 1, NAME_BYTES_MAX)?;
+        let (user, now) = (caller.user, self.inner.clock.wall());
+        if new.until.is_some_and(|until| until <= now) {
+            return Err(Invalid::new("until", "must be in the future").into());
+        }
+        let networks = networks(&new.networks)?;
+        let id = SessionId::new(now, draw(&*self.inner.entropy));
+        let secret = draw::<32>(&*self.inner.entropy);
+        let record = ApiKeyRecord {
+            user,
+            name: new.name,
+            hash: hash_of(&secret),
+            admin: new.admin,
+            rights: new.rights,
+            tenant: new.tenant,
+            networks,
+            made_at: now,
+            until: new.until,
+            used_at: None,
+        };
+        let row = record.clone();
+        self.inner
+            .store
+            .write(move |txn| {
+                let own = txn.prefix(USER_API_KEYS, &(user,), API_KEYS_MAX)?;
+                if own.len() >= API_KEYS_MAX {
+                    return Err(IdentityError::Refused("the account has too many API keys"));
+                }
+                txn.put(USER_API_KEYS, &(user, id), &Present)?;
+                Ok(txn.put(API_KEYS, &id, &row)?)
+            })
+            .await?;
+        let token = format!("{KEY_PREFIX}{}_{}", hex(&id.to_bytes()), hex(&secret));
+        Ok(NewApiKey { token, key: shown(id, record) })
+    }
+
+    /// Deletes an API key, and with it whatever was opened with it.
+    ///
+    /// # Errors
+    /// `NotFound`, or what the store says.
+    pub async fn delete_api_key(
+        &self,
+        caller: &Caller,
+        id: SessionId,
+    ) -> Result<(), IdentityError> {
+        let user = caller.user;
+        self.inner
+            .store
+            .write(move |txn| {
+                let own = txn.get(API_KEYS, &id)?.filter(|record| record.user == user);
+                own.ok_or(IdentityError::NotFound("API key"))?;
+                txn.delete(API_KEYS, &id)?;
+                Ok::<_, IdentityError>(txn.delete(USER_API_KEYS, &(user, id))?)
+            })
+            .await?;
+        self.uses().remove(&id);
+        self.sessions_ended();
+        Ok(())
+    }
+
+    /// Returns who holds a key, of which the prefix is cut.
+    pub(super) fn caller_with_key(&self, peer: IpAddr, key: &str) -> Result<Caller, IdentityError> {
+        let now = self.inner.clock.wall();
+        let (id, secret) = parse(key).ok_or(IdentityError::NotSignedIn)?;
+        let caller = self.inner.store.read(|view| {
+            let Some(record) = view.get(API_KEYS, &id)? else { return Ok(None) };
+            let peer = peer.to_canonical();
+            let is_near = record.networks.iter().any(|network| network.contains(&peer));
+            if record.hash != hash_of(&secret) || !(is_near || record.networks.is_empty()) {
+                return Ok(None);
+            }
+            caller_of_key(view, now, id)
+        })?;
+        let caller = caller.ok_or(IdentityError::NotSignedIn)?;
+        self.uses().insert(id, now);
+        Ok(caller)
+    }
+
+    /// Writes now and then when keys were used, until told to stop.
+    pub async fn keep_uses(self, mut stop: watch::Receiver<bool>) {
+        loop {
+            let stopped = async { drop(stop.wait_for(|stop| *stop).await) };
+            let is_last = tokio::select! {
+                () = stopped => true,
+                () = sleep(Duration::from_millis(USES_MS)) => false,
+            };
+            self.write_uses().await;
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    async fn write_uses(&self) {
+        let uses: Vec<_> = {
+            let mut uses = self.uses();
+            let some: Vec<_> = uses.keys().take(USES_MAX).copied().collect();
+            some.into_iter().filter_map(|id| Some((id, uses.remove(&id)?))).collect()
+        };
+        if uses.is_empty() {
+            return;
+        }
+        let change = move |txn: &mut Txn<'_>| {
+            for (id, at) in &uses {
+                if let Some(record) = txn.get(API_KEYS, id)? {
+                    txn.put(API_KEYS, id, &ApiKeyRecord { used_at: Some(*at), ..record })?;
+                }
+            }
+            Ok::<_, IdentityError>(())
+        };
+        if let Err(err) = self.inner.store.write(change).await {
+            let cause = mamba_core::error::chain(&IdentityError::from(err));
+            tracing::warn!(cause, "uses of API keys were not written");
+        }
+    }
+
+    fn uses(&self) -> MutexGuard<'_, Uses> {
+        self.inner.uses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns who asks with a key, by its id; `None` when there is none or its time is over.
+pub(super) fn caller_of_key(
+    view: &impl Snapshot,
+    now: UnixMs,
+    id: SessionId,
+) -> Result<Option<Caller>, IdentityError> {
+    let record = view.get(API_KEYS, &id)?;
+    let record = record.filter(|record| record.until.is_none_or(|until| now < until));
+    let Some(record) = record else { return Ok(None) };
+    let Some(account) = view.get(ACCOUNTS, &record.user)? else { return Ok(None) };
+    let whole = access_of(view, record.user, &account.admin)?;
+    Ok(Some(Caller {
+        user: record.user,
+        email: account.email,
+        access: whole.narrowed(&record.admin, &record.rights, record.tenant),
+        session: id,
+        is_key: true,
+        is_limited: false,
+    }))
+}
+
+fn shown(id: SessionId, record: ApiKeyRecord) -> ApiKey {
+    ApiKey {
+        key: id,
+        name: record.name,
+        prefix: format!("{KEY_PREFIX}{}", hex(&id.to_bytes())),
+        admin: record.admin,
+        rights: record.rights,
+        tenant: record.tenant,
+        networks: record.networks.iter().map(ToString::to_string).collect(),
+        made_at: record.made_at,
+        until: record.until,
+        used_at: record.used_at,
+    }
+}
+
+fn networks(texts: &[String]) -> Result<Vec<IpNet>, Invalid> {
+    let rule = "must be at most 32 networks or addresses such as `192.0.2.0/24`";
+    if texts.len() > NETWORKS_MAX {
+        return Err(Invalid::new("networks", rule));
+    }
+    let one = |text: &String| {
+        let network = text.parse::<IpNet>().ok();
+        network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    };
+    texts.iter().map(|text| one(text).ok_or_else(|| Invalid::new("networks", rule))).collect()
+}
+
+fn parse(key: &str) -> Option<(SessionId, [u8; 32])> {
+    let (id, secret) = key.split_once('_')?;
+    let id = (id.len() == 32).then(|| u128::from_str_radix(id, 16).ok()).flatten()?;
+    Some((SessionId::from_bytes(id.to_be_bytes()), unhex(secret)?))
+}
