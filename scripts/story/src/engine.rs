@@ -46,7 +46,8 @@ impl Engine {
     pub(crate) fn prepare(stage: &Stage) -> Played<Self> {
         let run = run_dir(&stage.machine_name());
         fs::create_dir_all(&run)?;
-        let data = stage.fresh_dir("engine")?;
+        // The engine takes every path that begins with these letters for one of its own.
+        let data = stage.fresh_dir("own-docker")?;
         let (socket, log) = (run.join("docker.sock"), stage.path("engine.log"));
         Ok(Self { socket, data, run, log, daemon: None })
     }

@@ -502,6 +502,24 @@ async fn an_adopted_process_of_a_lost_store_is_counted_from_now_on() {
 }
 
 #[tokio::test]
+async fn an_adopted_process_that_is_found_after_its_server_is_no_younger_for_that() {
+    let mut bench = Bench::new().await;
+    bench.start(10);
+    bench.work(5_000);
+    let mut found = None;
+    bench.edit(|metered| found = metered.process.take());
+    bench.pass(50_000);
+    bench.daemon();
+    bench.round().await;
+    bench.edit(|metered| metered.process = found);
+    bench.rounds(2).await;
+    bench.flush().await;
+    assert_eq!(bench.total().cpu_used, 7, "of the time between the first look and the second");
+    let until_found = (50_000, 60_000, GapReason::Recovered);
+    assert_eq!(bench.gaps(), [(0, 50_000, GapReason::DiskLoss), until_found]);
+}
+
+#[tokio::test]
 async fn a_stepped_calendar_bills_what_passed() {
     let mut bench = Bench::new().await;
     bench.start(10);
