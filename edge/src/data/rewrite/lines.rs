@@ -1,5 +1,6 @@
 //! Pure: config files made of lines: plain ones, properties, INI. Comments, order, blank lines and line
-//! ends stay. A key that is not there is added at the end (of its section).
+//! ends stay. A key that is not there is added at the end (of its section), unless it would not be found
+//! there the next time: the file would grow with every start.
 
 use super::{RewriteError, decide};
 use mamba_core::server::Replacement;
@@ -46,7 +47,12 @@ struct Lines {
 impl Lines {
     fn new(text: &str) -> Self {
         let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
-        Self { lines: text.lines().map(str::to_owned).collect(), end }
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        // Half a line end behind the last line would become a whole one of the other kind.
+        if let Some(last) = lines.last_mut().filter(|_| !text.ends_with('\n')) {
+            last.truncate(last.trim_end_matches('\r').len());
+        }
+        Self { lines, end }
     }
 
     /// Many lines may have grown at once.
@@ -77,6 +83,7 @@ fn set_prefix(lines: &mut Lines, key: &str, group: &[Replacement]) -> Result<(),
     if !found
         && !key.starts_with([' ', '\t'])
         && let Some(new) = decide(group, None)?
+        && new.text.starts_with(key)
     {
         lines.lines.push(new.text);
     }
@@ -121,11 +128,19 @@ fn set_pair(
     }
     let Some(new) = decide(group, None)? else { return Ok(()) };
     let new = format!("{key}={}", new.text);
+    let is_found = pair(&new).is_some_and(|(found, _)| found == key)
+        && (section.is_none() || heading(&new).is_none());
+    if !is_found {
+        return Ok(());
+    }
     if let Some(at) = insert_at {
         lines.lines.insert(at, new);
-    } else {
-        lines.lines.push(format!("[{}]", section.unwrap_or_default()));
-        lines.lines.push(new);
+        return Ok(());
+    }
+    let section = section.unwrap_or_default();
+    let own = format!("[{section}]");
+    if heading(&own) == Some(section) {
+        lines.lines.extend([own, new]);
     }
     Ok(())
 }

@@ -38,6 +38,28 @@ fn lines_are_found_by_their_beginning() {
 }
 
 #[test]
+fn what_would_not_be_found_again_is_not_added() {
+    for (parser, key, value) in [
+        (ConfigParser::File, "port", "7"),
+        (ConfigParser::Properties, "a=", "7"),
+        (ConfigParser::Properties, "#a", "7"),
+        (ConfigParser::Properties, " a", "7"),
+        (ConfigParser::Ini, "[a", "7]"),
+        (ConfigParser::Ini, " a.b", "7"),
+    ] {
+        check(parser, "x=1\n", &[set(key, value)], "x=1\n");
+    }
+}
+
+#[test]
+fn half_a_line_end_at_the_end_is_made_whole() {
+    let port = [set("port", "port 7")];
+    check(ConfigParser::File, "# x\r", &port, "# x\nport 7\n");
+    check(ConfigParser::File, "# x\r\nport 1\r", &port, "# x\r\nport 7\r\n");
+    check(ConfigParser::Properties, "a=b\r", &[set("c", "d")], "a=b\nc=d\n");
+}
+
+#[test]
 fn properties_keep_comments_order_and_line_ends() {
     check(
         ConfigParser::Properties,
