@@ -9,13 +9,15 @@ use crate::{
     HubError,
     control::{Deleting, ServerChange},
     store::{
-        COUNTERS, ENVELOPES, JOIN_TOKENS, NODE_KEYS, NODES, PLACED, POSTINGS, SERVERS, STREAMS,
+        ALARMS, Alarm, COUNTERS, ENVELOPES, JOIN_TOKENS, NODE_KEYS, NODES, PLACED, POSTINGS,
+        SERVERS, STREAMS,
     },
     testing::{Outbox, START, World, admin, enrolment, hello, limits, machine, tenant},
 };
 use mamba_core::{
     db::{
-        Order as Direction, RawPair, RawSpan, Snapshot as _, Source as _, Span, TxnError,
+        Order as Direction, RawPair, RawSpan, Record as _, Snapshot as _, Source as _, Span,
+        TxnError,
         sim::{crash_images, crash_points},
     },
     desired::Order,
@@ -260,8 +262,13 @@ fn dump(world: &World) -> Vec<RawPair> {
             Ok(scan.map_err(TxnError::Storage)?)
         })
         .unwrap();
-    let counters = COUNTERS.def().id.to_be_bytes();
-    pairs.retain(|(key, _)| !key.starts_with(&counters));
+    let of = |id: u16| move |key: &[u8]| key.starts_with(&id.to_be_bytes());
+    let (is_counter, is_alarm) = (of(COUNTERS.def().id), of(ALARMS.def().id));
+    pairs.retain(|(key, _)| !is_counter(key));
+    for (_, value) in pairs.iter_mut().filter(|(key, _)| is_alarm(key)) {
+        let alarm = Alarm { count: 1, ..Alarm::from_record_bytes(value).unwrap() };
+        *value = alarm.to_record_bytes().unwrap();
+    }
     pairs
 }
 
