@@ -12,8 +12,8 @@ use std::{
 const PORT_FIRST: u16 = 21_000;
 /// Up to here.
 const PORT_LAST: u16 = 31_999;
-/// Stages look for ports from as many places, so that two which play at the same time rarely take a
-/// port that a game of the other has just given back.
+/// Most stages that play at the same time. Each has ports of its own, so that none takes a port that
+/// another has just looked for, or that a game of another has just given back.
 const STAGES: u16 = 10;
 const PORTS_PER_STAGE: u16 = (PORT_LAST - PORT_FIRST) / STAGES;
 /// Most bytes of the directory's name in a rule's comment; the firewall takes 255 in all.
@@ -34,6 +34,8 @@ pub(crate) struct Stage {
     dir: PathBuf,
     programs: Programs,
     port_next: u16,
+    /// First of its ports; who listens there has all of them.
+    _ports: TcpListener,
     /// Locked as long as it is open: two runs would remove each other's containers.
     _lock: File,
 }
@@ -57,8 +59,8 @@ impl Stage {
             }
             Err(TryLockError::Error(err)) => return Err(err.into()),
         }
-        let mut stage = Self { dir, programs, port_next: PORT_FIRST, _lock: lock };
-        stage.port_next += stage.hash() % STAGES * PORTS_PER_STAGE;
+        let (port, ports) = take_ports(hash(&dir))?;
+        let stage = Self { dir, programs, port_next: port + 1, _ports: ports, _lock: lock };
         stage.clear();
         Ok(stage)
     }
@@ -81,17 +83,7 @@ impl Stage {
 
     /// Name for a network namespace and other things of the machine that belong to this stage.
     pub(crate) fn machine_name(&self) -> String {
-        format!("mt{:04x}", self.hash())
-    }
-
-    /// A number of the directory's name (FNV-1a, folded).
-    fn hash(&self) -> u16 {
-        let bytes = self.dir.as_os_str().as_encoded_bytes();
-        let hash = bytes.iter().fold(0x811c_9dc5_u32, |hash, &byte| {
-            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-        });
-        let [a, b, c, d] = hash.to_be_bytes();
-        u16::from_be_bytes([a ^ c, b ^ d])
+        format!("mt{:04x}", hash(&self.dir))
     }
 
     /// Makes an empty directory below, whatever was there.
@@ -143,6 +135,28 @@ impl Drop for Stage {
     fn drop(&mut self) {
         self.clear();
     }
+}
+
+/// Returns a number of a directory's name (FNV-1a, folded).
+fn hash(dir: &Path) -> u16 {
+    let bytes = dir.as_os_str().as_encoded_bytes();
+    let hash = bytes
+        .iter()
+        .fold(0x811c_9dc5_u32, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let [a, b, c, d] = hash.to_be_bytes();
+    u16::from_be_bytes([a ^ c, b ^ d])
+}
+
+/// Takes ports that no other stage has, and returns the first of them. The search begins at a place of
+/// one's own, so that a run meets the ports of the run before, and not those of a neighbour.
+fn take_ports(hash: u16) -> Played<(u16, TcpListener)> {
+    for turn in 0..STAGES {
+        let first = PORT_FIRST + (hash % STAGES + turn) % STAGES * PORTS_PER_STAGE;
+        if let Ok(guard) = TcpListener::bind((Ipv4Addr::LOCALHOST, first)) {
+            return Ok((first, guard));
+        }
+    }
+    Err(format!("{STAGES} other runs have the ports from {PORT_FIRST} to {PORT_LAST}").into())
 }
 
 /// Whether nobody listens on a port, on any address.

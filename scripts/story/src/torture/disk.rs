@@ -25,8 +25,8 @@ use mamba_wire::{
 };
 use std::{fs, path::PathBuf, time::Duration};
 
-/// Size of each of the file systems.
-const DISK_MIB: u64 = 192;
+/// Size of each of the file systems: room for what is promised to two games, 128 MiB each.
+const DISK_MIB: u64 = 320;
 /// Longest time until somebody notices.
 const NOTICED_MAX: Duration = seconds(60);
 /// How long a disk stays full while there is work.
