@@ -29,10 +29,6 @@ pub fn check(data: &[u8]) {
     if !(one_line(&each.key) && one_line(&each.value)) {
         return;
     }
-    // A whole line is found again only when it begins with its key.
-    if parser == ConfigParser::File && !each.value.starts_with(&each.key) {
-        return;
-    }
     // With a wildcard or an index it may add one more each time.
     if each.key.contains(['*', '[']) || each.key.bytes().any(|it| it.is_ascii_digit()) {
         return;

@@ -9,10 +9,11 @@ use mamba_core::{
 };
 
 const HOUR: UnixMs = UnixMs(480_000 * HOUR_MS);
-const SECONDS: usize = 3_600;
+pub(crate) const SECONDS: usize = 3_600;
 
-/// Seconds that were billed.
-struct Naive([bool; SECONDS]);
+/// Seconds of an hour that were billed.
+#[derive(Clone)]
+pub(crate) struct Naive(pub(crate) [bool; SECONDS]);
 
 impl Naive {
     /// Runs of billed seconds.
@@ -34,7 +35,7 @@ impl Naive {
     }
 
     /// Bills a span; returns how many of its seconds are new.
-    fn claim(&mut self, from: usize, to: usize) -> u64 {
+    pub(crate) fn claim(&mut self, from: usize, to: usize) -> u64 {
         let mut new = 0;
         for second in &mut self.0[from..to] {
             new += u64::from(!std::mem::replace(second, true));

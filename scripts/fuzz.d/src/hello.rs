@@ -58,7 +58,11 @@ pub fn check(data: &[u8]) {
         let next = found.record.watermark.next();
         assert!(hello.first_retained <= next.max(Seq(1)) && next <= hello.next.max(Seq(1)));
         let again = compare(&hello, Some(&found.record));
-        assert_eq!((again.found, again.record), (Found::InStep, found.record), "and is in step then");
+        assert_eq!(
+            (again.found, again.record),
+            (Found::InStep, found.record),
+            "and is in step then"
+        );
     }
     let welcome = found.welcome(&hello);
     assert_eq!((welcome.watermark, welcome.epoch), (found.record.watermark, hello.epoch));

@@ -1,8 +1,8 @@
 //! What each fuzz target checks, as plain functions of bytes: any bytes may come, none may make them
 //! panic.
 //!
-//! `cargo test` in this folder replays the corpora and some thousand drawn inputs per target on the
-//! stable toolchain; `scripts/fuzz` searches for more.
+//! `cargo test` replays the corpora, and some inputs that are drawn from them, on the stable toolchain;
+//! `scripts/fuzz` searches for more.
 
 pub mod blueprint;
 pub mod cgroup;
@@ -12,22 +12,10 @@ pub mod desired;
 pub mod frame;
 pub mod hello;
 pub mod identity;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod ingest;
 pub mod key;
 pub mod record;
-
-/// All targets by name.
-pub const TARGETS: [(&str, fn(&[u8])); 10] = [
-    ("blueprint", blueprint::check),
-    ("cgroup", cgroup::check),
-    ("config", config::check),
-    ("coverage", coverage::check),
-    ("desired", desired::check),
-    ("frame", frame::check),
-    ("hello", hello::check),
-    ("identity", identity::check),
-    ("key", key::check),
-    ("record", record::check),
-];
 
 /// Takes numbers and texts from the front of the input; when it is used up, zeros and empty texts.
 pub struct Input<'a>(pub &'a [u8]);
@@ -62,16 +50,53 @@ impl<'a> Input<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
+
+    /// Inputs that are drawn from each entry of a corpus.
+    const CHANGED: usize = 300;
+    /// The same where each input opens a store.
+    const CHANGED_STORES: usize = 20;
+
+    /// All targets by name, and how many changed inputs each is given.
+    const TARGETS: [(&str, fn(&[u8]), usize); 11] = [
+        ("blueprint", blueprint::check, CHANGED),
+        ("cgroup", cgroup::check, CHANGED),
+        ("config", config::check, CHANGED),
+        ("coverage", coverage::check, CHANGED),
+        ("desired", desired::check, CHANGED),
+        ("frame", frame::check, CHANGED),
+        ("hello", hello::check, CHANGED),
+        ("identity", identity::check, CHANGED),
+        ("ingest", ingest::check, CHANGED_STORES),
+        ("key", key::check, CHANGED),
+        ("record", record::check, CHANGED),
+    ];
+
+    /// The entries of a corpus in the order of their names.
+    fn corpus(name: &str) -> Vec<Vec<u8>> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
+        let mut paths: Vec<PathBuf> =
+            std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
+        paths.sort();
+        assert!(!paths.is_empty(), "{name} has no corpus");
+        paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
+    }
+
+    #[test]
+    fn every_target_has_an_entry_point_and_is_replayed() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz_targets");
+        let mut names: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        assert_eq!(names, TARGETS.map(|(name, ..)| name));
+    }
 
     #[test]
     fn corpora_are_there_and_pass() {
-        for (name, check) in TARGETS {
-            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
-            let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(Result::unwrap).collect();
-            assert!(!files.is_empty(), "{name} has no corpus");
-            for file in files {
-                check(&std::fs::read(file.path()).unwrap());
-            }
+        for (name, check, _) in TARGETS {
+            corpus(name).iter().for_each(|bytes| check(bytes));
         }
     }
 
@@ -80,17 +105,14 @@ mod tests {
     fn changed_corpora_pass() {
         let mut state = 1_u64;
         let mut draw = |below: usize| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             usize::try_from(state >> 33).unwrap() % below.max(1)
         };
-        for (name, check) in TARGETS {
-            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
-            let mut paths: Vec<_> =
-                std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
-            paths.sort();
-            for path in paths {
-                let bytes = std::fs::read(path).unwrap();
-                for _ in 0..300 {
+        for (name, check, count) in TARGETS {
+            for bytes in corpus(name) {
+                for _ in 0..count {
                     let mut changed = bytes.clone();
                     for _ in 0..=draw(4) {
                         let at = draw(changed.len());

@@ -7,12 +7,7 @@ use mamba_core::{
     fact::{ActivityFact, UsageFact},
     lifecycle::power::Power,
 };
-
-/// The hub's records. Its file is pure, so that it can be a module here without the hub's other
-/// dependencies.
-#[path = "../../../hub/src/store/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "records are read here, tables are not")]
-mod store;
+use mamba_hub::store;
 
 fn comes_back<T: Record + PartialEq + std::fmt::Debug>(bytes: &[u8]) {
     if let Ok(value) = T::from_record_bytes(bytes) {
