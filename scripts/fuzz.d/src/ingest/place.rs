@@ -13,7 +13,7 @@ use mamba_core::{
 };
 use mamba_hub::{
     Hub, HubParts,
-    control::{AllocationWords, NewServer, Placing},
+    control::{AllocationWords, Maker, NewServer, Placing},
     link::backend::Enrolment,
     nodes::NewToken,
     secrets::Vault,
@@ -231,5 +231,6 @@ fn new_server(node: NodeId) -> NewServer {
         description: None,
         external_id: None,
         allocation_limit: 0,
+        maker: Maker::default(),
     }
 }
