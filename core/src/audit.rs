@@ -213,6 +213,7 @@ pub fn event_of(activity: &Activity) -> String {
         Activity::Created => "server:create",
         Activity::DeletionAsked { .. } => "server:delete",
         Activity::Crashed { .. } => "server:crash",
+        Activity::ReinstallAsked { .. } => "server:reinstall",
         Activity::Changed { fields, .. } => match fields.as_slice() {
             [field] if field == "name" => "server:settings.rename",
             [field] if field == "variables" => "server:startup.edit",
@@ -248,6 +249,7 @@ fn details(activity: &Activity) -> Vec<Change> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::InstallFiles;
 
     #[test]
     fn activities_have_the_names_that_pterodactyl_gives_them() {
@@ -261,6 +263,7 @@ mod tests {
             (Activity::Changed { generation: 1, fields: vec!["limits".into()] }, "server:update"),
             (Activity::GaveUp { crashes: 3 }, "server:gave-up"),
             (Activity::Started, "server:started"),
+            (Activity::ReinstallAsked { files: InstallFiles::Keep }, "server:reinstall"),
         ] {
             assert_eq!(event_of(&activity), expected);
         }

@@ -24,9 +24,10 @@ use crate::{
     clock::UnixMs,
     error::Invalid,
     server::{
-        AutoStart, Capability, ConfigFile, DoneMatch, Limits, PortBinding, PortProtocol,
-        RestartPolicy, STARTUP_BYTES_MAX, STOP_GRACE_MS_MAX, VARIABLE_BYTES_MAX, VARIABLES_MAX,
-        check_config_files, check_done, check_range, check_script, check_text, is_variable_name,
+        AutoStart, Capability, ConfigFile, DoneMatch, InstallAsk, Limits, PortBinding,
+        PortProtocol, RestartPolicy, SCRIPT_BYTES_MAX, STARTUP_BYTES_MAX, STOP_GRACE_MS_MAX,
+        VARIABLE_BYTES_MAX, VARIABLES_MAX, check_config_files, check_done, check_range,
+        check_script, check_text, is_secret_name, is_variable_name,
     },
 };
 use schemars::JsonSchema;
@@ -43,8 +44,6 @@ pub const IMAGES_MAX: usize = 64;
 pub const LIST_MAX: usize = 128;
 /// Most bytes of a description.
 pub const DESCRIPTION_BYTES_MAX: usize = 16 * 1_024;
-/// Most bytes of an install script. It travels in the server's envelope.
-pub const SCRIPT_BYTES_MAX: usize = 96 * 1_024;
 
 /// One game definition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -228,8 +227,10 @@ pub struct Variable {
 pub struct Choices {
     /// The server's name.
     pub name: String,
-    /// One of the blueprint's images, `None` for its first.
-    pub image: Option<String>,
+    /// Its image, `None` for the blueprint's first.
+    pub image: Option<Pick>,
+    /// Its start line, `None` for the blueprint's first.
+    pub startup: Option<Pick>,
     /// Values by environment name; the others have their default.
     pub variables: BTreeMap<String, String>,
     /// What it may use.
@@ -244,6 +245,27 @@ pub struct Choices {
     pub suspended: bool,
     /// End of the entitlement to run.
     pub run_until: Option<UnixMs>,
+    /// The newest run of the blueprint's install script. `None`: it was never asked for.
+    pub install: Option<InstallAsk>,
+}
+
+/// One of what a blueprint lists, or an administrator's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Pick {
+    /// Must be one of the blueprint's.
+    Listed(String),
+    /// Chosen by an administrator, whatever the blueprint lists.
+    Own(String),
+}
+
+impl Pick {
+    /// Returns what was chosen.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        let (Self::Listed(text) | Self::Own(text)) = self;
+        text
+    }
 }
 
 impl Blueprint {
@@ -353,6 +375,14 @@ impl Blueprint {
             }
         }
         Ok(())
+    }
+}
+
+impl Variable {
+    /// Whether its value is not for everybody's eyes.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        !self.user_viewable || is_secret_name(&self.env)
     }
 }
 

@@ -1,9 +1,9 @@
 //! Pure: makes a server's spec from a blueprint and choices, and fills placeholders.
 
-use super::{Blueprint, Choices, rules};
+use super::{Blueprint, Choices, InstallScript, Pick, rules};
 use crate::{
     error::Invalid,
-    server::{ServerSpec, StopMethod, is_variable_name},
+    server::{Install, InstallAsk, ServerSpec, StopMethod, check_script, is_variable_name},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,11 +39,8 @@ impl Blueprint {
     /// The first field of `choices` that breaks a rule of the blueprint or of [`ServerSpec`], by
     /// its path in a request: `variables.NAME`, `limits.memory_mib`, `image`, `ports`.
     pub fn render(&self, choices: Choices) -> Result<ServerSpec, Invalid> {
-        if self.install.is_some() {
-            let rule = "names a blueprint with an install script, which nodes cannot run yet";
-            return Err(Invalid::new("blueprint", rule));
-        }
-        let image = self.image(choices.image.as_deref())?;
+        let image = self.image(choices.image.as_ref())?;
+        let startup = self.startup(choices.startup.as_ref())?;
         if choices.ports.len() < self.ports.len() {
             let rule = format!("must be at least {} for this blueprint", self.ports.len());
             return Err(Invalid::new("ports", rule));
@@ -59,18 +56,10 @@ impl Blueprint {
                 Some(Holder::Node) | None => None,
             });
         }
-        let startup = fill(&self.startup, |holder| match Holder::parse(holder) {
-            // What is not known is empty in the shell.
-            Some(Holder::Variable(name)) => Some(format!("${{{name}}}")),
-            Some(Holder::Port) => Some("${SERVER_PORT}".to_owned()),
-            Some(Holder::Ip) => Some("${SERVER_IP}".to_owned()),
-            Some(Holder::Memory) => Some("${SERVER_MEMORY}".to_owned()),
-            Some(Holder::Node) | None => None,
-        });
         let spec = ServerSpec {
             name: choices.name,
             image,
-            startup,
+            startup: shell_line(startup),
             entry: self.entry,
             environment,
             done: self.done.clone(),
@@ -84,20 +73,71 @@ impl Blueprint {
             config_files,
             suspended: choices.suspended,
             run_until: choices.run_until,
+            install: choices.install.and_then(|ask| self.install_run(ask)),
         };
         spec.check()?;
         Ok(spec)
     }
 
-    fn image(&self, wanted: Option<&str>) -> Result<String, Invalid> {
+    fn image(&self, wanted: Option<&Pick>) -> Result<String, Invalid> {
         let found = match wanted {
-            None => self.images.first(),
-            Some(image) => self.images.iter().find(|choice| choice.image == image),
+            None => self.images.first().map(|choice| &choice.image),
+            Some(Pick::Own(image)) => {
+                super::check_image("image", image)?;
+                Some(image)
+            }
+            Some(Pick::Listed(image)) => {
+                self.images.iter().map(|choice| &choice.image).find(|it| *it == image)
+            }
         };
-        found.map(|choice| choice.image.clone()).ok_or_else(|| {
+        found.cloned().ok_or_else(|| {
             let names: Vec<&str> = self.images.iter().map(|it| it.image.as_str()).collect();
             Invalid::new("image", format!("must be one of {}", names.join(", ")))
         })
+    }
+
+    fn startup<'a>(&'a self, wanted: Option<&'a Pick>) -> Result<&'a str, Invalid> {
+        let lines = || self.startups.iter().map(|choice| choice.line.as_str());
+        match wanted {
+            None => Ok(&self.startup),
+            Some(Pick::Own(line)) => check_script("startup", line).map(|()| line.as_str()),
+            Some(Pick::Listed(line)) => {
+                let found = lines().chain([self.startup.as_str()]).find(|it| it == line);
+                found.ok_or_else(|| {
+                    Invalid::new("startup", "must be one of the blueprint's start lines")
+                })
+            }
+        }
+    }
+
+    /// Returns the pick that renders to this image, as a node holds it.
+    #[must_use]
+    pub fn pick_of_image(&self, image: &str) -> Pick {
+        match self.images.iter().any(|choice| choice.image == image) {
+            true => Pick::Listed(image.to_owned()),
+            false => Pick::Own(image.to_owned()),
+        }
+    }
+
+    /// Returns the pick that renders to this start line, as a node holds it. `None`: the first.
+    #[must_use]
+    pub fn pick_of_startup(&self, rendered: &str) -> Option<Pick> {
+        if shell_line(&self.startup) == rendered {
+            return None;
+        }
+        let mut lines = self.startups.iter().map(|choice| &choice.line);
+        let listed = lines.find(|line| shell_line(line) == rendered);
+        Some(listed.map_or_else(|| Pick::Own(rendered.to_owned()), |it| Pick::Listed(it.clone())))
+    }
+
+    /// Makes a run of the install script. `None` without one.
+    fn install_run(&self, ask: InstallAsk) -> Option<Install> {
+        let InstallScript { image, entrypoint, script } = self.install.clone()?;
+        let secret = self.variables.iter().filter(|it| it.is_secret());
+        let names = |env: &String| [env.clone(), env.to_ascii_uppercase()];
+        let secrets = secret.flat_map(|it| names(&it.env)).collect();
+        let InstallAsk { asked, files, cancelled } = ask;
+        Some(Install { asked, image, entrypoint, script, files, secrets, cancelled })
     }
 
     /// Returns the whole environment: what we give, then the variables.
@@ -166,6 +206,17 @@ impl Blueprint {
         }
         found
     }
+}
+
+/// Fills a start line for the shell. What is not known is empty there.
+fn shell_line(line: &str) -> String {
+    fill(line, |holder| match Holder::parse(holder) {
+        Some(Holder::Variable(name)) => Some(format!("${{{name}}}")),
+        Some(Holder::Port) => Some("${SERVER_PORT}".to_owned()),
+        Some(Holder::Ip) => Some("${SERVER_IP}".to_owned()),
+        Some(Holder::Memory) => Some("${SERVER_MEMORY}".to_owned()),
+        Some(Holder::Node) | None => None,
+    })
 }
 
 /// What a placeholder names.

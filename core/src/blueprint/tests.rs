@@ -7,6 +7,7 @@ fn choices() -> Choices {
     Choices {
         name: "world".into(),
         image: None,
+        startup: None,
         variables: BTreeMap::new(),
         limits: Limits {
             memory_mib: Mib(256),
@@ -24,6 +25,7 @@ fn choices() -> Choices {
         restart: RestartPolicy::default(),
         suspended: false,
         run_until: None,
+        install: None,
     }
 }
 
@@ -115,7 +117,10 @@ fn choices_that_break_a_rule_name_their_field() {
     check_refused("variables.OTHER", |it| {
         it.variables.insert("OTHER".into(), String::new());
     });
-    check_refused("image", |it| it.image = Some("evil:1".into()));
+    check_refused("image", |it| it.image = Some(Pick::Listed("evil:1".into())));
+    check_refused("image", |it| it.image = Some(Pick::Own("-v /:/host".into())));
+    check_refused("startup", |it| it.startup = Some(Pick::Listed("rm".into())));
+    check_refused("startup", |it| it.startup = Some(Pick::Own(" ".into())));
     check_refused("ports", |it| it.ports.clear());
     check_refused("limits.memory_mib", |it| it.limits.memory_mib = Mib(1));
     check_refused("name", |it| it.name = "\u{7}".into());
@@ -177,4 +182,59 @@ fn a_variable_is_given_in_capitals_too_and_must_be_one_line() {
 fn a_syntax_error_names_its_line() {
     let err = Blueprint::from_json("{\n\"format\": 1}").unwrap_err();
     assert_eq!(err.field, "line 2");
+}
+
+#[test]
+fn an_install_script_is_rendered_when_it_was_asked_for() {
+    let mut blueprint = blueprint();
+    blueprint.variables.push(Variable {
+        env: "steam_token".into(),
+        name: "Token".into(),
+        description: String::new(),
+        default: "hunter2".into(),
+        user_viewable: true,
+        user_editable: true,
+        rules: vec![],
+        sort: None,
+    });
+    let mut choices = choices();
+    assert_eq!(blueprint.render(choices.clone()).unwrap().install, None);
+    choices.install = Some(InstallAsk::new(Default::default(), Default::default()));
+    assert_eq!(blueprint.render(choices.clone()).unwrap().install, None, "there is no script");
+    blueprint.install = Some(InstallScript {
+        image: "debian:12".into(),
+        entrypoint: "bash".into(),
+        script: "echo {{MOTD}}".into(),
+    });
+    let install = blueprint.render(choices).unwrap().install.unwrap();
+    assert_eq!(install.script, "echo {{MOTD}}", "never looked into");
+    let secrets: Vec<&str> = install.secrets.iter().map(String::as_str).collect();
+    assert_eq!(secrets, ["STEAM_TOKEN", "steam_token"]);
+}
+
+#[test]
+fn images_and_start_lines_are_picked_from_the_list_or_by_an_administrator() {
+    let mut blueprint = blueprint();
+    let line = |label: &str, line: &str| StartupChoice { label: label.into(), line: line.into() };
+    blueprint.startups = vec![line("1", &blueprint.startup), line("2", "game {{MOTD}} --safe")];
+    blueprint.check().unwrap();
+    let render = |image: Option<Pick>, startup: Option<Pick>| {
+        let choices = Choices { image, startup, ..choices() };
+        let spec = blueprint.render(choices).unwrap();
+        (spec.image, spec.startup)
+    };
+    let (image, first) = render(None, None);
+    assert_eq!(image, "game:1");
+    let listed = Pick::Listed("game {{MOTD}} --safe".into());
+    let (image, second) = render(Some(Pick::Listed("game:2".into())), Some(listed.clone()));
+    assert_eq!((image.as_str(), second.as_str()), ("game:2", "game ${MOTD} --safe"));
+    let own = Pick::Own("debug {{SERVER_PORT}}".into());
+    let (image, third) = render(Some(Pick::Own("mine:1".into())), Some(own));
+    assert_eq!((image.as_str(), third.as_str()), ("mine:1", "debug ${SERVER_PORT}"));
+    // What a node holds is known again.
+    assert_eq!(blueprint.pick_of_startup(&first), None);
+    assert_eq!(blueprint.pick_of_startup(&second), Some(listed));
+    assert_eq!(blueprint.pick_of_startup(&third), Some(Pick::Own(third)));
+    assert_eq!(blueprint.pick_of_image("game:2"), Pick::Listed("game:2".into()));
+    assert_eq!(blueprint.pick_of_image("mine:1"), Pick::Own("mine:1".into()));
 }

@@ -6,9 +6,11 @@
 
 use crate::{
     clock::UnixMs,
+    desired::Order,
     ids::{EventId, ServerId, TenantId},
     lifecycle::{Actor, Exit, PowerAction, Refused},
     seq::{Epoch, Seq},
+    server::InstallFiles,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -313,6 +315,41 @@ pub enum Activity {
         /// How many facts.
         count: u64,
     },
+    /// A run of its install script began.
+    InstallBegun {
+        /// Rank of the wish that asked for it.
+        asked: Order,
+    },
+    /// Its install script ended with code 0.
+    Installed {
+        /// Rank of the wish that asked for it.
+        asked: Order,
+        /// Milliseconds since it began.
+        took_ms: u64,
+    },
+    /// Its install script ended without success.
+    InstallFailed {
+        /// Rank of the wish that asked for it.
+        asked: Order,
+        /// Exit code, when the script ended by itself.
+        code: Option<i64>,
+        /// What went wrong, in one line.
+        error: String,
+        /// Last lines of its output, oldest first.
+        lines: Vec<String>,
+    },
+    /// Its install script was ended by somebody.
+    InstallCancelled {
+        /// Rank of the wish that asked for it.
+        asked: Order,
+    },
+    /// A run of its install script was asked for at the hub.
+    ReinstallAsked {
+        /// What becomes of the files that are there.
+        files: InstallFiles,
+    },
+    /// The end of its install script was asked for.
+    InstallCancelAsked,
 }
 
 /// Why bytes are not a fact.

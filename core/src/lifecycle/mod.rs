@@ -2,6 +2,7 @@
 
 pub mod crash;
 pub mod power;
+pub mod install;
 pub mod plan;
 
 use crate::{
@@ -69,6 +70,8 @@ pub enum ServerState {
     Running,
     /// Asked to stop, not yet ended.
     Stopping,
+    /// Its install script runs, or is about to.
+    Installing,
 }
 
 /// Why a server that exists does not run, or not as wanted.
@@ -131,6 +134,18 @@ pub enum NotRunning {
         /// What went wrong, in one line.
         error: String,
     },
+    /// Its install script ended without success; somebody has to have it installed again.
+    InstallFailed {
+        /// What went wrong, in one line.
+        error: String,
+        /// When.
+        at: UnixMs,
+    },
+    /// Somebody ended its install script; somebody has to have it installed again.
+    InstallCancelled {
+        /// When.
+        at: UnixMs,
+    },
 }
 
 /// How a process ended.
@@ -170,6 +185,8 @@ pub struct Observed {
     pub crashes: u64,
     /// Whether the running process was started from an older wish than the one in force.
     pub restart_pending: bool,
+    /// The newest run of its install script. `None` before the first.
+    pub install: Option<install::InstallRecord>,
 }
 
 /// A wish that a node did not take over.

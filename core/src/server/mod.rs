@@ -4,6 +4,13 @@
 //! that. [`ServerSpec::check`] is called on both sides: before the hub signs, and before the edge
 //! adopts.
 
+mod install;
+
+pub use install::{
+    INSTALL_MS_MAX, Install, InstallAsk, InstallFiles, SCRIPT_BYTES_MAX, install_limits,
+    is_secret_name, mask,
+};
+
 use crate::{
     clock::UnixMs,
     error::Invalid,
@@ -91,6 +98,8 @@ pub struct ServerSpec {
     /// End of the entitlement to run, by hub time. The node stops the server then without being
     /// told. `None` means without end.
     pub run_until: Option<UnixMs>,
+    /// How the game gets into its folder before its first start. `None`: the image holds all of it.
+    pub install: Option<Install>,
 }
 
 /// Who runs a start line.
@@ -414,7 +423,9 @@ impl ServerSpec {
         self.limits.check().map_err(|err| err.under("limits"))?;
         self.check_ports()?;
         self.restart.check().map_err(|err| err.under("restart"))?;
-        check_config_files(&self.config_files)
+        check_config_files(&self.config_files)?;
+        let install = self.install.as_ref();
+        install.map_or(Ok(()), |it| it.check().map_err(|err| err.under("install")))
     }
 
     fn check_environment(&self) -> Result<(), Invalid> {

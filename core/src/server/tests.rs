@@ -30,6 +30,7 @@ fn spec() -> ServerSpec {
         config_files: vec![],
         suspended: false,
         run_until: None,
+        install: None,
     }
 }
 

@@ -13,10 +13,15 @@
 use super::{
     Exit, NotRunning, ServerState,
     crash::{Cause, Verdict, wait_ms},
+    install::{
+        INSTALL_ATTEMPTS_MAX, INSTALL_STEP, INSTALLS_MAX, InstallOutcome, InstallRecord, Stage,
+        stage,
+    },
     power::Power,
 };
 use crate::{
     clock::{BootMs, UnixMs},
+    desired::Order,
     ids::ServerId,
     server::{Limits, ServerSpec},
 };
@@ -77,6 +82,8 @@ pub struct ServerView<'a> {
     pub stopping: Option<Stopping>,
     /// Whether the image of the wish in force was seen to be present since the last start.
     pub is_image_ready: bool,
+    /// The newest run of its install script. `None` before the first.
+    pub install: Option<&'a InstallRecord>,
 }
 
 /// The wish in force.
@@ -161,6 +168,11 @@ pub enum Operation {
         /// Number of the power action under which it is started.
         power: u64,
     },
+    /// Its install script is prepared, or runs.
+    Install {
+        /// Rank of the wish that asked for it.
+        asked: Order,
+    },
     /// Its process is asked to stop, adopted or updated. A kill does not wait for that.
     Yielding,
     /// Anything else: kill, record, remove, trash, purge.
@@ -240,6 +252,18 @@ pub enum Action {
         /// Why.
         cause: Cause,
     },
+    /// Run the install script, or take a run up again.
+    Install {
+        /// Rank of the wish that asked for it.
+        asked: Order,
+    },
+    /// Remove the container of an install script, if there is one, and record how the run ended.
+    EndInstall {
+        /// Rank of the wish that asked for it.
+        asked: Order,
+        /// How it ended.
+        outcome: InstallOutcome,
+    },
     /// Remove the container of a deleted server.
     Remove,
     /// Move the data of a deleted server to the trash.
@@ -259,6 +283,8 @@ pub enum StopReason {
     EntitlementEnded,
     /// It is deleted.
     Deleted,
+    /// It is installed again.
+    Reinstalled,
 }
 
 /// What to do now, and when to ask again at the latest.
@@ -287,14 +313,20 @@ pub fn plan(world: &World<'_>, now: Now) -> Plan {
     let starting = |view: &&ServerView<'_>| matches!(view.operation, Some(Operation::Start { .. }));
     let mut starts_left =
         world.starts_max.saturating_sub(world.servers.values().filter(starting).count());
+    let installing =
+        |view: &&ServerView<'_>| matches!(view.operation, Some(Operation::Install { .. }));
+    let mut installs_left =
+        INSTALLS_MAX.saturating_sub(world.servers.values().filter(installing).count());
     let mut plan = Plan::default();
     for (&server, view) in &world.servers {
         let mut waits = view.deadlines(now);
         match view.step(now, world.engine_error.is_none()) {
             // The operation that holds the last place ends with an event.
             Step::Act(Action::Start) if starts_left == 0 => {}
+            Step::Act(Action::Install { .. }) if installs_left == 0 => {}
             Step::Act(action) => {
                 starts_left -= usize::from(action == Action::Start);
+                installs_left -= usize::from(matches!(action, Action::Install { .. }));
                 plan.actions.insert(server, action);
             }
             Step::Wait(ms) => waits.push(ms),
@@ -327,6 +359,10 @@ pub fn standing(view: &ServerView<'_>, now: Now, engine_error: Option<&str>) -> 
         (state, view.refusal(now))
     } else if preparing {
         (ServerState::Preparing, None)
+    } else if matches!(view.operation, Some(Operation::Install { .. })) {
+        (ServerState::Installing, None)
+    } else if let Stage::Due { .. } | Stage::Ending { .. } = view.stage() {
+        (ServerState::Installing, view.why_not_installing(now, engine_error))
     } else {
         (ServerState::Offline, Some(view.why_down(now, engine_error)))
     };
@@ -436,7 +472,13 @@ impl ServerView<'_> {
         if let Wanted::Deleted(disposal) = self.wanted {
             return self.step_deleted(disposal, now, engine_answers);
         }
-        if !engine_answers || self.refusal(now).is_some() {
+        if !engine_answers {
+            return Step::Rest;
+        }
+        if let Some(step) = self.step_install(now) {
+            return step;
+        }
+        if self.refusal(now).is_some() {
             return Step::Rest;
         }
         match self.hold(now) {
@@ -447,6 +489,39 @@ impl ServerView<'_> {
         }
     }
 
+    /// What the install script asks for before anything else. `None`: nothing.
+    fn step_install(&self, now: Now) -> Option<Step> {
+        let action = match self.stage() {
+            Stage::Ready => return None,
+            Stage::Failed(_) => return Some(Step::Rest),
+            // One that has begun goes on: it is no game, and half of it is worth nothing.
+            Stage::Due { has_begun: false, .. } if self.refusal(now).is_some() => {
+                return Some(Step::Rest);
+            }
+            Stage::Due { asked, .. } => match self.install_failure() {
+                Some(outcome) => Action::EndInstall { asked, outcome },
+                None => Action::Install { asked },
+            },
+            Stage::Ending { asked } => {
+                Action::EndInstall { asked, outcome: InstallOutcome::Cancelled }
+            }
+        };
+        Some(match self.retry_ms(now) {
+            0 => Step::Act(action),
+            ms => Step::Wait(ms),
+        })
+    }
+
+    /// How a run ended whose steps failed too often. `None` while they may be tried again.
+    fn install_failure(&self) -> Option<InstallOutcome> {
+        let failure = self.failure.filter(|failure| failure.power == self.power.number)?;
+        let step = failure.step.strip_prefix(INSTALL_STEP)?;
+        (failure.attempts >= INSTALL_ATTEMPTS_MAX).then(|| InstallOutcome::Failed {
+            code: None,
+            error: format!("{step}: {}", failure.error),
+        })
+    }
+
     fn step_deleted(&self, disposal: Disposal, now: Now, engine_answers: bool) -> Step {
         let action = match (disposal, self.process) {
             (Disposal::Purged, _) => return Step::Rest,
@@ -454,7 +529,14 @@ impl ServerView<'_> {
                 0 => Action::Purge,
                 ms => return Step::Wait(ms),
             },
-            (Disposal::Present, Process::Absent) => Action::Trash,
+            // Its container writes into what is moved to the trash.
+            (Disposal::Present, Process::Absent) => match stage(None, self.install) {
+                Stage::Ending { .. } if !engine_answers => return Step::Rest,
+                Stage::Ending { asked } => {
+                    Action::EndInstall { asked, outcome: InstallOutcome::Cancelled }
+                }
+                Stage::Ready | Stage::Due { .. } | Stage::Failed(_) => Action::Trash,
+            },
             (Disposal::Present, _) if engine_answers => Action::Remove,
             (Disposal::Present, _) => return Step::Rest,
         };
@@ -482,6 +564,13 @@ impl ServerView<'_> {
         match operation {
             Operation::Fetch { is_outdated } => is_outdated || self.is_unwanted(now),
             Operation::Start { power } => power < self.power.kill_below || self.is_unwanted(now),
+            Operation::Install { asked } => match self.wanted {
+                Wanted::Unknown | Wanted::NotBefore(_) => false,
+                Wanted::Deleted(_) => true,
+                Wanted::Exist(_) => {
+                    !matches!(self.stage(), Stage::Due { asked: due, .. } if due == asked)
+                }
+            },
             Operation::Yielding => self.run.is_some_and(|run| run.power < self.power.kill_below),
             Operation::Other => false,
         }
@@ -489,7 +578,17 @@ impl ServerView<'_> {
 
     /// Whether no process is wanted, or allowed.
     fn is_unwanted(&self, now: Now) -> bool {
-        !self.power.wish.running || self.refusal(now).is_some()
+        !self.power.wish.running
+            || self.refusal(now).is_some()
+            || !matches!(self.stage(), Stage::Ready)
+    }
+
+    /// Where it stands with its install script.
+    fn stage(&self) -> Stage<'_> {
+        match self.wanted {
+            Wanted::Exist(spec) => stage(spec.install.as_ref(), self.install),
+            Wanted::Unknown | Wanted::NotBefore(_) | Wanted::Deleted(_) => Stage::Ready,
+        }
     }
 
     /// Why the present process must end. `None` when it may go on.
@@ -499,6 +598,9 @@ impl ServerView<'_> {
             (Wanted::Deleted(_), _) => Some(StopReason::Deleted),
             (Wanted::Exist(_), Some(NotRunning::Suspended)) => Some(StopReason::Suspended),
             (Wanted::Exist(_), Some(_)) => Some(StopReason::EntitlementEnded),
+            (Wanted::Exist(_), None) if matches!(self.stage(), Stage::Due { .. }) => {
+                Some(StopReason::Reinstalled)
+            }
             (Wanted::Exist(_), None) => {
                 let is_old = self.run.is_some_and(|run| {
                     run.power < self.power.stop_below || run.power < self.power.kill_below
@@ -567,6 +669,17 @@ impl ServerView<'_> {
         if let Some(why) = self.refusal(now) {
             return why;
         }
+        if let Stage::Failed(end) = self.stage() {
+            let at = end.at;
+            return match &end.outcome {
+                InstallOutcome::Failed { error, .. } => {
+                    NotRunning::InstallFailed { error: error.clone(), at }
+                }
+                InstallOutcome::Installed | InstallOutcome::Cancelled => {
+                    NotRunning::InstallCancelled { at }
+                }
+            };
+        }
         match (self.hold(now), engine_error) {
             (Some((why @ NotRunning::StepFailed { .. }, _)), None) => why,
             (Some((NotRunning::StepFailed { .. }, _)) | None, Some(error)) => {
@@ -577,6 +690,13 @@ impl ServerView<'_> {
         }
     }
 
+    /// Why a run of the install script that is to be made is not under way.
+    fn why_not_installing(&self, now: Now, engine_error: Option<&str>) -> Option<NotRunning> {
+        let failed = self.failure.filter(|_| self.retry_ms(now) > 0).map(StepFailure::as_reason);
+        let engine = engine_error.map(|it| NotRunning::EngineUnreachable { error: it.to_owned() });
+        self.refusal(now).or(failed).or(engine).or(Some(NotRunning::Queued))
+    }
+
     fn grace_ms(&self, reason: StopReason) -> u32 {
         let own = match self.wanted {
             Wanted::Exist(spec) => spec.stop_grace_ms,
@@ -584,9 +704,10 @@ impl ServerView<'_> {
         };
         match reason {
             StopReason::Power => own,
-            StopReason::Suspended | StopReason::EntitlementEnded | StopReason::Deleted => {
-                own.min(HUB_STOP_GRACE_MS_MAX)
-            }
+            StopReason::Suspended
+            | StopReason::EntitlementEnded
+            | StopReason::Deleted
+            | StopReason::Reinstalled => own.min(HUB_STOP_GRACE_MS_MAX),
         }
     }
 

@@ -43,6 +43,7 @@ fn spec() -> ServerSpec {
         config_files: vec![],
         suspended: false,
         run_until: None,
+        install: None,
     }
 }
 
@@ -81,6 +82,7 @@ fn view<'a>(spec: &'a ServerSpec, power: &'a Power) -> ServerView<'a> {
         failure: None,
         stopping: None,
         is_image_ready: true,
+        install: None,
     }
 }
 
@@ -537,6 +539,7 @@ impl Drawn {
             failure: self.failure.as_ref(),
             stopping: self.stopping,
             is_image_ready: self.is_image_ready,
+            install: None,
         }
     }
 
@@ -624,6 +627,203 @@ proptest! {
         for (server, action) in &second.actions {
             let is_new = !first.actions.contains_key(server);
             prop_assert!(*action == Action::Abort || (is_new && *action == Action::Start));
+        }
+    }
+}
+
+mod install {
+    //! What the plan does about install scripts.
+
+    use super::*;
+    use crate::{
+        lifecycle::install::InstallEnd,
+        seq::{Generation, Incarnation},
+        server::{Install, InstallFiles},
+    };
+
+    fn order(generation: u64) -> Order {
+        Order { incarnation: Incarnation(1), generation: Generation(generation) }
+    }
+
+    fn scripted(cancelled: bool) -> ServerSpec {
+        let install = Install {
+            asked: order(1),
+            image: "debian:12".into(),
+            entrypoint: "sh".into(),
+            script: "true".into(),
+            files: InstallFiles::Keep,
+            secrets: Default::default(),
+            cancelled,
+        };
+        ServerSpec { install: Some(install), ..spec() }
+    }
+
+    fn ran(generation: u64, outcome: Option<InstallOutcome>) -> InstallRecord {
+        let end = outcome.map(|outcome| InstallEnd { at: UnixMs(7), outcome });
+        InstallRecord { asked: order(generation), begun_at: UnixMs(1), cancel: None, end }
+    }
+
+    fn failed() -> InstallOutcome {
+        InstallOutcome::Failed { code: Some(3), error: "exit code 3".into() }
+    }
+
+    fn failure(step: &str, attempts: u32, retry_at: u64) -> StepFailure {
+        StepFailure {
+            step: step.into(),
+            error: "no".into(),
+            retry_at: UnixMs(retry_at),
+            delay_ms: 1_000,
+            attempts,
+            power: 1,
+        }
+    }
+
+    const INSTALL: Action =
+        Action::Install { asked: Order { incarnation: Incarnation(1), generation: Generation(1) } };
+
+    fn end(outcome: InstallOutcome) -> Option<Action> {
+        Some(Action::EndInstall { asked: order(1), outcome })
+    }
+
+    #[test]
+    fn a_server_is_installed_before_its_first_start_and_once() {
+        let (spec, power) = (scripted(false), power(START));
+        let down = view(&spec, &power);
+        check(down.clone(), Some(INSTALL), None);
+        let begun = ran(1, None);
+        check(ServerView { install: Some(&begun), ..down.clone() }, Some(INSTALL), None);
+        let done = ran(1, Some(InstallOutcome::Installed));
+        check(ServerView { install: Some(&done), ..down.clone() }, Some(Action::Start), None);
+        let broken = ran(1, Some(failed()));
+        check(ServerView { install: Some(&broken), ..down.clone() }, None, None);
+        // Nobody has to want it running for that.
+        let never = Power::never_asked();
+        check(ServerView { power: &never, ..down }, Some(INSTALL), None);
+    }
+
+    #[test]
+    fn who_may_not_run_is_not_installed_and_what_has_begun_goes_on() {
+        let (mut spec, power) = (scripted(false), power(START));
+        spec.suspended = true;
+        check(view(&spec, &power), None, None);
+        let begun = ran(1, None);
+        check(ServerView { install: Some(&begun), ..view(&spec, &power) }, Some(INSTALL), None);
+    }
+
+    #[test]
+    fn a_running_server_is_stopped_to_be_installed_again() {
+        let (spec, power) = (scripted(false), power(START));
+        let up = running(&spec, &power);
+        check(up.clone(), stop(HUB_STOP_GRACE_MS_MAX, StopReason::Reinstalled), None);
+        let done = ran(1, Some(InstallOutcome::Installed));
+        check(ServerView { install: Some(&done), ..up.clone() }, None, None);
+        let broken = ran(1, Some(failed()));
+        check(ServerView { install: Some(&broken), ..up }, None, None);
+    }
+
+    #[test]
+    fn a_run_is_ended_by_a_cancel_and_by_a_newer_wish() {
+        let (spec, power) = (scripted(true), power(START));
+        let begun = ran(1, None);
+        let installing = Some(Operation::Install { asked: order(1) });
+        let down = ServerView { install: Some(&begun), ..view(&spec, &power) };
+        check(ServerView { operation: installing, ..down.clone() }, Some(Action::Abort), None);
+        check(down, end(InstallOutcome::Cancelled), None);
+        let (spec, older) = (scripted(false), ran(0, None));
+        let newer = ServerView { install: Some(&older), ..view(&spec, &power) };
+        let operation = Some(Operation::Install { asked: order(0) });
+        check(ServerView { operation, ..newer.clone() }, Some(Action::Abort), None);
+        check(ServerView { operation: installing, ..newer }, None, None);
+    }
+
+    #[test]
+    fn a_start_under_way_is_ended_by_a_reinstall() {
+        let (spec, power) = (scripted(false), power(START));
+        let operation = Some(Operation::Start { power: 1 });
+        check(ServerView { operation, ..view(&spec, &power) }, Some(Action::Abort), None);
+    }
+
+    #[test]
+    fn steps_that_fail_are_tried_again_until_the_run_has_failed() {
+        let (spec, power) = (scripted(false), power(START));
+        let begun = ran(1, None);
+        let down = ServerView { install: Some(&begun), ..view(&spec, &power) };
+        let soon = failure("install: pull image", 1, 1_000_400);
+        check(ServerView { failure: Some(&soon), ..down.clone() }, None, Some(400));
+        let due = failure("install: pull image", 4, 1_000_000);
+        check(ServerView { failure: Some(&due), ..down.clone() }, Some(INSTALL), None);
+        let last = failure("install: pull image", INSTALL_ATTEMPTS_MAX, 1_000_000);
+        let outcome = InstallOutcome::Failed { code: None, error: "pull image: no".into() };
+        check(ServerView { failure: Some(&last), ..down.clone() }, end(outcome), None);
+        let other = failure("start container", 9, 1_000_000);
+        check(ServerView { failure: Some(&other), ..down }, Some(INSTALL), None);
+    }
+
+    #[test]
+    fn the_container_of_a_run_goes_before_the_data_of_a_deleted_server() {
+        let power = power(START);
+        let spec = spec();
+        let begun = ran(1, None);
+        let deleted = ServerView {
+            wanted: Wanted::Deleted(Disposal::Present),
+            install: Some(&begun),
+            ..view(&spec, &power)
+        };
+        let operation = Some(Operation::Install { asked: order(1) });
+        check(ServerView { operation, ..deleted.clone() }, Some(Action::Abort), None);
+        check(deleted.clone(), end(InstallOutcome::Cancelled), None);
+        let gone = ran(1, Some(InstallOutcome::Cancelled));
+        check(ServerView { install: Some(&gone), ..deleted }, Some(Action::Trash), None);
+    }
+
+    #[test]
+    fn few_runs_are_made_at_once() {
+        let (spec, power) = (scripted(false), power(START));
+        let busy = ServerView {
+            operation: Some(Operation::Install { asked: order(1) }),
+            ..view(&spec, &power)
+        };
+        let views = [busy, view(&spec, &power), view(&spec, &power)];
+        let plan = plan(&world(views), NOW);
+        assert_eq!(plan.actions, [(id(2), INSTALL)].into());
+    }
+
+    #[test]
+    fn the_state_tells_of_the_script() {
+        let (spec, power) = (scripted(false), power(START));
+        let (begun, broken, gone) =
+            (ran(1, None), ran(1, Some(failed())), ran(1, Some(InstallOutcome::Cancelled)));
+        let soon = failure("install: pull image", 1, 1_000_400);
+        let down = view(&spec, &power);
+        let at = UnixMs(7);
+        for (view, state, why) in [
+            (
+                ServerView {
+                    operation: Some(Operation::Install { asked: order(1) }),
+                    ..down.clone()
+                },
+                ServerState::Installing,
+                None,
+            ),
+            (down.clone(), ServerState::Installing, Some(NotRunning::Queued)),
+            (
+                ServerView { install: Some(&begun), failure: Some(&soon), ..down.clone() },
+                ServerState::Installing,
+                Some(soon.as_reason()),
+            ),
+            (
+                ServerView { install: Some(&broken), ..down.clone() },
+                ServerState::Offline,
+                Some(NotRunning::InstallFailed { error: "exit code 3".into(), at }),
+            ),
+            (
+                ServerView { install: Some(&gone), ..down },
+                ServerState::Offline,
+                Some(NotRunning::InstallCancelled { at }),
+            ),
+        ] {
+            let standing = standing(&view, NOW, None);
+            assert_eq!((standing.state, standing.not_running), (state, why), "{view:?}");
         }
     }
 }
