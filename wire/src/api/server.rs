@@ -1,13 +1,17 @@
 //! Pure: servers and what is asked of them.
 
 use super::{Freshness, RequestBody, params::params};
+use crate::node::ConsoleLine;
 use mamba_core::{
     clock::UnixMs,
     desired::Order,
     ids::{AllocationId, IntentId, NodeId, ServerId, TenantId, UserId},
-    lifecycle::{Observed, PowerAction},
+    lifecycle::{
+        Observed, PowerAction,
+        install::{InstallOutcome, InstallRecord},
+    },
     placement::Rejected,
-    server::{AutoStart, Limits, PortProtocol, RestartPolicy},
+    server::{AutoStart, InstallAsk, InstallFiles, Limits, PortProtocol, RestartPolicy},
     units::{Mib, Millicores},
 };
 use schemars::JsonSchema;
@@ -123,6 +127,9 @@ pub struct CreateServer {
     /// Most ports that its owner may bring it to, 0 to 64; none beyond those given without.
     #[serde(default)]
     pub allocation_limit: u32,
+    /// Whether the blueprint's install script is never run.
+    #[serde(default)]
+    pub skip_scripts: bool,
 }
 
 /// Body of [`super::table::CreateOwnServer`]. The hub chooses node and ports; there is no swap, and
@@ -186,6 +193,24 @@ pub struct UpdateServer {
     /// What happens when it ends by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<RestartPolicy>,
+    /// One of the blueprint's images; needs `startup.docker-image`. Administrators may name any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// One of the blueprint's start lines; needs `startup.update`. Administrators may write any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub startup: Option<String>,
+    /// Whether its install script is never run. Only for administrators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip_scripts: Option<bool>,
+}
+
+/// Body of [`super::table::ReinstallServer`].
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reinstall {
+    /// What becomes of the files that are there; they are kept without.
+    #[serde(default)]
+    pub files: InstallFiles,
 }
 
 /// Body of [`super::table::UpdateLimits`].
@@ -214,6 +239,7 @@ pub struct Power {
 impl RequestBody for CreateServer {}
 impl RequestBody for CreateOwnServer {}
 impl RequestBody for UpdateServer {}
+impl RequestBody for Reinstall {}
 impl RequestBody for UpdateLimits {}
 impl RequestBody for Power {}
 
@@ -240,6 +266,12 @@ pub struct Server {
     pub allocation_limit: u32,
     /// Values of the blueprint's variables.
     pub variables: BTreeMap<String, String>,
+    /// Image that it runs; `null` when it is not known.
+    pub image: Option<String>,
+    /// How far its install script is.
+    pub install: Install,
+    /// Whether its install script is never run.
+    pub skip_scripts: bool,
     /// Its ports, the primary first.
     pub ports: Vec<Port>,
     /// Whether the hub does not allow it to run.
@@ -283,6 +315,77 @@ impl Pending {
             Some(_) | None => Self::Node,
         }
     }
+}
+
+/// How far the install script of a server is, by what its node said last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Install {
+    /// In one word.
+    pub state: InstallState,
+    /// When the node began with it.
+    pub begun_at: Option<UnixMs>,
+    /// When it ended.
+    pub ended_at: Option<UnixMs>,
+    /// Exit code, when it failed by itself.
+    pub code: Option<i64>,
+    /// What went wrong, when it failed.
+    pub error: Option<String>,
+}
+
+/// How far an install script is.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum InstallState {
+    /// There is none to run.
+    None,
+    /// Its node has not begun with it.
+    Waiting,
+    /// Its node is at it.
+    #[serde(rename = "installing")]
+    Running,
+    /// It ended well.
+    #[serde(rename = "installed")]
+    Done,
+    /// It did not; somebody has to have the server installed again.
+    #[serde(rename = "install_failed")]
+    Failed,
+    /// Somebody ended it; somebody has to have the server installed again.
+    #[serde(rename = "install_cancelled")]
+    Cancelled,
+}
+
+impl Install {
+    /// Compares what was asked for with what the node said of its newest run.
+    #[must_use]
+    pub fn of(ask: Option<&InstallAsk>, run: Option<&InstallRecord>) -> Self {
+        let idle = |state| Self { state, begun_at: None, ended_at: None, code: None, error: None };
+        let Some(ask) = ask else { return idle(InstallState::None) };
+        let Some(run) = run.filter(|run| run.asked >= ask.asked) else {
+            return idle(InstallState::Waiting);
+        };
+        let begun = Self { begun_at: Some(run.begun_at), ..idle(InstallState::Running) };
+        let Some(end) = &run.end else { return begun };
+        let ended = Self { ended_at: Some(end.at), ..begun };
+        match &end.outcome {
+            InstallOutcome::Installed => Self { state: InstallState::Done, ..ended },
+            InstallOutcome::Cancelled => Self { state: InstallState::Cancelled, ..ended },
+            InstallOutcome::Failed { code, error } => {
+                let error = Some(error.clone());
+                Self { state: InstallState::Failed, code: *code, error, ..ended }
+            }
+        }
+    }
+}
+
+/// The output of the newest run of an install script.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InstallLog {
+    /// Whether the beginning is not kept any more.
+    pub is_cut: bool,
+    /// Lines, oldest first, secrets masked; source `edge` is the node itself.
+    pub lines: Vec<ConsoleLine>,
 }
 
 /// One port of a server.

@@ -15,7 +15,7 @@ use mamba_core::{
     error::Invalid,
     fact::{ActivityFact, Chain, Stream, UsageFact},
     ids::{InstanceId, NodeId, ServerId, TenantId},
-    lifecycle::{Actor, Observed, PowerAction},
+    lifecycle::{Actor, Observed, PowerAction, install::InstallRecord},
     seq::{Epoch, LineNumber, Seq},
     server::ServerSpec,
 };
@@ -76,6 +76,18 @@ pub enum NodeRequest {
     },
     /// Checks of engine, disk, clock, permissions and reachability: [`Answer::Doctor`].
     Doctor,
+    /// The output of the newest run of a server's install script: [`Answer::InstallLog`].
+    InstallLog {
+        /// Which server.
+        server: ServerId,
+    },
+    /// Ends a run of an install script: [`Answer::Accepted`] when it is recorded on disk.
+    CancelInstall {
+        /// Which server.
+        server: ServerId,
+        /// On whose behalf.
+        by: Actor,
+    },
 }
 
 /// Where a console reader begins.
@@ -119,6 +131,8 @@ pub enum Answer {
     Facts(Vec<ActivityFact>),
     /// To [`NodeRequest::Doctor`].
     Doctor(Vec<Check>),
+    /// To [`NodeRequest::InstallLog`].
+    InstallLog(InstallLog),
 }
 
 /// Why a request was not served.
@@ -145,6 +159,9 @@ pub enum NodeError {
     /// The node does not know this request.
     #[error("node does not know this request")]
     Unsupported,
+    /// The log of an install script cannot be read.
+    #[error("log of the install script cannot be read: {0}")]
+    LogUnreadable(String),
 }
 
 /// The daemon and the machine.
@@ -271,6 +288,17 @@ pub enum CheckLevel {
     Fail,
 }
 
+/// The output of an install script.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InstallLog {
+    /// The run. `None` when there was none; then there are no lines.
+    pub run: Option<InstallRecord>,
+    /// Whether the beginning is not kept any more.
+    pub is_cut: bool,
+    /// Lines, oldest first, secrets masked. The edge's own are among them.
+    pub lines: Vec<ConsoleLine>,
+}
+
 /// What a console reader is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ConsoleEvent {
@@ -317,6 +345,8 @@ pub enum LineSource {
     Input,
     /// The edge says something: started, stopped, lines lost.
     Edge,
+    /// The output of its install script.
+    Install,
 }
 
 /// A line typed into a console.

@@ -118,6 +118,7 @@ mod tests {
             last_exit: None,
             crashes: 0,
             restart_pending: false,
+            install: None,
         };
         (server, observed)
     }

@@ -37,6 +37,18 @@ endpoints! {
     /// Records a power action for the node; needs `control.start`, `.stop` or `.restart`.
     Power: Post "/api/v1/servers/{server}/power", Permission::Server(ServerKey::WebsocketConnect), 202,
         (ServerPath, (), server::Power) -> server::Intent, [Conflict];
+    /// Runs the server's install script again; a server that runs is stopped for it.
+    ReinstallServer: Post "/api/v1/servers/{server}/reinstall",
+        Permission::Server(ServerKey::SettingsReinstall), 202,
+        (ServerPath, (), server::Reinstall) -> server::Server, [Conflict];
+    /// Ends the server's install script; the server has to be installed again then.
+    CancelInstall: Post "/api/v1/servers/{server}/install/cancel",
+        Permission::Server(ServerKey::SettingsReinstall), 202,
+        (ServerPath, (), ()) -> server::Server, [Conflict];
+    /// Shows the output of the newest run of the server's install script, from its node.
+    ShowInstallLog: Get "/api/v1/servers/{server}/install/log",
+        Permission::Server(ServerKey::ControlReadConsole), 200,
+        (ServerPath, (), ()) -> server::InstallLog, [NodeOffline, NoAnswer];
     /// Lists power actions, newest first.
     ListIntents: Get "/api/v1/servers/{server}/intents", Permission::Server(ServerKey::WebsocketConnect), 200,
         (ServerPath, PageQuery, ()) -> Page<server::Intent>;

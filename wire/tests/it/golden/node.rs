@@ -14,8 +14,9 @@ use mamba_core::{
     seq::{Epoch, LineNumber, Seq},
 };
 use mamba_wire::node::{
-    Answer, Check, CheckLevel, ConsoleEvent, ConsoleFrom, ConsoleInput, ConsoleLine, LineSource,
-    LinkStatus, NodeError, NodeReply, NodeRequest, OutboxLine, ServerDetail, ServerLine, Status,
+    Answer, Check, CheckLevel, ConsoleEvent, ConsoleFrom, ConsoleInput, ConsoleLine, InstallLog,
+    LineSource, LinkStatus, NodeError, NodeReply, NodeRequest, OutboxLine, ServerDetail,
+    ServerLine, Status,
 };
 
 pub(super) fn samples() -> Vec<Sample> {
@@ -53,6 +54,11 @@ fn requests() -> Vec<(String, NodeRequest)> {
         ("node.link".to_owned(), NodeRequest::Link),
         ("node.facts".to_owned(), NodeRequest::Facts { server: None }),
         ("node.doctor".to_owned(), NodeRequest::Doctor),
+        ("node.install_log".to_owned(), NodeRequest::InstallLog { server: server() }),
+        (
+            "node.cancel_install".to_owned(),
+            NodeRequest::CancelInstall { server: server(), by: Actor::Hub },
+        ),
     ];
     let actors = [Actor::Edge, Actor::Operator("root".to_owned()), Actor::User(user()), Actor::Hub];
     let power = POWER.into_iter().zip(actors).zip(0..).map(|((action, by), at)| {
@@ -63,9 +69,20 @@ fn requests() -> Vec<(String, NodeRequest)> {
 }
 
 fn answers() -> Vec<(&'static str, Answer)> {
-    let sources = [LineSource::Stdout, LineSource::Stderr, LineSource::Input, LineSource::Edge];
+    let sources = [
+        LineSource::Stdout,
+        LineSource::Stderr,
+        LineSource::Input,
+        LineSource::Edge,
+        LineSource::Install,
+    ];
     let line = |source| ConsoleLine { at: AT, source, text: "ready".to_owned() };
     let lines = ConsoleEvent::Lines { first: LineNumber(300), lines: sources.map(line).to_vec() };
+    let install = InstallLog {
+        run: all_seen().remove(0).install,
+        is_cut: true,
+        lines: vec![line(LineSource::Stdout)],
+    };
     let gap = ConsoleEvent::Gap { first: LineNumber(300), count: 5 };
     let observed = all_seen().remove(0);
     let server = ServerLine { name: "world".to_owned(), tenant: tenant(), observed };
@@ -113,6 +130,7 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ),
         ("node.reply.link", Answer::Link(link)),
         ("node.reply.doctor", Answer::Doctor(checks.to_vec())),
+        ("node.reply.install_log", Answer::InstallLog(install)),
     ]
 }
 
@@ -151,5 +169,6 @@ fn errors() -> Vec<(&'static str, NodeError)> {
         ("node.err.store", NodeError::StoreUnavailable("full".to_owned())),
         ("node.err.busy", NodeError::Busy),
         ("node.err.unsupported", NodeError::Unsupported),
+        ("node.err.log", NodeError::LogUnreadable("torn".to_owned())),
     ]
 }

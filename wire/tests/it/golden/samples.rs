@@ -7,11 +7,15 @@ use mamba_core::{
     error::Invalid,
     fact::{Activity, ActivityFact, Quantities, UsageBody, UsageFact},
     ids::{EventId, NodeId, ServerId, TenantId, UserId},
-    lifecycle::{Actor, Exit, NotRunning, Observed, PowerAction, PowerWish, Refused, ServerState},
+    lifecycle::{
+        Actor, Exit, NotRunning, Observed, PowerAction, PowerWish, Refused, ServerState,
+        install::{InstallEnd, InstallOutcome, InstallRecord},
+    },
     seq::{Generation, Incarnation},
     server::{
-        AutoStart, Capability, ConfigFile, ConfigParser, DoneMatch, Entry, Limits, PortBinding,
-        PortProtocol, Replacement, RestartPolicy, ServerSpec, Signal, StopMethod, ValueKind,
+        AutoStart, Capability, ConfigFile, ConfigParser, DoneMatch, Entry, Install, InstallFiles,
+        Limits, PortBinding, PortProtocol, Replacement, RestartPolicy, ServerSpec, Signal,
+        StopMethod, ValueKind,
     },
     units::{Mib, Millicores},
 };
@@ -79,12 +83,26 @@ pub(super) fn seen(state: ServerState, not_running: Option<NotRunning>) -> Obser
         last_exit: Some(exit()),
         crashes: 3,
         restart_pending: true,
+        install: Some(InstallRecord { asked: order(), begun_at: AT, cancel: None, end: None }),
     }
+}
+
+/// One run of an install script that ended in each way.
+fn installs() -> Vec<Observed> {
+    let failed = InstallOutcome::Failed { code: Some(7), error: "code 7".to_owned() };
+    [InstallOutcome::Installed, failed, InstallOutcome::Cancelled]
+        .map(|outcome| {
+            let end = Some(InstallEnd { at: AT, outcome });
+            let cancel = Some(Actor::Operator("root".to_owned()));
+            let run = InstallRecord { asked: order(), begun_at: AT, cancel, end };
+            Observed { install: Some(run), ..seen(ServerState::Offline, None) }
+        })
+        .into()
 }
 
 /// One server in each state and with each reason for not running.
 pub(super) fn all_seen() -> Vec<Observed> {
-    use ServerState::{Offline, Preparing, Running, Starting, Stopping};
+    use ServerState::{Installing, Offline, Preparing, Running, Starting, Stopping};
     let text = |text: &str| text.to_owned();
     let reasons = [
         NotRunning::NotWanted,
@@ -99,10 +117,12 @@ pub(super) fn all_seen() -> Vec<Observed> {
         NotRunning::Queued,
         NotRunning::StepFailed { step: text("pull image"), error: text("no"), retry_at: AT },
         NotRunning::EngineUnreachable { error: text("no socket") },
+        NotRunning::InstallFailed { error: text("code 7"), at: AT },
+        NotRunning::InstallCancelled { at: AT },
     ];
     let down = reasons.into_iter().map(|reason| seen(Offline, Some(reason)));
-    let up = [Preparing, Starting, Running, Stopping].map(|state| seen(state, None));
-    down.chain(up).collect()
+    let up = [Preparing, Starting, Running, Stopping, Installing].map(|state| seen(state, None));
+    down.chain(up).chain(installs()).collect()
 }
 
 pub(super) fn node_state() -> NodeState {
@@ -157,6 +177,15 @@ pub(super) fn spec() -> ServerSpec {
         }],
         suspended: false,
         run_until: Some(AT),
+        install: Some(Install {
+            asked: order(),
+            image: text("debian:12"),
+            entrypoint: text("bash"),
+            script: text("true"),
+            files: InstallFiles::Wipe,
+            secrets: [text("TOKEN")].into(),
+            cancelled: true,
+        }),
     }
 }
 
@@ -200,6 +229,17 @@ pub(super) fn all_activity() -> Vec<ActivityFact> {
         Activity::PowerAsked { action: PowerAction::Start },
         Activity::DeletionAsked { not_before: AT },
         Activity::Lost { count: 300 },
+        Activity::InstallBegun { asked: order() },
+        Activity::Installed { asked: order(), took_ms: 1_500 },
+        Activity::InstallFailed {
+            asked: order(),
+            code: Some(7),
+            error: text("code 7"),
+            lines: vec![text("no")],
+        },
+        Activity::InstallCancelled { asked: order() },
+        Activity::ReinstallAsked { files: InstallFiles::Wipe },
+        Activity::InstallCancelAsked,
     ];
     let fact = |body| ActivityFact {
         event: EventId::from_bytes([0x55; 16]),
