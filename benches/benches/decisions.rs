@@ -43,6 +43,7 @@ fn spec() -> ServerSpec {
         config_files: vec![],
         suspended: false,
         run_until: None,
+        install: None,
     }
 }
 
@@ -70,6 +71,7 @@ fn world<'a>(spec: &'a ServerSpec, power: &'a Power, count: u32) -> World<'a> {
             failure: None,
             stopping: None,
             is_image_ready: true,
+            install: None,
         };
         (ServerId::from_bytes(id), view)
     });

@@ -162,6 +162,7 @@ fn new_server(node: NodeId) -> NewServer {
         description: None,
         external_id: None,
         allocation_limit: 0,
+        skip_scripts: false,
         maker: Default::default(),
     }
 }

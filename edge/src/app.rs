@@ -226,6 +226,7 @@ impl<'a> Base<'a> {
             starts_max: self.config.starts_at_once,
             pool: self.config.network_pool,
             version: SOFTWARE.to_owned(),
+            install: supervisor::InstallBounds::default(),
         };
         Ok(supervisor::supervisor(parts, settings))
     }
@@ -332,6 +333,7 @@ impl Edge {
             machine: machine.clone(),
             supervisor: handle.clone(),
             consoles: consoles.clone(),
+            data: DataDirs::open(data_dir, base.config.game_uid)?,
             link: link_handle,
         });
         Ok(Self {

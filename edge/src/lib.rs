@@ -7,6 +7,7 @@ pub mod config;
 pub mod runtime;
 pub mod console;
 pub mod data;
+pub mod install;
 pub mod supervisor;
 pub mod desired;
 pub mod store;

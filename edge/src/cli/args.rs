@@ -82,6 +82,16 @@ pub enum Command {
         #[arg(long, short = 'f')]
         follow: bool,
     },
+    /// Print the output of a server's install script
+    InstallLog {
+        /// Name, id, or the beginning of the id
+        server: String,
+    },
+    /// End a server's install script; it has to be installed again then
+    InstallCancel {
+        /// Name, id, or the beginning of the id
+        server: String,
+    },
     /// Show usage that this node still keeps, newest first
     Usage {
         /// Name, id, or the beginning of the id [default: all servers]

@@ -5,8 +5,10 @@ use super::{
     client::{Client, ClientError, next_answer},
     complain,
 };
-use mamba_core::{ids::ServerId, lifecycle::Actor};
-use mamba_wire::node::{Answer, ConsoleEvent, ConsoleFrom, ConsoleInput, LineSource, NodeRequest};
+use mamba_core::{clock::UnixMs, ids::ServerId, lifecycle::Actor};
+use mamba_wire::node::{
+    Answer, ConsoleEvent, ConsoleFrom, ConsoleInput, InstallLog, LineSource, NodeRequest,
+};
 use std::io::Write as _;
 use tokio::sync::mpsc;
 
@@ -95,6 +97,7 @@ fn show(answer: &Answer, json: bool) -> Result<(), CliError> {
                         LineSource::Stdout | LineSource::Stderr => "",
                         LineSource::Input => "> ",
                         LineSource::Edge => "[mamba] ",
+                        LineSource::Install => "[install] ",
                     });
                     text.push_str(&harmless(&line.text));
                     text.push('\n');
@@ -109,6 +112,19 @@ fn show(answer: &Answer, json: bool) -> Result<(), CliError> {
     }
     let mut out = std::io::stdout();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::Output)
+}
+
+/// Pure: the output of an install script.
+pub(super) fn install_log(now: UnixMs, log: &InstallLog) -> String {
+    let Some(run) = &log.run else { return "no install script was run\n".to_owned() };
+    let mut text = if log.is_cut { "[mamba] the beginning is not kept\n" } else { "" }.to_owned();
+    for line in &log.lines {
+        text.push_str(if line.source == LineSource::Edge { "[mamba] " } else { "" });
+        text.push_str(&harmless(&line.text));
+        text.push('\n');
+    }
+    text.push_str(&format!("[mamba] {}\n", super::show::install(now, run)));
+    text
 }
 
 /// Pure: a line of a game as it may go to a terminal. Colours stay; whatever else could move the

@@ -160,6 +160,8 @@ impl Cli<'_> {
             | Command::Outbox
             | Command::Link
             | Command::Facts { .. }
+            | Command::InstallLog { .. }
+            | Command::InstallCancel { .. }
             | Command::Doctor => {}
         }
         match self.question(command).await {
@@ -185,6 +187,12 @@ impl Cli<'_> {
             Command::Outbox => NodeRequest::Outbox,
             Command::Link => NodeRequest::Link,
             Command::Doctor => NodeRequest::Doctor,
+            Command::InstallLog { server } => {
+                NodeRequest::InstallLog { server: self.find(server).await? }
+            }
+            Command::InstallCancel { server } => {
+                NodeRequest::CancelInstall { server: self.find(server).await?, by: operator() }
+            }
             Command::Status
             | Command::Power { .. }
             | Command::Console { .. }
@@ -279,6 +287,7 @@ impl Cli<'_> {
             Answer::Link(it) => show::link(now, it),
             Answer::Facts(it) => show::activity(it),
             Answer::Doctor(it) => show::doctor(it),
+            Answer::InstallLog(it) => console::install_log(now, it),
             Answer::Accepted => "accepted\n".to_owned(),
             Answer::Console(_) => return Err(CliError::OtherAnswer),
         })?;

@@ -92,6 +92,8 @@ pub(super) fn answer(cli: &Cli<'_>, command: &Command) -> Result<Outcome, CliErr
         | Command::Console { .. }
         | Command::Logs { .. }
         | Command::Link
+        | Command::InstallLog { .. }
+        | Command::InstallCancel { .. }
         | Command::Doctor => return Err(not_running()),
     }
     // The answer may be old, so scripts can tell it from a live one.

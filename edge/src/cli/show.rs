@@ -4,7 +4,10 @@ use super::table::{ago, bytes, facts, span, table};
 use mamba_core::{
     clock::UnixMs,
     fact::{Activity, ActivityFact, Meter, UsageBody, UsageFact},
-    lifecycle::{Actor, Exit, NotRunning, Observed, PowerAction, ServerState},
+    lifecycle::{
+        Actor, Exit, NotRunning, Observed, PowerAction, ServerState,
+        install::{InstallOutcome, InstallRecord},
+    },
 };
 use mamba_wire::node::{
     Check, CheckLevel, LinkStatus, OutboxLine, ServerDetail, ServerLine, Status,
@@ -136,6 +139,9 @@ pub(crate) fn server(now: UnixMs, it: &ServerDetail) -> String {
     if seen.restart_pending {
         pairs.push(("restart pending", "yes: started from an older generation".to_owned()));
     }
+    if let Some(run) = &seen.install {
+        pairs.push(("install", install(now, run)));
+    }
     if let Some(exit) = &seen.last_exit {
         pairs.push(("last exit", format!("{}, {}", exit_text(exit), ago(now, exit.at))));
     }
@@ -146,6 +152,20 @@ pub(crate) fn server(now: UnixMs, it: &ServerDetail) -> String {
         pairs.push(("disk", format!("{} as of {}", bytes(size), ago(now, at))));
     }
     facts(&pairs)
+}
+
+/// How the newest run of an install script goes or went.
+pub(super) fn install(now: UnixMs, run: &InstallRecord) -> String {
+    match &run.end {
+        None => format!("began {}", ago(now, run.begun_at)),
+        Some(end) => match &end.outcome {
+            InstallOutcome::Installed => format!("installed {}", ago(now, end.at)),
+            InstallOutcome::Failed { error, .. } => {
+                format!("failed {}: {error}", ago(now, end.at))
+            }
+            InstallOutcome::Cancelled => format!("cancelled {}", ago(now, end.at)),
+        },
+    }
 }
 
 pub(crate) fn outbox(now: UnixMs, lines: &[OutboxLine]) -> String {
@@ -274,6 +294,12 @@ fn event(it: &Activity) -> String {
         Activity::Purged => "data purged".to_owned(),
         Activity::ClockStep { by_ms } => format!("calendar stepped by {by_ms} ms"),
         Activity::Lost { count } => format!("{count} earlier facts were not kept"),
+        Activity::InstallBegun { .. } => "install script began".to_owned(),
+        Activity::Installed { took_ms, .. } => format!("installed in {}", span(*took_ms)),
+        Activity::InstallFailed { error, .. } => format!("install failed: {error}"),
+        Activity::InstallCancelled { .. } => "install cancelled".to_owned(),
+        Activity::ReinstallAsked { .. } => "install asked for".to_owned(),
+        Activity::InstallCancelAsked => "end of the install asked for".to_owned(),
         Activity::Created => "created".to_owned(),
         Activity::Changed { generation, fields } => {
             format!("generation {generation} asked for: {}", fields.join(", "))
@@ -315,6 +341,7 @@ pub(crate) fn state(it: ServerState) -> &'static str {
         ServerState::Starting => "starting",
         ServerState::Running => "running",
         ServerState::Stopping => "stopping",
+        ServerState::Installing => "installing",
     }
 }
 
@@ -350,6 +377,10 @@ fn not_running(now: UnixMs, it: &NotRunning) -> String {
             format!("could not {step}: {error}; again {}", ago(now, *retry_at))
         }
         NotRunning::EngineUnreachable { error } => format!("container engine: {error}"),
+        NotRunning::InstallFailed { error, at } => {
+            format!("install failed {}: {error}", ago(now, *at))
+        }
+        NotRunning::InstallCancelled { at } => format!("install cancelled {}", ago(now, *at)),
     }
 }
 

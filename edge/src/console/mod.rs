@@ -267,6 +267,11 @@ impl ConsoleSink {
         self.console.say(LineSource::Edge, text);
     }
 
+    /// Adds a line of the server's install script.
+    pub fn install(&self, text: &str) {
+        self.console.say(LineSource::Install, text);
+    }
+
     /// Watches the game's output from now on and tells when a line matches. Replaces an earlier
     /// watch, whose receiver then fails; so does dropping the console.
     pub fn arm(&self, matcher: DoneMatcher) -> oneshot::Receiver<UnixMs> {

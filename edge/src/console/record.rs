@@ -13,7 +13,7 @@
 //! | marks | count x 13 | `u32` end of the text, `u64` milliseconds since 1970, `u8` source |
 //! | text | rest | UTF-8, one line after the other, without line ends |
 //!
-//! Sources: 0 standard output, 1 standard error, 2 input, 3 edge. Lines that are in no record were
+//! Sources: 0 standard output, 1 standard error, 2 input, 3 edge, 4 install script. Lines that are in no record were
 //! not stored. The first record that is not whole ends the segment: a torn write costs its own
 //! lines and none before. A later version may add sources; it changes the version number for
 //! anything else.
@@ -104,11 +104,18 @@ fn source_code(source: LineSource) -> u8 {
         LineSource::Stderr => 1,
         LineSource::Input => 2,
         LineSource::Edge => 3,
+        LineSource::Install => 4,
     }
 }
 
 fn source_of(code: u8) -> Option<LineSource> {
-    let all = [LineSource::Stdout, LineSource::Stderr, LineSource::Input, LineSource::Edge];
+    let all = [
+        LineSource::Stdout,
+        LineSource::Stderr,
+        LineSource::Input,
+        LineSource::Edge,
+        LineSource::Install,
+    ];
     all.get(usize::from(code)).copied()
 }
 

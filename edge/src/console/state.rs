@@ -269,7 +269,7 @@ impl State {
         match source {
             LineSource::Stdout => Some(&mut self.stdout),
             LineSource::Stderr => Some(&mut self.stderr),
-            LineSource::Input | LineSource::Edge => None,
+            LineSource::Input | LineSource::Edge | LineSource::Install => None,
         }
     }
 

@@ -25,6 +25,7 @@ use std::{
 pub struct DataDirs {
     servers: PathBuf,
     trash: PathBuf,
+    installs: PathBuf,
     uid: u32,
 }
 
@@ -72,7 +73,12 @@ impl DataDirs {
     /// # Errors
     /// `Folder`.
     pub fn open(root: &Path, uid: u32) -> Result<Self, DataError> {
-        let dirs = Self { servers: root.join("servers"), trash: root.join("trash"), uid };
+        let dirs = Self {
+            servers: root.join("servers"),
+            trash: root.join("trash"),
+            installs: root.join("installs"),
+            uid,
+        };
         for path in [&dirs.servers, &dirs.trash] {
             make_dir(path, 0o711)?;
         }
@@ -141,6 +147,21 @@ impl DataDirs {
         }
     }
 
+    /// The folder of all servers' folders.
+    pub(crate) fn servers(&self) -> &Path {
+        &self.servers
+    }
+
+    /// The folder of what is kept of install scripts; it may not exist.
+    pub(crate) fn installs(&self) -> &Path {
+        &self.installs
+    }
+
+    /// Where files are moved that are wiped.
+    pub(crate) fn wiped(&self, server: ServerId) -> PathBuf {
+        self.trash.join(format!("{server}-wiped"))
+    }
+
     fn in_trash(&self, server: ServerId, stamp: UnixMs) -> PathBuf {
         self.trash.join(format!("{server}-{}", stamp.0))
     }
@@ -155,7 +176,8 @@ fn make_dir(path: &Path, mode: u32) -> Result<(), DataError> {
     }
 }
 
-fn open_dir(path: &Path) -> io::Result<OwnedFd> {
+/// Opens a folder that is not a symbolic link.
+pub(crate) fn open_dir(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, DIR_FLAGS, Mode::empty())?)
 }
 

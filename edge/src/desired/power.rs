@@ -1,8 +1,9 @@
 //! Takes over power actions: those of the node's own doors, and the hub's intents.
 
 use super::fact_about;
-use crate::store::{
-    ChangeError, DESIRED, INTENTS, INTENTS_BY_END, IntentRecord, POWER, append_all,
+use crate::{
+    install,
+    store::{ChangeError, DESIRED, INTENTS, INTENTS_BY_END, IntentRecord, POWER, append_all},
 };
 use mamba_core::{
     clock::UnixMs,
@@ -94,7 +95,7 @@ fn allowed(
         (Wish::Exist(spec), PowerAction::Start | PowerAction::Restart) => match spec.run_until {
             _ if spec.suspended => Some("server is suspended".to_owned()),
             Some(at) if at <= now => Some(format!("entitlement to run ended at {at}")),
-            Some(_) | None => None,
+            Some(_) | None => install::refuses_start(txn, server, spec.install.as_ref())?,
         },
     };
     Ok(match refused {

@@ -9,6 +9,7 @@ use crate::{
     calendar::{Calendar, HubCalendar},
     config::Config,
     console::{ConsoleReader, Consoles},
+    data::DataDirs,
     link::{LinkHandle, backend::Dispatcher},
     machine::{Doctor, Machine},
     outbox,
@@ -25,8 +26,8 @@ use mamba_core::{
 use mamba_wire::{
     net::frames::{FrameStream, FramedError, FramedReader},
     node::{
-        Answer, ConsoleEvent, ConsoleFrom, ConsoleInput, FACTS_MAX, LinkStatus, NodeError,
-        NodeReply, NodeRequest, Status,
+        Answer, ConsoleEvent, ConsoleFrom, ConsoleInput, FACTS_MAX, InstallLog, LinkStatus,
+        NodeError, NodeReply, NodeRequest, Status,
     },
 };
 use std::sync::Arc;
@@ -53,6 +54,8 @@ pub struct Doors<R> {
     pub supervisor: SupervisorHandle,
     /// Their consoles.
     pub consoles: Consoles,
+    /// Their files.
+    pub data: DataDirs,
     /// The link to the hub.
     pub link: LinkHandle,
 }
@@ -112,8 +115,29 @@ impl<R: Runtime> Doors<R> {
                 };
                 Answer::Doctor(doctor.check().await)
             }
+            NodeRequest::InstallLog { server } => {
+                Answer::InstallLog(self.install_log(server).await?)
+            }
+            NodeRequest::CancelInstall { server, by } => {
+                self.supervisor.cancel_install(server, by).await?;
+                Answer::Accepted
+            }
             NodeRequest::Console { .. } => return Err(NodeError::Unsupported),
         })
+    }
+
+    /// Reads the output of the newest run of a server's install script.
+    async fn install_log(&self, server: ServerId) -> Result<InstallLog, NodeError> {
+        let Some(run) = self.supervisor.install(server)? else {
+            return Ok(InstallLog { run: None, is_cut: false, lines: Vec::new() });
+        };
+        let log = self.data.install_log(server, run.asked);
+        let read = move || Ok::<_, std::io::Error>((log.is_cut(), log.lines()?));
+        let read = tokio::task::spawn_blocking(read).await;
+        let (is_cut, lines) = read
+            .map_err(|err| NodeError::LogUnreadable(chain(&err)))?
+            .map_err(|err| NodeError::LogUnreadable(chain(&err)))?;
+        Ok(InstallLog { run: Some(run), is_cut, lines })
     }
 
     fn link(&self) -> LinkStatus {

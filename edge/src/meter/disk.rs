@@ -25,9 +25,9 @@ const BLOCK_BYTES: u64 = 512;
 
 /// What a tree takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Size {
+pub(crate) struct Size {
     /// Bytes on the disk.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
     /// Whether a bound was met and there may be more.
     pub(super) is_cut: bool,
 }
@@ -36,7 +36,7 @@ pub(super) struct Size {
 ///
 /// # Errors
 /// When its top cannot be read. What cannot be read below is left out.
-pub(super) fn size(top: &Path) -> Result<Size, std::io::Error> {
+pub(crate) fn size(top: &Path) -> Result<Size, std::io::Error> {
     size_within(top, ENTRIES_MAX)
 }
 

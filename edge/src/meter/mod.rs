@@ -36,6 +36,7 @@ mod tests;
 #[cfg(test)]
 mod tests_docker;
 
+pub(crate) use disk::size as disk_size;
 #[cfg(any(test, feature = "test-support"))]
 pub use fake::FakeProbe;
 pub use probe::{Probe, Seen, SystemProbe};

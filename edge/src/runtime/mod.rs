@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use mamba_core::{
     clock::UnixMs,
+    desired::Order,
     ids::{NodeId, ServerId, TenantId},
     seq::Generation,
     server::{Capability, Entry, Limits, PortBinding, Signal},
@@ -59,6 +60,43 @@ pub struct ContainerSpec {
     pub uid: u32,
     /// Time between stop and kill for the engine's own stop, in milliseconds.
     pub stop_grace_ms: u32,
+}
+
+/// Everything that the container of an install script is made from. It runs as root, for package
+/// managers need that, with few capabilities and nothing mounted but the server's folder and the script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstallerSpec {
+    /// Node that makes it.
+    pub node: NodeId,
+    /// Owner; decides the network.
+    pub tenant: TenantId,
+    /// The server.
+    pub server: ServerId,
+    /// Which run it is, kept as a label.
+    pub asked: Order,
+    /// Image, already present.
+    pub image: String,
+    /// Program that runs the script, with arguments.
+    pub entrypoint: String,
+    /// Whole environment.
+    pub environment: BTreeMap<String, String>,
+    /// What it may use.
+    pub limits: Limits,
+    /// The server's data directory on the node, mounted at `/mnt/server`.
+    pub data_dir: PathBuf,
+    /// Directory with `install.sh`, mounted at `/mnt/install`.
+    pub script_dir: PathBuf,
+}
+
+/// The container of an install script as the engine sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installer {
+    /// Engine's id.
+    pub id: ContainerId,
+    /// Which run it is, by label.
+    pub asked: Order,
+    /// Whether it has a process.
+    pub status: ContainerStatus,
 }
 
 /// A container of ours as the engine sees it.
@@ -255,6 +293,21 @@ pub trait Runtime: Send + Sync + 'static {
         spec: &ContainerSpec,
     ) -> impl Future<Output = Result<ContainerId, RuntimeError>> + Send;
 
+    /// Makes the container of an install script and starts nothing. One that the server has already is
+    /// removed first, also when it runs.
+    fn create_installer(
+        &self,
+        spec: &InstallerSpec,
+    ) -> impl Future<Output = Result<ContainerId, RuntimeError>> + Send;
+
+    /// Looks for the container of a server's install script. It is in no list of containers, and
+    /// `inspect` does not know it; start, signal, log and removal are those of any container.
+    fn installer(
+        &self,
+        node: NodeId,
+        server: ServerId,
+    ) -> impl Future<Output = Result<Option<Installer>, RuntimeError>> + Send;
+
     /// Attaches to a container, before or after its start. Output begins at the attach.
     fn attach(
         &self,
@@ -303,7 +356,7 @@ pub trait Runtime: Send + Sync + 'static {
         id: &ContainerId,
     ) -> impl Future<Output = Result<Option<Container>, RuntimeError>> + Send;
 
-    /// Returns all containers with this node's label, in the order of their server ids.
+    /// Returns all games' containers with this node's label, in the order of their server ids.
     fn list(
         &self,
         node: NodeId,

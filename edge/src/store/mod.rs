@@ -1,11 +1,12 @@
 //! What the edge keeps on its disk: its schema over the ordered store.
 //!
-//! Table ids of the edge: 1 to 19 here, 20 to 29 the outbox, 30 to 39 the meter. A change that the
+//! Table ids of the edge: 1 to 19 here, 20 to 29 the outbox, 30 to 39 the meter, 40 to 49 installs. A change that the
 //! hub has to hear of is written in one transaction with its fact. Nothing here waits for the hub,
 //! and nothing here deletes a server but its tombstone.
 
 use crate::{
     calendar::Moment,
+    install::{self, INSTALLS},
     outbox,
     runtime::{
         ContainerId,
@@ -21,6 +22,7 @@ use mamba_core::{
     lifecycle::{
         Refused,
         crash::CrashHistory,
+        install::{InstallEnd, InstallRecord},
         plan::{Ending, Fingerprint, StepFailure},
         power::Power,
     },
@@ -229,6 +231,8 @@ pub struct Loaded {
     pub life: BTreeMap<ServerId, Life>,
     /// Deleted data.
     pub trash: BTreeMap<ServerId, Trash>,
+    /// Newest runs of install scripts.
+    pub installs: BTreeMap<ServerId, InstallRecord>,
     /// Networks.
     pub subnets: BTreeMap<TenantId, Subnet>,
     /// The machine's boot when the daemon ran last. `None` before the first run.
@@ -246,6 +250,8 @@ pub struct News {
     /// take, or a wish of the edge's own for what runs and nobody ever asked for. Stored unless the
     /// store has a newer one.
     pub power: Option<Power>,
+    /// The newest run of its install script, when the store may not know of it.
+    pub install: Option<InstallRecord>,
     /// What the hub hears of it.
     pub facts: Vec<ActivityFact>,
 }
@@ -280,6 +286,7 @@ impl EdgeStore {
                 power: txn.range(POWER, Span::all(), ROWS_MAX)?.into_iter().collect(),
                 life: txn.range(LIFE, Span::all(), ROWS_MAX)?.into_iter().collect(),
                 trash: txn.range(TRASH, Span::all(), ROWS_MAX)?.into_iter().collect(),
+                installs: txn.range(INSTALLS, Span::all(), ROWS_MAX)?.into_iter().collect(),
                 subnets: txn
                     .range(SUBNETS, Span::all(), ROWS_MAX)?
                     .into_iter()
@@ -341,6 +348,11 @@ impl EdgeStore {
                 if let Some(power) = &news.power {
                     put_newer(txn, server, power)?;
                 }
+                if let Some(install) = &news.install
+                    && !txn.contains(INSTALLS, &server)?
+                {
+                    txn.put(INSTALLS, &server, install)?;
+                }
                 append_all(txn, &news.facts)
             })
             .await
@@ -393,10 +405,44 @@ impl EdgeStore {
                 txn.put(TRASH, &server, &trash)?;
                 txn.delete(LIFE, &server)?;
                 txn.delete(POWER, &server)?;
+                txn.delete(INSTALLS, &server)?;
                 forget_tombstones(txn, now)?;
                 append_all(txn, &facts)
             })
             .await
+    }
+
+    /// Reads what is kept of a server's install script.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn install(&self, server: ServerId) -> Result<Option<InstallRecord>, TxnError> {
+        self.store.read(|txn| txn.get(INSTALLS, &server))
+    }
+
+    /// Writes down that a run of an install script begins; see [`install::begin`].
+    ///
+    /// # Errors
+    /// As [`EdgeStore::save`].
+    pub async fn begin_install(
+        &self,
+        asked: Order,
+        fact: ActivityFact,
+    ) -> Result<InstallRecord, WriteError<ChangeError>> {
+        self.store.write(move |txn| install::begin(txn, asked, &fact)).await
+    }
+
+    /// Writes down how a run of an install script ended; see [`install::end`].
+    ///
+    /// # Errors
+    /// As [`EdgeStore::save`].
+    pub async fn end_install(
+        &self,
+        asked: Order,
+        end: InstallEnd,
+        fact: ActivityFact,
+    ) -> Result<InstallRecord, WriteError<ChangeError>> {
+        self.store.write(move |txn| install::end(txn, asked, &end, &fact)).await
     }
 
     /// Returns the network of a tenant, giving it one that overlaps neither those of other tenants

@@ -43,7 +43,8 @@ impl<R: Runtime> Task<R> {
     fn take_up(&mut self, loaded: Loaded) {
         let (now, boot_id) = (self.now(), self.parts.clock.boot_id());
         let after_reboot = loaded.boot_id.is_some_and(|before| before != boot_id);
-        let Loaded { desired, mut power, mut life, mut trash, subnets, .. } = loaded;
+        let Loaded { desired, mut power, mut life, mut trash, mut installs, subnets, .. } = loaded;
+        self.marks = self.parts.data.install_marks();
         subnets.keys().for_each(|tenant| self.networks.note(*tenant));
         self.subnets = subnets;
         self.is_loaded = true;
@@ -58,6 +59,7 @@ impl<R: Runtime> Task<R> {
             entry.power = power.remove(&server).unwrap_or(entry.power);
             entry.life = life.remove(&server).unwrap_or_default();
             entry.trash = trash.remove(&server);
+            entry.set_install(installs.remove(&server), self.marks.remove(&server));
             if after_reboot {
                 // The machine took the process with it, which says nothing about the game.
                 entry.life.run = None;
@@ -100,11 +102,15 @@ impl<R: Runtime> Task<R> {
     fn take_over(&mut self, desired: BTreeMap<ServerId, Desired>, now: Now) {
         for (server, desired) in desired {
             let seen = self.seen_at_first();
+            let mark = self.marks.remove(&server);
             let entry = self.entries.entry(server).or_insert_with(|| {
                 let mut entry = Entry::new(server, now.calendar);
                 entry.seen = seen;
                 entry
             });
+            if let Some(mark) = mark {
+                entry.set_install(entry.install.clone(), Some(mark));
+            }
             if entry.desired != desired {
                 entry.set_desired(desired);
             }

@@ -8,12 +8,13 @@ use crate::{
 };
 use mamba_core::{
     clock::{BootMs, UnixMs},
-    desired::{Envelope, EnvelopeHash, Wish},
+    desired::{Envelope, EnvelopeHash, Order, Wish},
     error::chain,
     fact::{Activity, ActivityFact},
     ids::{EventId, ServerId, TenantId},
     lifecycle::{
         Actor, Exit, Observed, ServerState,
+        install::InstallRecord,
         plan::{
             ConsoleLink, Disposal, Fingerprint, Operation, Process, RunView, ServerView, Standing,
             Stopping, Wanted, fingerprint,
@@ -39,6 +40,8 @@ pub(super) struct Entry {
     pub(super) power: Power,
     pub(super) life: Life,
     pub(super) trash: Option<Trash>,
+    /// The newest run of its install script.
+    pub(super) install: Option<InstallRecord>,
     pub(super) seen: Seen,
     pub(super) operation: Option<InProgress>,
     pub(super) stopping: Option<Stopping>,
@@ -110,6 +113,8 @@ pub(super) enum Kind {
     Adopt,
     UpdateLimits,
     RecordExit,
+    Install { asked: Order },
+    EndInstall,
     Remove,
     Trash,
     Purge,
@@ -135,6 +140,7 @@ impl Entry {
             power: Power::never_asked(),
             life: Life::default(),
             trash: None,
+            install: None,
             seen: Seen::Unseen,
             operation: None,
             stopping: None,
@@ -161,6 +167,21 @@ impl Entry {
         }
         self.desired = desired;
         self.open_wish();
+    }
+
+    /// Takes over what is kept of its install script. A node that lost its store has the mark of the
+    /// last run all the same.
+    pub(super) fn set_install(
+        &mut self,
+        stored: Option<InstallRecord>,
+        mark: Option<InstallRecord>,
+    ) {
+        self.install = stored;
+        if self.install.is_none() && mark.is_some() {
+            self.install.clone_from(&mark);
+            self.unsaved.install = mark;
+            self.changed();
+        }
     }
 
     /// Opens the wish in force unless it is open.
@@ -261,6 +282,7 @@ impl Entry {
                 (Some(ready), Some(spec)) => *ready == spec.image,
                 _ => false,
             },
+            install: self.install.as_ref(),
         }
     }
 
@@ -282,10 +304,14 @@ impl Entry {
                 Operation::Fetch { is_outdated }
             }
             Kind::Start { power } => Operation::Start { power: *power },
+            Kind::Install { asked } => Operation::Install { asked: *asked },
             Kind::Stop | Kind::Adopt | Kind::UpdateLimits => Operation::Yielding,
-            Kind::Kill | Kind::RecordExit | Kind::Remove | Kind::Trash | Kind::Purge => {
-                Operation::Other
-            }
+            Kind::Kill
+            | Kind::RecordExit
+            | Kind::EndInstall
+            | Kind::Remove
+            | Kind::Trash
+            | Kind::Purge => Operation::Other,
         }
     }
 
@@ -326,6 +352,7 @@ impl Entry {
             last_exit: self.life.ending.as_ref().map(|ending| ending.exit.clone()),
             crashes: self.life.crashes.total,
             restart_pending: standing.restart_pending,
+            install: self.install.clone(),
         }
     }
 

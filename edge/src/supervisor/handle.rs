@@ -1,12 +1,14 @@
 //! What other parts ask of the supervisor, and see of it.
 
 use super::{Card, Census, Parts, Shown, Unstored, Wake};
-use crate::{calendar::Calendar, console::Consoles, desired::record_power, store::EdgeStore};
+use crate::{
+    calendar::Calendar, console::Consoles, desired::record_power, install, store::EdgeStore,
+};
 use mamba_core::{
     clock::{Entropy, UnixMs, draw},
     error::chain,
     ids::{EventId, ServerId},
-    lifecycle::{Actor, Observed, PowerAction},
+    lifecycle::{Actor, Observed, PowerAction, install::InstallRecord},
 };
 use mamba_wire::node::{NodeError, ServerDetail, ServerLine};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -103,6 +105,36 @@ impl SupervisorHandle {
         tracing::warn!(%server, ?action, "carried out although the store does not take it");
         let unstored = Unstored { server, action, by, event, at };
         self.wakes.send(Wake::PowerUnstored(unstored)).await.is_ok()
+    }
+
+    /// Records that the install script of a server shall end; when this returns it is on disk.
+    ///
+    /// # Errors
+    /// `NoSuchServer`, `NotAllowed` when there is none to end, `StoreUnavailable`. Nothing was recorded.
+    pub async fn cancel_install(&self, server: ServerId, by: Actor) -> Result<(), NodeError> {
+        let now = self.calendar.now();
+        let event = EventId::new(now, draw(&*self.entropy));
+        let write =
+            self.store.raw().write(move |txn| install::cancel(txn, server, &by, event, now));
+        let error = match tokio::time::timeout(STORE_TIMEOUT, write).await {
+            Ok(Ok(recorded)) => {
+                recorded?;
+                self.wakes.send(Wake::InstallChanged(server)).await.ok();
+                return Ok(());
+            }
+            Ok(Err(err)) => chain(&err),
+            Err(_) => format!("store does not answer within {STORE_TIMEOUT:?}"),
+        };
+        Err(NodeError::StoreUnavailable(error))
+    }
+
+    /// Returns what is known of the newest run of a server's install script.
+    ///
+    /// # Errors
+    /// `NoSuchServer`.
+    pub fn install(&self, server: ServerId) -> Result<Option<InstallRecord>, NodeError> {
+        let observed = self.observed.borrow().get(&server).map(|it| it.install.clone());
+        observed.ok_or(NodeError::NoSuchServer(server))
     }
 
     /// Tells that a power action of this server was recorded by somebody else: an intent.

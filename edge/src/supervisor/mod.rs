@@ -18,10 +18,15 @@ mod outcome;
 mod operation;
 mod start;
 mod release;
+mod install;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use tests::spec as example;
+
 pub use handle::SupervisorHandle;
+pub use install::InstallBounds;
 
 use crate::{
     calendar::Calendar,
@@ -87,6 +92,8 @@ pub struct Settings {
     pub pool: SubnetPool,
     /// Version of the daemon, for the log.
     pub version: String,
+    /// Bounds of install scripts.
+    pub install: InstallBounds,
 }
 
 /// A power action that the store did not take.
@@ -108,6 +115,8 @@ enum Wake {
     DesiredChanged,
     /// A power action was recorded.
     PowerChanged(ServerId),
+    /// Somebody on the node wants an install script to end.
+    InstallChanged(ServerId),
     /// A power action could not be recorded and has to be carried out all the same.
     PowerUnstored(Unstored),
     /// The daemon goes down; containers stay.

@@ -15,7 +15,7 @@ use mamba_core::{
     error::chain,
     fact::{ActivityFact, CRASH_LINE_BYTES_MAX, CRASH_LINES_MAX},
     ids::ServerId,
-    lifecycle::{Exit, crash::Cause},
+    lifecycle::{Exit, crash::Cause, install::InstallRecord},
     server::{Limits, ServerSpec, Signal, StopMethod},
 };
 use mamba_wire::node::LineSource;
@@ -70,6 +70,8 @@ pub(super) enum Outcome {
         cause: Cause,
         lines: Vec<String>,
     },
+    /// A run of the install script was made or ended: what is kept of it.
+    Installed(Result<InstallRecord, StepError>),
     Removed(Result<(), StepError>),
     Disposed(Result<Trash, StepError>),
 }
@@ -358,7 +360,14 @@ pub(super) async fn trash<R: Runtime>(
     fact: ActivityFact,
 ) -> Outcome {
     let data = parts.data.clone();
-    let moved = blocking("move to trash", TRASH_MS_MAX, move || data.to_trash(server, stamp)).await;
+    let mut moved =
+        blocking("move to trash", TRASH_MS_MAX, move || data.to_trash(server, stamp)).await;
+    if moved.is_ok() {
+        // A server that is made again after all begins with its install script.
+        let data = parts.data.clone();
+        let forget = move || data.forget_installs(server);
+        moved = blocking("forget installs", TRASH_MS_MAX, forget).await;
+    }
     Outcome::Disposed(dispose(parts, server, moved, record, fact).await)
 }
 

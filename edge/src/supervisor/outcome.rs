@@ -18,6 +18,7 @@ use mamba_core::{
     lifecycle::{
         Actor, Exit, PowerAction,
         crash::{Cause, Verdict, delay_ms, judge},
+        install::InstallRecord,
         plan::{ConsoleLink, Ending, Fingerprint, StepFailure},
     },
     server::{Limits, RestartPolicy},
@@ -76,6 +77,7 @@ impl<R: Runtime> Task<R> {
                 Err(err) => self.step_failed(server, err),
             },
             Outcome::Ended { exit, cause, lines } => self.ended(server, exit, cause, lines),
+            Outcome::Installed(result) => self.installed(server, result),
             Outcome::Removed(result) => {
                 self.unseen(server);
                 match result {
@@ -88,6 +90,8 @@ impl<R: Runtime> Task<R> {
                     entry.trash = Some(trash);
                     // The rows went in the same transaction.
                     entry.life = crate::store::Life::default();
+                    entry.install = None;
+                    entry.unsaved.install = None;
                     entry.unsaved.life = None;
                     entry.unsaved.power = None;
                     entry.save = match (&entry.save, entry.unsaved.facts.is_empty()) {
@@ -112,6 +116,8 @@ impl<R: Runtime> Task<R> {
             Kind::Fetch { .. }
             | Kind::Stop
             | Kind::Kill
+            | Kind::Install { .. }
+            | Kind::EndInstall
             | Kind::UpdateLimits
             | Kind::RecordExit
             | Kind::Remove
@@ -311,6 +317,19 @@ impl<R: Runtime> Task<R> {
                 self.say(server, &format!("ended with code {code}"));
                 self.report(server, Activity::Ended { exit });
             }
+        }
+    }
+
+    /// Takes over what is kept of a run of the install script.
+    fn installed(&mut self, server: ServerId, result: Result<InstallRecord, StepError>) {
+        match result {
+            Ok(record) => {
+                if let Some(entry) = self.entries.get_mut(&server) {
+                    entry.install = Some(record);
+                }
+                self.step_worked(server);
+            }
+            Err(err) => self.step_failed(server, err),
         }
     }
 

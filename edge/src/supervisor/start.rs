@@ -35,19 +35,25 @@ const ASSIGN_MS_MAX: u64 = 10_000;
 /// Networks tried when others on the machine have taken the addresses.
 const SUBNETS_TRIED_MAX: usize = 8;
 
+/// The network that a container needs.
+#[derive(Clone, Debug)]
+pub(super) struct Net {
+    pub(super) node: NodeId,
+    pub(super) tenant: TenantId,
+    /// The tenant's network as remembered, so that a start needs no store.
+    pub(super) subnet: Option<Subnet>,
+    pub(super) pool: SubnetPool,
+}
+
 /// Everything that a start needs to know.
 #[derive(Clone, Debug)]
 pub(super) struct StartPlan {
-    pub(super) node: NodeId,
+    pub(super) net: Net,
     pub(super) server: ServerId,
-    pub(super) tenant: TenantId,
     pub(super) order: Order,
     pub(super) spec: Arc<ServerSpec>,
     pub(super) fingerprint: Fingerprint,
     pub(super) power: u64,
-    /// The tenant's network as remembered, so that a start needs no store.
-    pub(super) subnet: Option<Subnet>,
-    pub(super) pool: SubnetPool,
 }
 
 /// A process that was started.
@@ -74,13 +80,13 @@ pub(super) async fn start<R: Runtime>(
 ) -> Result<Box<Started>, StepError> {
     let (server, spec) = (plan.server, &plan.spec);
     let (data, files) = (parts.data.clone(), spec.config_files.clone());
-    let subnet = network(&parts, &plan).await?;
+    let subnet = network(&parts, &plan.net).await?;
     let address = subnet.gateway().to_string();
     let prepare = move || data.prepare(server, &files, Some(&address));
     let data_dir = blocking("prepare data", DATA_MS_MAX, prepare).await?;
     let container = ContainerSpec {
-        node: plan.node,
-        tenant: plan.tenant,
+        node: plan.net.node,
+        tenant: plan.net.tenant,
         server,
         generation: plan.order.generation,
         image: spec.image.clone(),
@@ -134,17 +140,17 @@ pub(super) fn arm<R>(
 }
 
 /// Makes sure of the tenant's network.
-async fn network<R: Runtime>(parts: &Parts<R>, plan: &StartPlan) -> Result<Subnet, StepError> {
-    let (mut known, mut refused) = (plan.subnet, None);
+pub(super) async fn network<R: Runtime>(parts: &Parts<R>, net: &Net) -> Result<Subnet, StepError> {
+    let (mut known, mut refused) = (net.subnet, None);
     for _ in 0..SUBNETS_TRIED_MAX {
         let subnet = match known.take() {
             Some(subnet) => subnet,
             None => {
-                let assign = parts.store.subnet(plan.tenant, plan.pool, refused, foreign());
+                let assign = parts.store.subnet(net.tenant, net.pool, refused, foreign());
                 store_step("assign network", ASSIGN_MS_MAX, assign).await?
             }
         };
-        let call = parts.runtime.ensure_network(plan.node, plan.tenant, subnet);
+        let call = parts.runtime.ensure_network(net.node, net.tenant, subnet);
         match tokio::time::timeout(Duration::from_millis(ENGINE_MS_MAX), call).await {
             Ok(Ok(())) => return Ok(subnet),
             Ok(Err(RuntimeError::SubnetTaken(_))) => refused = Some(subnet),

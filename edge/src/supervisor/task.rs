@@ -4,10 +4,11 @@ use super::{
     Census, Parts, Settings, Shown, Supervisor, Unstored, Wake,
     boot::PendingBoot,
     entry::{Entry, InProgress, Kind, Save},
+    install::{self, EndPlan, InstallPlan},
     look::{Engine, Looked},
     operation::{self, Hold, Outcome, StepError},
     release::Networks,
-    start::StartPlan,
+    start::{Net, StartPlan},
 };
 use crate::{
     calendar::Moment,
@@ -17,14 +18,16 @@ use futures_util::StreamExt;
 use mamba_core::{
     clock::{BootMs, UnixMs, draw},
     db::WriteError,
-    desired::Wish,
+    desired::{Order, Wish},
     error::chain,
     fact::{Activity, ActivityFact},
     ids::{EventId, ServerId, TenantId},
     lifecycle::{
         Actor,
+        install::{InstallOutcome, InstallRecord},
         plan::{Action, Now, StopReason, Stopping, World, plan, standing},
     },
+    server::ServerSpec,
 };
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 use tokio::{
@@ -46,6 +49,8 @@ pub(super) struct Task<R> {
     wakes: mpsc::Receiver<Wake>,
     pub(super) shown: Shown,
     pub(super) entries: BTreeMap<ServerId, Entry>,
+    /// How runs of install scripts ended, of servers that the store knows nothing of.
+    pub(super) marks: BTreeMap<ServerId, InstallRecord>,
     /// Networks of tenants, so that a start needs no store.
     pub(super) subnets: BTreeMap<TenantId, Subnet>,
     /// Which of them may exist.
@@ -125,6 +130,7 @@ impl<R: Runtime> Task<R> {
             wakes,
             shown,
             entries: BTreeMap::new(),
+            marks: BTreeMap::new(),
             subnets: BTreeMap::new(),
             networks: Networks::default(),
             engine: Engine::default(),
@@ -231,6 +237,7 @@ impl<R: Runtime> Task<R> {
         match event {
             Event::Wake(Wake::DesiredChanged) => self.reload_at = Some(BootMs(0)),
             Event::Wake(Wake::PowerChanged(server)) => self.power_changed(server),
+            Event::Wake(Wake::InstallChanged(server)) => self.install_changed(server),
             Event::Wake(Wake::PowerUnstored(unstored)) => self.power_unstored(unstored),
             Event::Wake(Wake::Stopping) | Event::Time => {}
             Event::Done(Ok(done)) => self.operation_done(done.server, done.outcome),
@@ -346,6 +353,13 @@ impl<R: Runtime> Task<R> {
                 let end = operation::collect_end(parts, server, drained, exit, cause);
                 self.spawn(server, Kind::RecordExit, end);
             }
+            // It is asked for again when that is over, which is soon.
+            (Action::Install { .. } | Action::EndInstall { .. }, ..)
+                if self.networks.is_releasing(entry.tenant()) => {}
+            (Action::Install { asked }, _, Some(spec)) => self.install(server, asked, spec),
+            (Action::EndInstall { asked, outcome }, ..) => {
+                self.end_install(server, asked, outcome);
+            }
             (Action::Remove, Some(id), _) => {
                 self.spawn(server, Kind::Remove, operation::remove(parts, id));
             }
@@ -360,7 +374,7 @@ impl<R: Runtime> Task<R> {
 
     fn report_stop(&mut self, server: ServerId, reason: StopReason) {
         match reason {
-            StopReason::Power | StopReason::Deleted => {}
+            StopReason::Power | StopReason::Deleted | StopReason::Reinstalled => {}
             StopReason::Suspended => {
                 self.report(server, Activity::StoppedByHub { suspended: true })
             }
@@ -399,6 +413,51 @@ impl<R: Runtime> Task<R> {
                 let work = operation::purge(parts, server, stamp, record, fact(Activity::Purged));
                 self.spawn(server, Kind::Purge, work);
             }
+        }
+    }
+
+    /// Begins a run of the install script, or takes one up.
+    fn install(&mut self, server: ServerId, asked: Order, spec: Arc<ServerSpec>) {
+        let (now, events) = (self.parts.calendar.now(), [self.event_id(), self.event_id()]);
+        let bounds = self.settings.install;
+        let Some(entry) = self.entries.get_mut(&server) else { return };
+        let Some(net) = net(entry, &self.settings, &self.subnets) else { return };
+        if entry.install.as_ref().is_none_or(|known| known.asked != asked) {
+            // What failed before has nothing to do with it.
+            entry.life.failure = None;
+            entry.install = Some(InstallRecord { asked, begun_at: now, cancel: None, end: None });
+        }
+        let plan = InstallPlan { net, server, asked, spec, bounds, events };
+        let hold = Hold::new();
+        let work = install::install(self.parts.clone(), plan, hold.clone());
+        self.spawn_held(server, Kind::Install { asked }, hold, work);
+    }
+
+    fn end_install(&mut self, server: ServerId, asked: Order, outcome: InstallOutcome) {
+        let event = self.event_id();
+        let Some(entry) = self.entries.get_mut(&server) else { return };
+        let Some(net) = net(entry, &self.settings, &self.subnets) else { return };
+        let own = entry.install.as_ref().filter(|known| known.asked == asked);
+        let by = match (&outcome, own.and_then(|known| known.cancel.clone())) {
+            (InstallOutcome::Cancelled, Some(by)) => by,
+            (InstallOutcome::Cancelled, None) => Actor::Hub,
+            (InstallOutcome::Installed | InstallOutcome::Failed { .. }, _) => Actor::Edge,
+        };
+        let plan = EndPlan { net, server, asked, outcome, event, by };
+        let work = install::end(self.parts.clone(), plan);
+        self.spawn(server, Kind::EndInstall, work);
+    }
+
+    /// Reads what somebody on the node asked of an install script.
+    fn install_changed(&mut self, server: ServerId) {
+        let Some(entry) = self.entries.get_mut(&server) else { return };
+        match self.parts.store.install(server) {
+            Ok(Some(record)) if record.end.is_none() || entry.operation.is_none() => {
+                entry.install = Some(record);
+            }
+            Ok(_) => {}
+            // It is asked for again, or the script ends by itself.
+            Err(err) => tracing::warn!(%server, error = %chain(&err), "install cannot be read"),
         }
     }
 
@@ -464,6 +523,7 @@ impl<R: Runtime> Task<R> {
             entry.unsaved.life = None;
             entry.unsaved.promoted_at = None;
             entry.unsaved.power = None;
+            entry.unsaved.install = None;
             entry.save = Save::Clean;
         }
     }
@@ -506,7 +566,13 @@ impl<R: Runtime> Task<R> {
     async fn finish(mut self) {
         for entry in self.entries.values_mut() {
             // A fetch can take minutes and loses nothing.
-            if let Some(InProgress { kind: Kind::Fetch { .. }, cancel, .. }) = &mut entry.operation
+            // Nor does a run of an install script, whose container goes on.
+            let operation = &mut entry.operation;
+            if let Some(InProgress {
+                kind: Kind::Fetch { .. } | Kind::Install { .. },
+                cancel,
+                ..
+            }) = operation
             {
                 cancel.take();
             }
@@ -567,21 +633,23 @@ pub(super) fn stored<E: std::error::Error + 'static>(result: Result<(), WriteErr
 
 fn start_plan(
     entry: &Entry,
-    spec: Arc<mamba_core::server::ServerSpec>,
+    spec: Arc<ServerSpec>,
     settings: &Settings,
     subnets: &BTreeMap<TenantId, Subnet>,
 ) -> Option<StartPlan> {
     let wish = entry.wish.as_ref()?;
-    let tenant = wish.envelope.tenant;
     Some(StartPlan {
-        node: settings.node,
+        net: net(entry, settings, subnets)?,
         server: entry.server,
-        tenant,
         order: wish.envelope.order,
         spec,
         fingerprint: wish.fingerprint?,
         power: entry.power.number,
-        subnet: subnets.get(&tenant).copied(),
-        pool: settings.pool,
     })
+}
+
+fn net(entry: &Entry, settings: &Settings, subnets: &BTreeMap<TenantId, Subnet>) -> Option<Net> {
+    let tenant = entry.wish.as_ref()?.envelope.tenant;
+    let (node, pool) = (settings.node, settings.pool);
+    Some(Net { node, tenant, subnet: subnets.get(&tenant).copied(), pool })
 }

@@ -5,4 +5,6 @@ mod bench;
 #[cfg(test)]
 mod docker;
 #[cfg(test)]
+mod install;
+#[cfg(test)]
 mod runtime;

@@ -4,13 +4,15 @@ use crate::bench::{Bench, Heard, free_port, limits, servers};
 use futures_util::StreamExt;
 use mamba_core::{
     clock::UnixMs,
+    desired::Order,
     ids::NodeId,
+    seq::{Generation, Incarnation},
     server::{Limits, Signal},
     units::Mib,
 };
 use mamba_edge::runtime::{
-    Allocated, ContainerId, ContainerStatus, Network, OutputSource, Runtime, RuntimeError,
-    RuntimeEvent, Subnet,
+    Allocated, ContainerId, ContainerStatus, InstallerSpec, Network, OutputSource, Runtime,
+    RuntimeError, RuntimeEvent, Subnet, fake::Script,
 };
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -48,6 +50,7 @@ contract! {
     limits_change_while_it_runs,
     a_taken_port_is_told_and_leaves_nothing,
     a_missing_image_is_told,
+    the_container_of_an_install_script_is_apart,
     networks_are_made_once_and_do_not_overlap,
     networks_are_made_once_by_many_at_one_time,
 }
@@ -245,6 +248,54 @@ async fn a_missing_image_is_told<R: Runtime>(bench: Bench<R>) {
     let missing = bench.runtime.create(&spec).await;
     assert!(matches!(&missing, Err(RuntimeError::ImageMissing { .. })), "{missing:?}");
     assert_eq!(bench.runtime.list(bench.node).await.unwrap(), []);
+}
+
+async fn the_container_of_an_install_script_is_apart<R: Runtime>(bench: Bench<R>) {
+    let game = bench.game().await;
+    let asked = Order { incarnation: Incarnation(2), generation: Generation(9) };
+    let spec = InstallerSpec {
+        node: bench.node,
+        tenant: game.tenant,
+        server: game.server,
+        asked,
+        image: game.image.clone(),
+        entrypoint: "sh".to_owned(),
+        environment: game.environment.clone(),
+        limits: limits(),
+        data_dir: game.data_dir.clone(),
+        script_dir: game.data_dir.clone(),
+    };
+    std::fs::write(game.data_dir.join("install.sh"), "echo installing; sleep 1; exit 4").unwrap();
+    if let Some(fake) = bench.fake() {
+        fake.script_install(game.server, [Script::install(50, 4)]);
+    }
+    let find = async || bench.runtime.installer(bench.node, game.server).await.unwrap();
+    assert_eq!(find().await, None);
+    bench.runtime.create_installer(&spec).await.unwrap();
+    let id = bench.runtime.create_installer(&spec).await.unwrap();
+    let found = find().await.unwrap();
+    assert_eq!((&found.id, found.asked), (&id, asked));
+    assert_eq!(found.status, ContainerStatus::Created);
+    bench.runtime.start(&id).await.unwrap();
+    // Beside the server's own, which is the only one in lists and looks.
+    let (own, _heard) = bench.run(&game).await;
+    let listed = bench.runtime.list(bench.node).await.unwrap();
+    assert_eq!(listed.into_iter().map(|it| it.id).collect::<Vec<_>>(), [own]);
+    assert_eq!(bench.status(&id).await, None);
+    let ended = async {
+        loop {
+            match find().await.unwrap().status {
+                ContainerStatus::Exited { code, .. } => return code,
+                _ => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    let code = tokio::time::timeout(Duration::from_secs(60), ended).await.expect("it ends");
+    assert_eq!(code, 4);
+    let lines = bench.runtime.logs_since(&id, UnixMs(0), 10).await.unwrap();
+    assert_eq!(lines.iter().map(|line| &line.text[..]).collect::<Vec<_>>(), [b"installing"]);
+    bench.runtime.remove(&id).await.unwrap();
+    assert_eq!(find().await, None);
 }
 
 /// Servers of one tenant start together on a node that has no network of the tenant yet.

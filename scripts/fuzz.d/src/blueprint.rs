@@ -21,6 +21,7 @@ pub fn check(data: &[u8]) {
     let choices = Choices {
         name: "world".to_owned(),
         image: None,
+        startup: None,
         variables: Default::default(),
         limits: Limits {
             memory_mib: Mib(256),
@@ -34,6 +35,7 @@ pub fn check(data: &[u8]) {
         restart: RestartPolicy::default(),
         suspended: false,
         run_until: None,
+        install: None,
     };
     if let Ok(spec) = blueprint.render(choices) {
         assert_eq!(spec.check(), Ok(()), "a node would take it");

@@ -75,6 +75,7 @@ fn spec() -> ServerSpec {
         config_files: vec![],
         suspended: false,
         run_until: None,
+        install: None,
     }
 }
 
@@ -279,6 +280,7 @@ fn no_table_is_declared_twice() {
         .into_iter()
         .chain(outbox::TABLES)
         .chain(crate::calendar::TABLES)
+        .chain(crate::install::TABLES)
         .collect();
     assert_eq!(mamba_core::db::duplicate_table(&tables), None);
     assert!(crate::store::TABLES.iter().all(|table| (1..20).contains(&table.id)));

@@ -19,6 +19,8 @@ pub(super) const LABEL_NODE: &str = "mamba.node";
 pub(super) const LABEL_TENANT: &str = "mamba.tenant";
 pub(super) const LABEL_SERVER: &str = "mamba.server";
 pub(super) const LABEL_GENERATION: &str = "mamba.generation";
+/// Only on the container of an install script: the rank of the wish that asked for it.
+pub(super) const LABEL_INSTALL: &str = "mamba.install";
 
 /// Where a game finds its files.
 const HOME: &str = "/home/container";
@@ -114,10 +116,38 @@ pub(super) fn container(spec: &ContainerSpec) -> Result<ContainerCreateBody, Run
 }
 
 fn host_config(spec: &ContainerSpec, source: &str) -> HostConfig {
-    let amounts = amounts(spec.limits);
     let mut capabilities: Vec<_> = spec.capabilities.iter().map(|it| it.name()).collect();
     capabilities.sort_unstable();
     capabilities.dedup();
+    HostConfig {
+        readonly_rootfs: Some(true),
+        cap_add: Some(capabilities.into_iter().map(str::to_owned).collect()),
+        mounts: Some(vec![mount(source, HOME)]),
+        port_bindings: Some(
+            ports(spec).into_iter().map(|(name, hosts)| (name, Some(hosts))).collect(),
+        ),
+        ..walls(spec.limits, network_name(spec.node, spec.tenant))
+    }
+}
+
+/// Mounts a folder of the node, for reading and writing.
+pub(super) fn mount(source: &str, target: &str) -> Mount {
+    Mount {
+        typ: Some(MountType::BIND),
+        source: Some(source.to_owned()),
+        target: Some(target.to_owned()),
+        read_only: Some(false),
+        bind_options: Some(MountBindOptions {
+            propagation: Some(MountBindOptionsPropagationEnum::RPRIVATE),
+            ..MountBindOptions::default()
+        }),
+        ..Mount::default()
+    }
+}
+
+/// What keeps every container of ours inside, whatever runs in it.
+pub(super) fn walls(limits: Limits, network: String) -> HostConfig {
+    let amounts = amounts(limits);
     let ulimit = |name: &str, max| ResourcesUlimits {
         name: Some(name.to_owned()),
         soft: Some(max),
@@ -125,17 +155,6 @@ fn host_config(spec: &ContainerSpec, source: &str) -> HostConfig {
     };
     // A core dump of a game is as large as its memory, in its data folder.
     let ulimits = vec![ulimit("core", 0), ulimit("nofile", FILES_MAX)];
-    let mount = Mount {
-        typ: Some(MountType::BIND),
-        source: Some(source.to_owned()),
-        target: Some(HOME.to_owned()),
-        read_only: Some(false),
-        bind_options: Some(MountBindOptions {
-            propagation: Some(MountBindOptionsPropagationEnum::RPRIVATE),
-            ..MountBindOptions::default()
-        }),
-        ..Mount::default()
-    };
     HostConfig {
         memory: Some(amounts.memory),
         memory_swap: Some(amounts.memory_swap),
@@ -146,21 +165,15 @@ fn host_config(spec: &ContainerSpec, source: &str) -> HostConfig {
         oom_score_adj: Some(OOM_SCORE),
         init: Some(true),
         privileged: Some(false),
-        readonly_rootfs: Some(true),
         cap_drop: Some(vec!["ALL".to_owned()]),
-        cap_add: Some(capabilities.into_iter().map(str::to_owned).collect()),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
         ipc_mode: Some("private".to_owned()),
         shm_size: Some(SHM_BYTES),
         tmpfs: Some([(TMP.0.to_owned(), TMP.1.to_owned())].into()),
-        mounts: Some(vec![mount]),
-        network_mode: Some(network_name(spec.node, spec.tenant)),
+        network_mode: Some(network),
         // No search domains of the machine, which would leak names of the host's network.
         dns_search: Some(vec![".".to_owned()]),
         publish_all_ports: Some(false),
-        port_bindings: Some(
-            ports(spec).into_iter().map(|(name, hosts)| (name, Some(hosts))).collect(),
-        ),
         log_config: Some(log_config()),
         restart_policy: Some(RestartPolicy {
             name: Some(RestartPolicyNameEnum::NO),

@@ -8,6 +8,7 @@ mod config;
 mod error;
 mod events;
 mod image;
+mod installer;
 mod networks;
 mod oom;
 mod registry;
@@ -15,12 +16,13 @@ mod state;
 mod time;
 
 use super::{
-    Attached, Container, ContainerId, ContainerSpec, ContainerStatus, EngineInfo, LogLine, Network,
-    PullProgress, Runtime, RuntimeError, RuntimeEvent, Subnet,
+    Attached, Container, ContainerId, ContainerSpec, ContainerStatus, EngineInfo, Installer,
+    InstallerSpec, LogLine, Network, PullProgress, Runtime, RuntimeError, RuntimeEvent, Subnet,
 };
 use bollard::{
     API_DEFAULT_VERSION, Docker,
     errors::Error,
+    models::ContainerCreateBody,
     query_parameters::{
         AttachContainerOptions, CreateContainerOptions, InspectContainerOptions,
         KillContainerOptions, ListContainersOptions, ListNetworksOptions, LogsOptions,
@@ -31,7 +33,7 @@ use error::translate;
 use futures_util::{StreamExt, stream::BoxStream};
 use mamba_core::{
     clock::UnixMs,
-    ids::{NodeId, TenantId},
+    ids::{NodeId, ServerId, TenantId},
     server::{Limits, Signal},
 };
 use oom::KernelLog;
@@ -194,13 +196,42 @@ impl DockerRuntime {
 
     /// Adds what the kernel says to what the engine says about the end of a process.
     fn with_oom(&self, mut container: Container) -> Container {
-        if let ContainerStatus::Exited { code, oom_killed, .. } = &mut container.status
+        self.add_oom(&container.id, &mut container.status);
+        container
+    }
+
+    fn add_oom(&self, id: &ContainerId, status: &mut ContainerStatus) {
+        if let ContainerStatus::Exited { code, oom_killed, .. } = status
             && *code != 0
             && !*oom_killed
         {
-            *oom_killed = self.kernel_log.has_killed_in(&container.id.0);
+            *oom_killed = self.kernel_log.has_killed_in(&id.0);
         }
-        container
+    }
+
+    /// Makes a container by its name.
+    async fn make(
+        &self,
+        server: ServerId,
+        name: String,
+        body: ContainerCreateBody,
+    ) -> Result<ContainerId, RuntimeError> {
+        let image = body.image.clone().unwrap_or_default();
+        let options =
+            CreateContainerOptions { name: Some(name), ..CreateContainerOptions::default() };
+        let made = self.call("create", CREATE_MS, |docker| async move {
+            docker.create_container(Some(options), body).await
+        });
+        let made = made.await.map_err(|err| match err {
+            RuntimeError::Refused { error, .. } if error.contains("No such image") => {
+                RuntimeError::ImageMissing { image, error }
+            }
+            err => err,
+        })?;
+        for warning in made.warnings {
+            tracing::warn!(%server, warning, "container engine warns");
+        }
+        Ok(ContainerId(made.id))
     }
 
     /// Removes what an earlier start left under the server's name.
@@ -326,21 +357,34 @@ impl Runtime for DockerRuntime {
     async fn create(&self, spec: &ContainerSpec) -> Result<ContainerId, RuntimeError> {
         let body = config::container(spec)?;
         self.remove_leftover(spec).await?;
-        let name = Some(config::container_name(spec.server));
-        let options = CreateContainerOptions { name, ..CreateContainerOptions::default() };
-        let made = self.call("create", CREATE_MS, |docker| async move {
-            docker.create_container(Some(options), body).await
-        });
-        let made = made.await.map_err(|err| match err {
-            RuntimeError::Refused { error, .. } if error.contains("No such image") => {
-                RuntimeError::ImageMissing { image: spec.image.clone(), error }
-            }
-            err => err,
-        })?;
-        for warning in made.warnings {
-            tracing::warn!(server = %spec.server, warning, "container engine warns");
+        self.make(spec.server, config::container_name(spec.server), body).await
+    }
+
+    async fn create_installer(&self, spec: &InstallerSpec) -> Result<ContainerId, RuntimeError> {
+        let body = installer::container(spec)?;
+        if let Some(old) = self.installer(spec.node, spec.server).await? {
+            self.remove(&old.id).await?;
         }
-        Ok(ContainerId(made.id))
+        self.make(spec.server, installer::name(spec.server), body).await
+    }
+
+    async fn installer(
+        &self,
+        node: NodeId,
+        server: ServerId,
+    ) -> Result<Option<Installer>, RuntimeError> {
+        let name = installer::name(server);
+        let found = self.call("inspect", LOOK_MS, |docker| async move {
+            docker.inspect_container(&name, None::<InspectContainerOptions>).await
+        });
+        match found.await {
+            Ok(found) => Ok(installer::read(node, server, found).map(|mut found| {
+                self.add_oom(&found.id, &mut found.status);
+                found
+            })),
+            Err(RuntimeError::NoSuchContainer) => Ok(None),
+            Err(err) => Err(err),
+        }
     }
 
     async fn attach(&self, id: &ContainerId) -> Result<Attached, RuntimeError> {

@@ -23,6 +23,10 @@ pub(super) fn container(
     let allocated = inspected.host_config.as_ref().and_then(allocated);
     let labels = inspected.config?.labels?;
     let label = |name: &str| labels.get(name);
+    // The container of an install script is not the server's.
+    if label(config::LABEL_INSTALL).is_some() {
+        return None;
+    }
     let owner: NodeId = label(config::LABEL_NODE)?.parse().ok()?;
     if node.is_some_and(|node| node != owner) {
         return None;

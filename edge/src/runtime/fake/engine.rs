@@ -2,14 +2,14 @@
 
 use super::script::{Act, Script};
 use crate::runtime::{
-    Allocated, Container, ContainerId, ContainerSpec, ContainerStatus, LogLine, Network,
-    OutputSource, RuntimeError, Subnet,
+    Allocated, Container, ContainerId, ContainerSpec, ContainerStatus, Installer, InstallerSpec,
+    LogLine, Network, OutputSource, RuntimeError, Subnet,
 };
 use bytes::Bytes;
 use mamba_core::{
     clock::UnixMs,
     ids::{NodeId, ServerId, TenantId},
-    server::{Limits, Signal},
+    server::{Entry, Limits, Signal},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -28,6 +28,7 @@ pub(super) struct Engine {
     made: u32,
     pub(super) foreign: Vec<Subnet>,
     pub(super) scripts: BTreeMap<ServerId, VecDeque<Script>>,
+    pub(super) install_scripts: BTreeMap<ServerId, VecDeque<Script>>,
     pub(super) missing_images: BTreeSet<String>,
     pub(super) occupied: BTreeSet<u16>,
     /// Every change that a subscriber is told of, since the beginning.
@@ -54,6 +55,8 @@ pub struct FakeRun {
 /// One container.
 struct Fake {
     spec: ContainerSpec,
+    /// Set for the container of an install script.
+    installer: Option<InstallerSpec>,
     status: ContainerStatus,
     script: Script,
     /// What the process will do, in order of time and then of cause.
@@ -72,6 +75,7 @@ impl Engine {
             made: 0,
             foreign: vec![],
             scripts: BTreeMap::new(),
+            install_scripts: BTreeMap::new(),
             missing_images: BTreeSet::new(),
             occupied: BTreeSet::new(),
             events: vec![],
@@ -176,7 +180,7 @@ impl Engine {
         if !self.networks.contains_key(&(spec.node, spec.tenant)) {
             return refused("network of the tenant does not exist");
         }
-        let old = self.containers.iter().find(|(_, fake)| fake.spec.server == spec.server);
+        let old = self.containers.iter().find(|(_, fake)| fake.is_of(spec.server));
         if let Some((id, fake)) = old {
             if fake.is_running() {
                 return refused("a container of this server is running");
@@ -184,21 +188,67 @@ impl Engine {
             let id = id.clone();
             self.remove(&id);
         }
+        let script = next_script(self.scripts.get_mut(&spec.server));
+        Ok(self.make(spec.clone(), None, script.unwrap_or_else(Script::game)))
+    }
+
+    fn make(
+        &mut self,
+        spec: ContainerSpec,
+        installer: Option<InstallerSpec>,
+        script: Script,
+    ) -> ContainerId {
         self.made += 1;
         let id = ContainerId(format!("fake-{:08}", self.made));
-        let script = self.scripts.get_mut(&spec.server).and_then(|scripts| {
-            if scripts.len() > 1 { scripts.pop_front() } else { scripts.front().cloned() }
-        });
         let fake = Fake {
-            spec: spec.clone(),
+            spec,
+            installer,
             status: ContainerStatus::Created,
-            script: script.unwrap_or_else(Script::game),
+            script,
             plan: BTreeMap::new(),
             planned: 0,
             printed: vec![],
         };
         self.containers.insert(id.clone(), Box::new(fake));
-        Ok(id)
+        id
+    }
+
+    pub(super) fn create_installer(
+        &mut self,
+        spec: &InstallerSpec,
+    ) -> Result<ContainerId, RuntimeError> {
+        if self.missing_images.contains(&spec.image) {
+            let error = "no such image".to_owned();
+            return Err(RuntimeError::ImageMissing { image: spec.image.clone(), error });
+        }
+        if !self.networks.contains_key(&(spec.node, spec.tenant)) {
+            let error = "network of the tenant does not exist".to_owned();
+            return Err(RuntimeError::Refused { step: "create", error });
+        }
+        let of = |fake: &Fake| fake.installer.is_some() && fake.spec.server == spec.server;
+        let old = self.containers.iter().find(|(_, fake)| of(fake)).map(|(id, _)| id.clone());
+        if let Some(old) = old {
+            self.remove(&old);
+        }
+        let script = next_script(self.install_scripts.get_mut(&spec.server));
+        let script = script.unwrap_or_else(|| Script::install(1_000, 0));
+        Ok(self.make(as_container(spec), Some(spec.clone()), script))
+    }
+
+    pub(super) fn installer(&self, node: NodeId, server: ServerId) -> Option<Installer> {
+        self.containers.iter().find_map(|(id, fake)| {
+            let spec = fake.installer.as_ref()?;
+            ((spec.node, spec.server) == (node, server)).then(|| Installer {
+                id: id.clone(),
+                asked: spec.asked,
+                status: fake.status.clone(),
+            })
+        })
+    }
+
+    pub(super) fn installer_spec(&self, server: ServerId) -> Option<InstallerSpec> {
+        let mut all = self.containers.values().filter_map(|fake| fake.installer.clone());
+        all.find(|spec| spec.server == server)
     }
 
     /// Returns how much was printed so far: output begins there.
@@ -262,8 +312,11 @@ impl Engine {
         fake.plan(now, &fake.script.boot.clone());
         let event = (fake.spec.node, fake.spec.server);
         let (tenant, server, limits) = (fake.spec.tenant, fake.spec.server, fake.spec.limits);
-        let run = FakeRun { tenant, server, from: now, to: None, limits: vec![(now, limits)] };
-        self.runs.insert((id.clone(), pid), run);
+        // Games are metered, install scripts are not.
+        if fake.installer.is_none() {
+            let run = FakeRun { tenant, server, from: now, to: None, limits: vec![(now, limits)] };
+            self.runs.insert((id.clone(), pid), run);
+        }
         self.events.push(event);
         Ok(())
     }
@@ -327,7 +380,7 @@ impl Engine {
     }
 
     pub(super) fn inspect(&self, id: &ContainerId) -> Option<Container> {
-        let fake = self.containers.get(id)?;
+        let fake = self.containers.get(id).filter(|fake| fake.installer.is_none())?;
         Some(Container {
             id: id.clone(),
             tenant: fake.spec.tenant,
@@ -352,13 +405,13 @@ impl Engine {
 
     pub(super) fn spec(&self, server: ServerId) -> Option<ContainerSpec> {
         let mut all = self.containers.values();
-        all.find(|fake| fake.spec.server == server).map(|fake| fake.spec.clone())
+        all.find(|fake| fake.is_of(server)).map(|fake| fake.spec.clone())
     }
 
     pub(super) fn act(&mut self, server: ServerId, act: Act) {
         let now = self.now;
         for fake in self.containers.values_mut() {
-            if fake.spec.server == server && fake.is_running() {
+            if fake.is_of(server) && fake.is_running() {
                 fake.plan(now, &[(0, act.clone())]);
             }
         }
@@ -377,7 +430,38 @@ impl Engine {
     }
 }
 
+/// Takes the next script, and leaves the last one.
+fn next_script(scripts: Option<&mut VecDeque<Script>>) -> Option<Script> {
+    let scripts = scripts?;
+    if scripts.len() > 1 { scripts.pop_front() } else { scripts.front().cloned() }
+}
+
+/// What the container of an install script has in common with a game's.
+fn as_container(spec: &InstallerSpec) -> ContainerSpec {
+    ContainerSpec {
+        node: spec.node,
+        tenant: spec.tenant,
+        server: spec.server,
+        generation: spec.asked.generation,
+        image: spec.image.clone(),
+        startup: spec.entrypoint.clone(),
+        entry: Entry::Shell,
+        environment: spec.environment.clone(),
+        limits: spec.limits,
+        ports: vec![],
+        capabilities: vec![],
+        data_dir: spec.data_dir.clone(),
+        uid: 0,
+        stop_grace_ms: 0,
+    }
+}
+
 impl Fake {
+    /// Whether it is the game of a server.
+    fn is_of(&self, server: ServerId) -> bool {
+        self.spec.server == server && self.installer.is_none()
+    }
+
     fn is_running(&self) -> bool {
         matches!(self.status, ContainerStatus::Running { .. })
     }

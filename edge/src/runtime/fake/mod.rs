@@ -11,8 +11,8 @@ pub use engine::FakeRun;
 pub use script::{Act, Script};
 
 use super::{
-    Attached, Container, ContainerId, ContainerSpec, EngineInfo, LogLine, Network, OutputSource,
-    PullProgress, Runtime, RuntimeError, RuntimeEvent, Subnet,
+    Attached, Container, ContainerId, ContainerSpec, EngineInfo, Installer, InstallerSpec, LogLine,
+    Network, OutputSource, PullProgress, Runtime, RuntimeError, RuntimeEvent, Subnet,
 };
 use bytes::Bytes;
 use engine::Engine;
@@ -48,6 +48,8 @@ pub enum Call {
     RemoveNetwork,
     Networks,
     Create,
+    CreateInstaller,
+    Installer,
     Attach,
     LogsSince,
     Start,
@@ -125,6 +127,18 @@ impl FakeRuntime {
     /// Sets what a server's processes do: each start takes the next script, the last one stays.
     pub fn script(&self, server: ServerId, scripts: impl IntoIterator<Item = Script>) {
         self.engine().scripts.insert(server, scripts.into_iter().collect());
+    }
+
+    /// Sets what a server's install scripts do: each run takes the next one, the last one stays. Without
+    /// any they end well after a second.
+    pub fn script_install(&self, server: ServerId, scripts: impl IntoIterator<Item = Script>) {
+        self.engine().install_scripts.insert(server, scripts.into_iter().collect());
+    }
+
+    /// Returns what the container of a server's install script was made from.
+    #[must_use]
+    pub fn installer_spec(&self, server: ServerId) -> Option<InstallerSpec> {
+        self.engine().installer_spec(server)
     }
 
     /// Makes an image that cannot be had. All others are here.
@@ -343,6 +357,18 @@ impl Runtime for FakeRuntime {
 
     async fn create(&self, spec: &ContainerSpec) -> Result<ContainerId, RuntimeError> {
         self.call(Call::Create, |engine| engine.create(spec)).await
+    }
+
+    async fn create_installer(&self, spec: &InstallerSpec) -> Result<ContainerId, RuntimeError> {
+        self.call(Call::CreateInstaller, |engine| engine.create_installer(spec)).await
+    }
+
+    async fn installer(
+        &self,
+        node: NodeId,
+        server: ServerId,
+    ) -> Result<Option<Installer>, RuntimeError> {
+        self.call(Call::Installer, |engine| Ok(engine.installer(node, server))).await
     }
 
     async fn attach(&self, id: &ContainerId) -> Result<Attached, RuntimeError> {

@@ -55,6 +55,13 @@ impl Script {
         Self { boot: vec![(50, Self::line("ready"))], ..Self::default() }
     }
 
+    /// An install script that says something and ends with this code after so many milliseconds.
+    #[must_use]
+    pub fn install(after_ms: u64, code: i64) -> Self {
+        let boot = vec![(10, Self::line("installing")), (after_ms, Act::Exit(code))];
+        Self { boot, ..Self::default() }
+    }
+
     fn line(text: &str) -> Act {
         Act::Print(OutputSource::Stdout, text.to_owned())
     }

@@ -1,10 +1,11 @@
 //! The supervisor on a fake engine and a simulated disk, under virtual time.
 
 mod chaos;
+mod install;
 mod life;
 mod outage;
 
-use super::{Parts, Settings, SupervisorHandle, supervisor};
+use super::{InstallBounds, Parts, Settings, SupervisorHandle, supervisor};
 use crate::{
     calendar::{Calendar, Moment},
     console::Consoles,
@@ -120,7 +121,7 @@ fn node() -> NodeId {
 }
 
 /// A well-behaved game.
-fn spec() -> ServerSpec {
+pub(crate) fn spec() -> ServerSpec {
     ServerSpec {
         name: "one".into(),
         image: "game:1".into(),
@@ -144,6 +145,7 @@ fn spec() -> ServerSpec {
         config_files: vec![],
         suspended: false,
         run_until: None,
+        install: None,
     }
 }
 
@@ -185,7 +187,9 @@ impl Machine {
             entropy: Arc::clone(&entropy),
         };
         let pool = SubnetPool::default();
-        let settings = Settings { node: node(), starts_max: 4, pool, version: "test".into() };
+        let install = InstallBounds { run_ms_max: 60_000, free_bytes_min: 1 << 20 };
+        let version = "test".into();
+        let settings = Settings { node: node(), starts_max: 4, pool, version, install };
         let (supervisor, handle) = supervisor(parts, settings);
         let mut tasks = JoinSet::new();
         tasks.spawn(supervisor.run());
