@@ -209,6 +209,7 @@ pub(crate) fn new_server() -> NewServer {
         description: None,
         external_id: None,
         allocation_limit: 0,
+        skip_scripts: false,
         maker: Maker::Administrator,
     }
 }

@@ -13,12 +13,12 @@ use crate::{
 };
 use mamba_core::{
     audit::Change,
-    blueprint::{Choices, Variable},
+    blueprint::{Choices, Pick, Variable},
     db::Txn,
     fact::Activity,
     ids::{NodeId, ServerId},
     scope::TenantScope,
-    server::check_range,
+    server::{check_range, is_secret_name},
 };
 use mamba_wire::api::server::Server;
 use std::collections::BTreeSet;
@@ -132,6 +132,10 @@ fn merge(record: &mut ServerRecord, change: &ServerChange) -> Vec<&'static str> 
     set("suspended", change.suspended.is_some_and(|it| replace(&mut choices.suspended, it)));
     set("auto_start", change.auto_start.is_some_and(|it| replace(&mut choices.auto_start, it)));
     set("restart", change.restart.is_some_and(|it| replace(&mut choices.restart, it)));
+    let image = change.image.clone();
+    set("image", image.is_some_and(|it| replace(&mut choices.image, Some(it))));
+    let startup = change.startup.clone();
+    set("startup", startup.is_some_and(|it| replace(&mut choices.startup, Some(it))));
     fields
 }
 
@@ -150,6 +154,9 @@ fn merge_names(record: &mut ServerRecord, change: &ServerChange) -> Vec<&'static
     if change.allocation_limit.is_some_and(|it| replace(&mut record.allocation_limit, it)) {
         fields.push("allocation_limit");
     }
+    if change.skip_scripts.is_some_and(|it| replace(&mut record.skip_scripts, it)) {
+        fields.push("skip_scripts");
+    }
     fields
 }
 
@@ -167,13 +174,17 @@ fn differences(known: &[Variable], before: &Choices, after: &Choices) -> Vec<Cha
     add("suspended", before.suspended.to_string(), after.suspended.to_string());
     add("auto_start", json(&before.auto_start), json(&after.auto_start));
     add("restart", json(&before.restart), json(&after.restart));
+    let text = |pick: &Option<Pick>| pick.as_ref().map_or(String::new(), |it| it.text().to_owned());
+    add("image", text(&before.image), text(&after.image));
+    add("startup", text(&before.startup), text(&after.startup));
     let names: BTreeSet<&String> = before.variables.keys().chain(after.variables.keys()).collect();
     for name in names {
         let (old, new) = (before.variables.get(name), after.variables.get(name));
         if old != new {
             let change = Change::new(format!("variables.{name}"), old.cloned(), new.cloned());
             let is_open = known.iter().any(|it| it.env == *name && it.user_viewable);
-            changes.push(if is_open && !is_secret(name) { change } else { change.masked() });
+            let is_open = is_open && !is_secret_name(name);
+            changes.push(if is_open { change } else { change.masked() });
         }
     }
     changes
@@ -181,12 +192,6 @@ fn differences(known: &[Variable], before: &Choices, after: &Choices) -> Vec<Cha
 
 fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
-}
-
-/// Whether a variable's name says that its value is secret.
-fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    ["PASS", "SECRET", "TOKEN", "KEY", "GSLT", "RCON"].iter().any(|part| name.contains(part))
 }
 
 /// Sets `place` and returns whether that changed it.

@@ -3,7 +3,7 @@
 use super::{
     names::{check_names, name_outside},
     ports::{self, grant, settle_gone},
-    wish::{Happened, ServerKey, commit},
+    wish::{Happened, ServerKey, commit, next_order},
 };
 use crate::{
     Hub, HubError,
@@ -16,7 +16,7 @@ use crate::{
 };
 use mamba_core::{
     allocation::Granted,
-    blueprint::{Blueprint, Choices},
+    blueprint::{Blueprint, Choices, Pick},
     db::{Snapshot, Span, Txn},
     desired::Order,
     fact::Activity,
@@ -26,7 +26,10 @@ use mamba_core::{
         refuse,
     },
     scope::TenantScope,
-    server::{AutoStart, Limits, PortBinding, PortProtocol, RestartPolicy, check_range},
+    server::{
+        AutoStart, InstallAsk, InstallFiles, Limits, PortBinding, PortProtocol, RestartPolicy,
+        check_range,
+    },
 };
 use mamba_wire::{
     api::{node::Standing, server::Server},
@@ -73,6 +76,8 @@ pub struct NewServer {
     pub external_id: Option<String>,
     /// Most ports that its owner may bring it to.
     pub allocation_limit: u32,
+    /// Whether its install script is never run.
+    pub skip_scripts: bool,
     /// Who makes it.
     pub maker: Maker,
 }
@@ -118,7 +123,8 @@ impl NewServer {
     fn choices(&self, ports: Vec<PortBinding>) -> Choices {
         Choices {
             name: self.name.clone(),
-            image: self.image.clone(),
+            image: self.image.clone().map(Pick::Listed),
+            startup: None,
             variables: self.variables.clone(),
             limits: self.limits,
             ports,
@@ -126,6 +132,7 @@ impl NewServer {
             restart: self.restart,
             suspended: false,
             run_until: None,
+            install: None,
         }
     }
 
@@ -187,7 +194,8 @@ impl Hub {
                     check_quota_limits_all(txn, key.0)?;
                 }
                 let seat = Seat::find(txn, &new, &blueprint.ports, &connected)?;
-                let made = Made { key, new: &new, blueprint_version: version };
+                let has_script = blueprint.install.is_some() && !new.skip_scripts;
+                let made = Made { key, new: &new, blueprint_version: version, has_script };
                 let record = seat.take(&hub, txn, &made, &happened)?;
                 check_quota(txn, key.0)?;
                 happened.record(txn, &key, Activity::Created)?;
@@ -206,6 +214,8 @@ struct Made<'a> {
     key: ServerKey,
     new: &'a NewServer,
     blueprint_version: u32,
+    /// Whether an install script is run before its first start.
+    has_script: bool,
 }
 
 /// The node and the ports that a new server gets.
@@ -263,7 +273,7 @@ impl Seat {
         happened: &Happened,
     ) -> Result<ServerRecord, HubError> {
         let Self { node, ports, .. } = self;
-        let Made { key, new, blueprint_version } = *made;
+        let Made { key, new, blueprint_version, has_script } = *made;
         let (tenant, server) = key;
         if txn.prefix(PLACED, &(*node,), SERVERS_MAX)?.len() >= SERVERS_MAX {
             let rule = format!("holds {SERVERS_MAX} servers, more is not possible");
@@ -280,12 +290,17 @@ impl Seat {
             allocation_limit: new.allocation_limit,
             description: new.description.clone(),
             external_id: new.external_id.clone(),
+            skip_scripts: new.skip_scripts,
             order: Order::default(),
             made_by: happened.actor.clone(),
             made_at: happened.now,
             changed_at: happened.now,
             deletion: None,
         };
+        if has_script {
+            let asked = next_order(hub, &record);
+            record.choices.install = Some(InstallAsk::new(asked, InstallFiles::Keep));
+        }
         let lease = Lease { node: *node, until: None };
         txn.put(LEASES, &(tenant, server, happened.now), &lease)?;
         txn.put(SERVER_TENANTS, &server, &TenantRef(tenant))?;

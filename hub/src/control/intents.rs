@@ -2,6 +2,7 @@
 
 use super::{
     Cut,
+    install::refuses_start,
     wish::{Happened, ServerKey, find_kept},
 };
 use crate::{
@@ -127,9 +128,11 @@ fn check_power(
         PowerAction::Start | PowerAction::Restart if record.choices.suspended => {
             Err(HubError::Refused("server is suspended".to_owned()))
         }
-        PowerAction::Start | PowerAction::Restart | PowerAction::Stop | PowerAction::Kill => {
-            Ok(record.node)
-        }
+        PowerAction::Start | PowerAction::Restart => match refuses_start(txn, key, &record)? {
+            Some(why) => Err(HubError::Refused(why.to_owned())),
+            None => Ok(record.node),
+        },
+        PowerAction::Stop | PowerAction::Kill => Ok(record.node),
     }
 }
 

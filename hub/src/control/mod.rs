@@ -11,6 +11,7 @@ mod own_ports;
 mod names;
 mod change;
 mod create;
+mod install;
 mod intents;
 mod list;
 mod page;
@@ -34,6 +35,7 @@ pub(crate) use ports::ALLOCATIONS_MAX;
 pub(crate) use wish::{holder, note};
 
 use mamba_core::{
+    blueprint::Pick,
     error::Invalid,
     server::{AutoStart, Limits, RestartPolicy},
 };
@@ -68,6 +70,12 @@ pub struct ServerChange {
     pub auto_start: Option<AutoStart>,
     /// What happens when it ends by itself.
     pub restart: Option<RestartPolicy>,
+    /// Its image.
+    pub image: Option<Pick>,
+    /// Its start line.
+    pub startup: Option<Pick>,
+    /// Whether its install script is never run.
+    pub skip_scripts: Option<bool>,
     /// Whether an operator knows that this stops many servers at once.
     pub force: bool,
 }

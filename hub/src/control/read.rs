@@ -145,6 +145,9 @@ impl Hub {
         let seen = observed.as_ref().map(|it| &it.observed);
         let pending = Pending::of(record.order, seen);
         let variables = with_defaults(txn, &record)?;
+        let image = image(txn, &record)?;
+        let run = observed.as_ref().and_then(|it| it.observed.install.as_ref());
+        let install = super::install::shown(&record, run);
         Ok(Server {
             server,
             tenant,
@@ -156,6 +159,9 @@ impl Hub {
             allocation_limit: record.allocation_limit,
             variables,
             blueprint: record.blueprint,
+            image,
+            install,
+            skip_scripts: record.skip_scripts,
             ports,
             suspended: record.choices.suspended,
             deleted_at: record.deletion.map(|it| it.asked_at),
@@ -206,6 +212,18 @@ fn with_defaults(
         Err(err) => return Err(err),
     }
     Ok(variables)
+}
+
+/// Returns the image that a server runs. `None` when neither hub nor people named one.
+fn image(txn: &impl Snapshot, record: &ServerRecord) -> Result<Option<String>, HubError> {
+    if let Some(pick) = &record.choices.image {
+        return Ok(Some(pick.text().to_owned()));
+    }
+    match blueprint_of(txn, record) {
+        Ok(blueprint) => Ok(blueprint.images.into_iter().next().map(|it| it.image)),
+        Err(HubError::NotFound { .. }) => Ok(None),
+        Err(err) => Err(err),
+    }
 }
 
 fn check_known(txn: &impl Snapshot, key: ServerKey) -> Result<(), HubError> {

@@ -48,6 +48,11 @@ pub(super) fn find_kept(txn: &impl Snapshot, key: &ServerKey) -> Result<ServerRe
     }
 }
 
+/// Returns the rank of a server's next wish.
+pub(super) fn next_order(hub: &Hub, record: &ServerRecord) -> Order {
+    Order { incarnation: hub.incarnation(), generation: record.order.generation.next() }
+}
+
 /// Stores `record` as the next generation: signs its envelope and updates the node's index. Sets
 /// `record.order`.
 pub(super) fn commit(
@@ -57,8 +62,7 @@ pub(super) fn commit(
     record: &mut ServerRecord,
     force: bool,
 ) -> Result<(), HubError> {
-    record.order =
-        Order { incarnation: hub.incarnation(), generation: record.order.generation.next() };
+    record.order = next_order(hub, record);
     let (not_before, body) = match &record.deletion {
         Some(deletion) => (deletion.not_before, Wish::Deleted { retain_ms: deletion.retain_ms }),
         None => (UnixMs(0), Wish::Exist(Box::new(render(txn, record)?))),

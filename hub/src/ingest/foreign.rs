@@ -45,6 +45,7 @@ fn messages(node: NodeId, target: &Target) -> Vec<EdgeFrame> {
         last_exit: None,
         crashes: 7,
         restart_pending: false,
+        install: None,
     };
     let tenant = tenant(1).tenant();
     let body = UsageBody::Measured(Quantities { cpu_used: 7, ..Quantities::default() });

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 use mamba_core::{
-    blueprint::{Blueprint, Choices},
+    blueprint::{Blueprint, Choices, Pick},
     clock::UnixMs,
     db::{Snapshot as _, Txn},
     desired::{Envelope, SignedEnvelope, Verdict, Wish, judge},
@@ -19,7 +19,7 @@ use mamba_core::{
     lifecycle::Actor,
     placement::Size,
     scope::NodeScope,
-    server::{PortBinding, ServerSpec},
+    server::{InstallAsk, PortBinding, ServerSpec},
 };
 use mamba_wire::{link::v1::SERVERS_MAX, net::keys::EnvelopeVerifier};
 
@@ -149,7 +149,14 @@ fn existing(
     }
     let choices = Choices {
         name: spec.name.clone(),
-        image: Some(spec.image.clone()),
+        image: Some(match blueprint {
+            Some(blueprint) => blueprint.pick_of_image(&spec.image),
+            None => Pick::Own(spec.image.clone()),
+        }),
+        startup: match blueprint {
+            Some(blueprint) => blueprint.pick_of_startup(&spec.startup),
+            None => Some(Pick::Own(spec.startup.clone())),
+        },
         variables,
         limits: spec.limits,
         ports: spec.ports.clone(),
@@ -157,6 +164,11 @@ fn existing(
         restart: spec.restart,
         suspended: spec.suspended,
         run_until: spec.run_until,
+        install: spec.install.as_ref().map(|it| InstallAsk {
+            asked: it.asked,
+            files: it.files,
+            cancelled: it.cancelled,
+        }),
     };
     Ok(ServerRecord {
         node: envelope.node,
@@ -170,6 +182,7 @@ fn existing(
         allocation_limit: known.as_ref().map_or(0, |it| it.allocation_limit),
         description: known.as_ref().and_then(|it| it.description.clone()),
         external_id: known.as_ref().and_then(|it| it.external_id.clone()),
+        skip_scripts: known.as_ref().is_some_and(|it| it.skip_scripts),
         order: envelope.order,
         made_by: known.as_ref().map_or(Actor::Hub, |it| it.made_by.clone()),
         made_at: known.as_ref().map_or(now, |it| it.made_at),

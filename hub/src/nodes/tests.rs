@@ -116,6 +116,7 @@ fn observed(server: mamba_core::ids::ServerId) -> Observed {
         last_exit: None,
         crashes: 0,
         restart_pending: false,
+        install: None,
     }
 }
 

@@ -306,7 +306,8 @@ fn refused(err: &NodeError) -> End {
         | NodeError::NotRunning
         | NodeError::StoreUnavailable(_)
         | NodeError::Busy
-        | NodeError::Unsupported => CLOSE_FAILED,
+        | NodeError::Unsupported
+        | NodeError::LogUnreadable(_) => CLOSE_FAILED,
     };
     End::new(code, err.to_string())
 }

@@ -32,6 +32,8 @@ pub struct ServerRecord {
     pub description: Option<String>,
     /// Its name in another system, of which there is one in the whole hub.
     pub external_id: Option<String>,
+    /// Whether its install script is never run.
+    pub skip_scripts: bool,
     /// Rank of the newest wish.
     pub order: Order,
     /// Who had it made.

@@ -9,6 +9,7 @@ mod tenants;
 mod audit;
 mod members;
 mod servers;
+mod install;
 mod allocations;
 mod console;
 mod health;

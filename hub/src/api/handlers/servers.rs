@@ -6,6 +6,7 @@ use crate::{
 };
 use mamba_core::{
     access::{AdminRight, ServerKey, Wanted},
+    blueprint::{Blueprint, Pick},
     error::Invalid,
     ids::ServerId,
     lifecycle::PowerAction,
@@ -44,6 +45,12 @@ impl Api {
         }
         let server = self.hub().server(context.scope()?, server)?;
         let blueprint = self.hub().blueprint_of_server(context.scope()?, server.server)?;
+        // One that may not be seen is as good as none: comparing it would tell its value.
+        let mut hidden = blueprint.variables.iter().filter(|it| !it.user_viewable);
+        if let Some(it) = hidden.find(|it| variables.contains_key(&it.env)) {
+            let field = format!("variables.{}", it.env);
+            return Err(Invalid::new(field, "is not a variable of this blueprint").into());
+        }
         let fixed = blueprint.variables.into_iter();
         let touched = fixed.filter(|it| !it.user_editable).find(|it| {
             variables.get(&it.env).is_some_and(|to| server.variables.get(&it.env) != Some(to))
@@ -54,6 +61,40 @@ impl Api {
         })
     }
 
+    /// Leaves out of a server what the caller may not see: variables without `startup.read`, and those
+    /// that the blueprint's author hides from users.
+    pub(super) fn shown_to(
+        &self,
+        context: &Context,
+        mut server: Server,
+    ) -> Result<Server, ApiError> {
+        if server.variables.is_empty() || context.caller()?.access.has(AdminRight::ServersRead) {
+            return Ok(server);
+        }
+        if self.require(context, server.server, ServerKey::StartupRead).is_err() {
+            server.variables.clear();
+            return Ok(server);
+        }
+        let open = self.hub().viewable_variables(&server)?;
+        server.variables.retain(|name, _| open.contains(name));
+        Ok(server)
+    }
+
+    /// Returns what a caller picks of a blueprint's list; administrators may pick what they like.
+    fn pick(
+        &self,
+        context: &Context,
+        server: ServerId,
+        text: String,
+        listed: impl Fn(&Blueprint, &str) -> bool,
+    ) -> Result<Pick, ApiError> {
+        if !context.caller()?.access.has(AdminRight::ServersWrite) {
+            return Ok(Pick::Listed(text));
+        }
+        let blueprint = self.hub().blueprint_of_server(context.scope()?, server)?;
+        Ok(if listed(&blueprint, &text) { Pick::Listed(text) } else { Pick::Own(text) })
+    }
+
     async fn change(
         &self,
         context: &Context,
@@ -61,7 +102,8 @@ impl Api {
         change: ServerChange,
     ) -> Result<Served<Server>, ApiError> {
         let scope = context.scope()?;
-        Ok(Served::Json(self.hub().change_server(scope, server, change).await?))
+        let server = self.hub().change_server(scope, server, change).await?;
+        Ok(Served::Json(self.shown_to(context, server)?))
     }
 }
 
@@ -91,6 +133,7 @@ impl Handle<table::CreateServer> for Api {
             description: body.description,
             external_id: body.external_id,
             allocation_limit: body.allocation_limit,
+            skip_scripts: body.skip_scripts,
             maker: Maker::Administrator,
         };
         let made = self.hub().place_server(&admin.tenant(body.tenant), new).await?;
@@ -126,9 +169,11 @@ impl Handle<table::CreateOwnServer> for Api {
             description: body.description,
             external_id: None,
             allocation_limit: 0,
+            skip_scripts: false,
             maker: Maker::Member,
         };
-        Ok(Served::Json(self.hub().create_server(context.scope()?, new).await?))
+        let server = self.hub().create_server(context.scope()?, new).await?;
+        Ok(Served::Json(self.shown_to(&context, server)?))
     }
 }
 
@@ -146,7 +191,10 @@ impl Handle<table::ListServers> for Api {
         } else {
             self.hub().seen_by(access)?
         };
-        Ok(Served::Json(self.hub().list_servers(&seen, &query)?))
+        let mut page = self.hub().list_servers(&seen, &query)?;
+        let shown = page.items.into_iter().map(|server| self.shown_to(&context, server));
+        page.items = shown.collect::<Result<_, _>>()?;
+        Ok(Served::Json(page))
     }
 }
 
@@ -158,8 +206,8 @@ impl Handle<table::ShowServer> for Api {
         (): (),
         (): (),
     ) -> Result<Served<Server>, ApiError> {
-        let scope = context.scope()?;
-        Ok(Served::Json(self.hub().server(scope, path.server)?))
+        let server = self.hub().server(context.scope()?, path.server)?;
+        Ok(Served::Json(self.shown_to(&context, server)?))
     }
 }
 
@@ -175,17 +223,32 @@ impl Handle<table::UpdateServer> for Api {
             self.require(&context, path.server, ServerKey::SettingsRename)?;
         }
         let is_startup = body.auto_start.is_some() || body.restart.is_some();
-        if is_startup || body.variables.is_some() {
+        if is_startup || body.variables.is_some() || body.startup.is_some() {
             self.require(&context, path.server, ServerKey::StartupUpdate)?;
         }
         if let Some(variables) = &body.variables {
             self.check_editable(&context, path.server, variables)?;
         }
-        if body.external_id.is_some() && !context.caller()?.access.has(AdminRight::ServersWrite) {
-            let why = "only an administrator may change `external_id`";
+        if body.image.is_some() {
+            self.require(&context, path.server, ServerKey::StartupDockerImage)?;
+        }
+        let is_admin = context.caller()?.access.has(AdminRight::ServersWrite);
+        if (body.external_id.is_some() || body.skip_scripts.is_some()) && !is_admin {
+            let why = "only an administrator may change `external_id` and `skip_scripts`";
             return Err(ApiError::new(Code::Forbidden, why));
         }
-        let UpdateServer { name, description, external_id, variables, auto_start, restart } = body;
+        let UpdateServer { name, description, external_id, variables, .. } = body;
+        let UpdateServer { auto_start, restart, skip_scripts, .. } = body;
+        let image = body.image.map(|image| {
+            self.pick(&context, path.server, image, |it, image| {
+                it.images.iter().any(|choice| choice.image == image)
+            })
+        });
+        let startup = body.startup.map(|line| {
+            self.pick(&context, path.server, line, |it, line| {
+                it.startup == line || it.startups.iter().any(|choice| choice.line == line)
+            })
+        });
         let change = ServerChange {
             name,
             description,
@@ -193,6 +256,9 @@ impl Handle<table::UpdateServer> for Api {
             variables,
             auto_start,
             restart,
+            image: image.transpose()?,
+            startup: startup.transpose()?,
+            skip_scripts,
             ..ServerChange::default()
         };
         self.change(&context, path.server, change).await
@@ -236,7 +302,8 @@ impl Handle<table::DeleteServer> for Api {
             retain_ms: query.retain_ms.unwrap_or(usual.retain_ms),
             force,
         };
-        Ok(Served::Json(self.hub().delete_server(scope, path.server, deleting).await?))
+        let server = self.hub().delete_server(scope, path.server, deleting).await?;
+        Ok(Served::Json(self.shown_to(&context, server)?))
     }
 }
 

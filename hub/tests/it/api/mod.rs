@@ -9,6 +9,7 @@ mod contract;
 mod examples;
 mod hostile;
 mod input;
+mod install;
 mod servers;
 mod versions;
 mod world;

@@ -369,6 +369,7 @@ pub(super) fn new_server(node: NodeId, tenant: TenantId) -> server::CreateServer
         description: None,
         external_id: None,
         allocation_limit: 0,
+        skip_scripts: false,
     }
 }
 

@@ -366,6 +366,7 @@ fn settings(node: NodeId) -> supervisor::Settings {
         starts_max: 4,
         pool: SubnetPool::default(),
         version: "sim".to_owned(),
+        install: supervisor::InstallBounds::default(),
     }
 }
 

@@ -369,6 +369,7 @@ fn new_server() -> NewServer {
         description: None,
         external_id: None,
         allocation_limit: 0,
+        skip_scripts: false,
         maker: Default::default(),
     }
 }

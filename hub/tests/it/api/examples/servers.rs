@@ -12,7 +12,9 @@ use mamba_wire::api::{
     Code,
     console::{ConsoleQuery, CreateTicket},
     params::{ServerPath, TenantPath},
-    server::{CreateOwnServer, DeleteQuery, Power, SuspendQuery, UpdateLimits, UpdateServer},
+    server::{
+        CreateOwnServer, DeleteQuery, Power, Reinstall, SuspendQuery, UpdateLimits, UpdateServer,
+    },
     usage::UsageQuery,
 };
 use std::collections::BTreeMap;
@@ -62,6 +64,17 @@ examples! {
         Example::new(fresh(seed).await, SuspendQuery { force: None }, ())
     };
     UnsuspendServer, seed => Example::new(fresh(seed).await, (), ());
+    // Its blueprint has no install script.
+    ReinstallServer, seed => {
+        Example::new(fresh(seed).await, (), Reinstall::default()).refused(Code::Conflict)
+    };
+    CancelInstall, seed => {
+        Example::new(fresh(seed).await, (), ()).refused(Code::Conflict)
+    };
+    // Its node is not connected.
+    ShowInstallLog, seed => {
+        Example::new(looked_at(seed).await, (), ()).refused(Code::NodeOffline)
+    };
     Power, seed => {
         let body = Power { action: PowerAction::Stop, expires_in_ms: None };
         Example::new(fresh(seed).await, (), body)
