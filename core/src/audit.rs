@@ -8,7 +8,7 @@
 use crate::{
     clock::UnixMs,
     fact::{Activity, ActivityFact},
-    ids::{NodeId, ServerId, TenantId, TokenId, UserId},
+    ids::{NodeId, ServerId, SessionId, TenantId, UserId},
     lifecycle::{Actor, PowerAction},
 };
 use schemars::JsonSchema;
@@ -35,7 +35,7 @@ pub enum AuditActor {
         /// The account.
         user: UserId,
         /// The key.
-        key: TokenId,
+        key: SessionId,
     },
     /// A node by itself.
     Node(NodeId),
@@ -68,7 +68,7 @@ pub struct Origin {
     /// Address of the peer.
     pub address: Option<IpAddr>,
     /// API key that was used.
-    pub key: Option<TokenId>,
+    pub key: Option<SessionId>,
 }
 
 /// One value that became another.

@@ -50,9 +50,6 @@ pub const BALLAST_BYTES: u64 = 16 << 20;
 /// Longest time between the signal and the exit; service managers kill after 30 s or more.
 const STOP_MS_MAX: u64 = 20_000;
 
-/// How long audit entries are kept: two years, which is what most rules of bookkeeping ask at most.
-const AUDIT_RETAIN_MS: u64 = 730 * 24 * 3_600_000;
-
 /// Why the hub does not run, or not any more.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
@@ -272,8 +269,8 @@ impl App {
         let admin = AdminContext { hub: hub.clone(), public_link_address };
         doors.spawn("the local socket", cli::serve_socket(socket, admin, doors.stopping()));
         backups.spawn("the mails", mailer.run(backups.stopping()));
-        backups.spawn("the API keys", identity.clone().keep_uses(backups.stopping()));
-        keep_store(&mut backups, &hub, config.backup);
+        backups.spawn("the attempts", identity.clone().keep_flushed(backups.stopping()));
+        keep_store(&mut backups, &hub, config.backup, config.audit_retain_ms);
         Ok(Self { http, link, hub, identity, consoles, doors, links, backups })
     }
 
@@ -365,13 +362,13 @@ fn keep_tls(doors: &mut Part, certificates: Arc<Certificates>) -> Result<TlsAcce
 }
 
 /// Starts what goes through the store from time to time.
-fn keep_store(backups: &mut Part, hub: &Hub, config: BackupConfig) {
+fn keep_store(backups: &mut Part, hub: &Hub, config: BackupConfig, audit_retain_ms: u64) {
     let BackupConfig { dir, every, keep } = config;
     let keeping = backup::keep_backups(hub.clone(), dir, every, keep, backups.stopping());
     backups.spawn("the backups", keeping);
     let requeueing = requeue::keep_requeued(hub.clone(), backups.stopping());
     backups.spawn("the look at quarantine", requeueing);
-    let auditing = audit::keep_audit(hub.clone(), AUDIT_RETAIN_MS, backups.stopping());
+    let auditing = audit::keep_audit(hub.clone(), audit_retain_ms, backups.stopping());
     backups.spawn("the audit", auditing);
 }
 

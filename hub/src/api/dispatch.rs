@@ -11,12 +11,7 @@ use super::{
 use crate::identity::Caller;
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt};
-use mamba_core::{
-    audit::{Door, Origin},
-    clock::draw,
-    db::riding,
-    error::chain,
-};
+use mamba_core::{clock::draw, db::riding, error::chain};
 use mamba_wire::api::{Code, Permission, Problem, Row, problem};
 use std::{
     convert::Infallible,
@@ -163,7 +158,9 @@ async fn serve(
         within(*allowance)?;
     }
     let scope = match &caller {
-        Some(caller) => api.admit(caller, &row, &found.path)?,
+        Some(caller) => {
+            api.admit(caller, &row, &found.path)?.map(|scope| scope.from(caller.origin))
+        }
         None => None,
     };
     body::check_head(&raw.headers, &row)?;
@@ -174,8 +171,6 @@ async fn serve(
     };
     let Raw { headers, ws, query, .. } = raw;
     let input = Input { path: found.path.clone(), query, body };
-    let from = Origin { door: Door::Api, address: Some(peer), key: None };
-    let scope = scope.map(|scope| scope.from(from));
     let context = Context { caller, scope, peer, headers, ws };
     let work = answer(api, &found, context, input, key);
     match tokio::time::timeout(Duration::from_millis(REQUEST_MS_MAX), work).await {

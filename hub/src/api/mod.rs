@@ -35,7 +35,6 @@ use bytes::Bytes;
 use idempotency::Running;
 use limit::Buckets;
 use mamba_core::{
-    audit::{Door, Origin},
     clock::{BootMs, Clock, Entropy, UnixMs},
     db::Store,
     ids::UserId,
@@ -131,8 +130,7 @@ impl Context {
         if caller.access.admin.is_empty() {
             return Err(ApiError::new(Code::Forbidden, "only an administrator may do that"));
         }
-        let from = Origin { door: Door::Api, address: Some(self.peer), key: None };
-        Ok(AdminScope::granted(caller.user).from(from))
+        Ok(AdminScope::granted(caller.user).from(caller.origin))
     }
 
     /// The scope in which the object of the path lies. The row's permission over it was checked.

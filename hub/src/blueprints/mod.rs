@@ -8,11 +8,12 @@
 mod tests;
 
 use crate::{
-    Hub, HubError,
+    Hub, HubError, audit,
     control::Cut,
     store::{SERVERS, ServerRecord, TenantRef},
 };
 use mamba_core::{
+    audit::Change,
     blueprint::{
         Blueprint,
         egg::{self, Note},
@@ -108,8 +109,19 @@ impl Hub {
         let text = serde_json::to_string(&blueprint)
             .map_err(|err| HubError::Bug(format!("a blueprint has no JSON: {err}")))?;
         let record = VersionRecord { text, by: scope.actor().clone(), at: self.now() };
-        let key = blueprint.key.clone();
-        let (version, is_new) = self.write(move |txn| put(txn, &key, &record)).await?;
+        let (key, scope, now) = (blueprint.key.clone(), scope.clone(), self.now());
+        let put_told = move |txn: &mut Txn<'_>| {
+            let (version, is_new) = put(txn, &key, &record)?;
+            if is_new {
+                let told = [
+                    Change::set("blueprint", key.clone()),
+                    Change::set("version", version.to_string()),
+                ];
+                audit::append_admin(txn, &scope, now, "blueprint:import", told)?;
+            }
+            Ok((version, is_new))
+        };
+        let (version, is_new) = self.write(put_told).await?;
         Ok(Imported { known: Known { version, blueprint }, format, is_new, notes })
     }
 
@@ -165,11 +177,17 @@ impl Hub {
     ///
     /// # Errors
     /// `NotFound`, `Refused` for a built-in one and for one that a server uses.
-    pub async fn delete_blueprint(&self, _scope: &AdminScope, key: String) -> Result<(), HubError> {
+    pub async fn delete_blueprint(&self, scope: &AdminScope, key: String) -> Result<(), HubError> {
         if built_in(&key).is_some() {
             return Err(HubError::Refused(format!("blueprint `{key}` comes with the product")));
         }
-        self.write(move |txn| delete(txn, &key)).await
+        let (scope, now) = (scope.clone(), self.now());
+        self.write(move |txn| {
+            delete(txn, &key)?;
+            let told = [Change::set("blueprint", key.clone())];
+            audit::append_admin(txn, &scope, now, "blueprint:delete", told)
+        })
+        .await
     }
 }
 

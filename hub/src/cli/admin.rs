@@ -186,13 +186,13 @@ impl AdminContext {
             AdminRequest::SetPassword { email, password: Password(password) } => {
                 let (store, now) = (hub.store(), hub.clock().wall());
                 let password = Zeroizing::new(password);
-                set_password(store, now, hub.entropy(), &email, password).await?;
+                set_password(store, scope, now, hub.entropy(), &email, password).await?;
                 AdminReply::Done
             }
             AdminRequest::DisableSecondFactor { email } => {
                 let (store, vault) = (hub.store(), hub.vault().clone());
                 let now = hub.clock().wall();
-                disable_second_factor(store, vault, now, hub.entropy(), &email).await?;
+                disable_second_factor(store, vault, scope, now, hub.entropy(), &email).await?;
                 AdminReply::Done
             }
             AdminRequest::Doctor => AdminReply::Checks(hub.check()?),

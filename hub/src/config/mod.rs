@@ -22,6 +22,8 @@ use std::{
 };
 use toml::Spanned;
 
+/// Milliseconds of a day.
+const DAY_MS: u64 = 24 * 3_600_000;
 /// Where the API listens without a word in the file.
 const HTTP_DEFAULT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
 /// Where edges connect without a word in the file.
@@ -62,6 +64,8 @@ pub struct Config {
     pub requests: RequestLimits,
     /// Accounts.
     pub accounts: Settings,
+    /// How long entries of the audit trail are kept.
+    pub audit_retain_ms: u64,
     /// Where mails go; `None` when they stay in the hub.
     pub smtp: Option<SmtpConfig>,
 }
@@ -158,6 +162,14 @@ struct Raw {
     smtp: Option<RawSmtp>,
     #[serde(default)]
     provider: Vec<RawProvider>,
+    #[serde(default)]
+    audit: RawAudit,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAudit {
+    retain_days: Option<Spanned<u32>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -302,6 +314,13 @@ impl Config {
                 providers: place.providers(raw.provider)?,
                 ..place.accounts(raw.public_url, &raw.accounts)?
             },
+            audit_retain_ms: DAY_MS
+                * u64::from(place.number(
+                    "audit.retain_days",
+                    raw.audit.retain_days,
+                    730,
+                    30..=36_500,
+                )?),
             smtp: raw.smtp.map(|smtp| place.smtp(smtp)).transpose()?,
             data_dir,
         })

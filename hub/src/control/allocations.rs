@@ -6,11 +6,12 @@ use super::{
     wish::holder,
 };
 use crate::{
-    Hub, HubError,
+    Hub, HubError, audit,
     store::{ALLOCATION_NODES, ALLOCATIONS, AllocationRecord, NODES, NodeRef},
 };
 use mamba_core::{
     allocation::{check_words, overlaps},
+    audit::Change,
     db::{Snapshot, Span},
     ids::{AllocationId, NodeId, ServerId},
     scope::AdminScope,
@@ -31,6 +32,12 @@ pub struct AllocationWords {
     pub note: Option<String>,
 }
 
+/// Names an allocation to the audit trail.
+fn named(node: NodeId, it: &AllocationRecord) -> Change {
+    let PortBinding { ip, port, .. } = &it.binding;
+    Change::set("allocation", format!("{ip} {port} of {node}"))
+}
+
 impl Hub {
     /// Offers a range of ports of a node, one allocation each, all or none.
     ///
@@ -38,7 +45,7 @@ impl Hub {
     /// `Invalid` names the field: an unknown node, a port of 0, a port that is offered already.
     pub async fn create_allocations(
         &self,
-        _admin: &AdminScope,
+        admin: &AdminScope,
         node: NodeId,
         ip: IpAddr,
         ports: RangeInclusive<u16>,
@@ -52,6 +59,12 @@ impl Hub {
             let rule = format!("must be at most {ALLOCATIONS_AT_ONCE_MAX} at once");
             return Err(HubError::invalid("port", rule));
         }
+        let told = [
+            Change::set("node", node.to_string()),
+            Change::set("ip", ip.to_string()),
+            Change::set("ports", format!("{}-{}", ports.start(), ports.end())),
+        ];
+        let (admin, now) = (admin.clone(), self.now());
         let new: Vec<(AllocationId, PortBinding)> = ports
             .map(|port| (self.new_id(AllocationId::new), PortBinding { ip, port, protocol }))
             .collect();
@@ -78,6 +91,7 @@ impl Hub {
                 }
                 ports::put(txn, node, *allocation, &record(binding))?;
             }
+            audit::append_admin(txn, &admin, now, "allocation:create", told.clone())?;
             Ok(new.iter().map(|(id, binding)| show(node, *id, record(binding), None)).collect())
         })
         .await
@@ -90,16 +104,23 @@ impl Hub {
     /// `NotFound`, or `Invalid` with the field.
     pub async fn change_allocation(
         &self,
-        _admin: &AdminScope,
+        admin: &AdminScope,
         allocation: AllocationId,
         words: AllocationWords,
     ) -> Result<Allocation, HubError> {
         check_words(words.alias.as_deref(), words.note.as_deref())?;
+        let (admin, now) = (admin.clone(), self.now());
         self.write(move |txn| {
             let missing = || HubError::NotFound { what: "allocation" };
             let NodeRef(node) = txn.get(ALLOCATION_NODES, &allocation)?.ok_or_else(missing)?;
             let found = txn.get(ALLOCATIONS, &(node, allocation))?.ok_or_else(missing)?;
             let AllocationWords { alias, note } = words.clone();
+            let told = [
+                named(node, &found),
+                Change::new("alias", found.alias.clone(), alias.clone()),
+                Change::new("note", found.note.clone(), note.clone()),
+            ];
+            audit::append_admin(txn, &admin, now, "allocation:update", told)?;
             let record = AllocationRecord { alias, note, ..found };
             txn.put(ALLOCATIONS, &(node, allocation), &record)?;
             let server = holder(txn, &record)?;
@@ -114,9 +135,10 @@ impl Hub {
     /// `NotFound`, or `Refused` while a server has it.
     pub async fn delete_allocation(
         &self,
-        _admin: &AdminScope,
+        admin: &AdminScope,
         allocation: AllocationId,
     ) -> Result<(), HubError> {
+        let (admin, now) = (admin.clone(), self.now());
         self.write(move |txn| {
             let missing = || HubError::NotFound { what: "allocation" };
             let NodeRef(node) = txn.get(ALLOCATION_NODES, &allocation)?.ok_or_else(missing)?;
@@ -124,6 +146,8 @@ impl Hub {
             if let Some(server) = holder(txn, &record)? {
                 return Err(HubError::Refused(format!("allocation belongs to server {server}")));
             }
+            let told = [named(node, &record)];
+            audit::append_admin(txn, &admin, now, "allocation:delete", told)?;
             ports::remove(txn, node, allocation, &record)
         })
         .await

@@ -11,6 +11,7 @@ use crate::{
 };
 use mamba_core::{
     allocation::check_words,
+    audit::Change,
     db::{Snapshot as _, Txn},
     fact::Activity,
     ids::{AllocationId, NodeId, ServerId},
@@ -90,13 +91,15 @@ impl Hub {
         note: Option<String>,
     ) -> Result<Server, HubError> {
         check_words(None, note.as_deref())?;
-        let key = (scope.tenant(), server);
+        let (key, happened) = ((scope.tenant(), server), Happened::of(self, scope));
         self.write(move |txn| {
             let record = find(txn, &key)?;
             check_own(&record, allocation)?;
             let place = (record.node, allocation);
             let found = txn.get(ALLOCATIONS, &place)?.filter(|it| it.server == Some(key));
             let found = found.ok_or(HubError::NotFound { what: "allocation" })?;
+            let change = Change::new("note", found.note.clone(), note.clone());
+            happened.tell(txn, &key, "server:allocation.notes", vec![change])?;
             Ok(txn.put(ALLOCATIONS, &place, &AllocationRecord { note: note.clone(), ..found })?)
         })
         .await?;
@@ -162,8 +165,27 @@ fn apply(
     if order.len() > before.len() {
         check_quota(txn, key.0)?;
     }
-    happened.record(txn, &key, Activity::Changed { generation, fields })?;
+    let (event, told) = described(change, &before, &order);
+    happened.tell(txn, &key, event, told)?;
+    happened.list(txn, &key, Activity::Changed { generation, fields })?;
     Ok(record.node)
+}
+
+/// Returns what happened to the ports, by Pterodactyl's name.
+fn described(
+    change: &PortChange,
+    before: &[AllocationId],
+    after: &[AllocationId],
+) -> (&'static str, Vec<Change>) {
+    let event = match change {
+        PortChange::Add(..) => "server:allocation.create",
+        PortChange::Remove(_) => "server:allocation.delete",
+        PortChange::Primary(_) => "server:allocation.primary",
+    };
+    let text = |order: &[AllocationId]| {
+        order.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    };
+    (event, vec![Change::new("allocations", Some(text(before)), Some(text(after)))])
 }
 
 /// Takes one more port.

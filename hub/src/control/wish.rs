@@ -155,9 +155,29 @@ impl Happened {
         activity: Activity,
         changes: Vec<Change>,
     ) -> Result<(), HubError> {
-        let event = event_of(&activity);
+        self.tell(txn, key, &event_of(&activity), changes)?;
+        self.list(txn, key, activity)
+    }
+
+    /// Writes an entry of the audit trail alone.
+    pub(super) fn tell(
+        &self,
+        txn: &mut Txn<'_>,
+        key: &ServerKey,
+        event: &str,
+        changes: Vec<Change>,
+    ) -> Result<(), HubError> {
         let entry = AuditEntry::new(self.now, &self.actor, self.origin, event);
-        audit::append(txn, key.0, entry.about(key.1).with(changes))?;
+        audit::append(txn, key.0, entry.about(key.1).with(changes))
+    }
+
+    /// Lists the event among what the server did alone.
+    pub(super) fn list(
+        &self,
+        txn: &mut Txn<'_>,
+        key: &ServerKey,
+        activity: Activity,
+    ) -> Result<(), HubError> {
         let record = ActivityRecord {
             at: self.now,
             received_at: self.now,

@@ -1,17 +1,22 @@
 //! Making and finding accounts and tenants.
 
 use super::{
-    Identity, IdentityError,
+    Caller, Identity, IdentityError,
     passwords::hash_now,
     records::{ACCOUNTS, Account, EMAILS, EmailOwner, FACTORS, Factors},
 };
-use crate::tenants::{self, TENANTS, Tenant, check_pool};
+use crate::{
+    audit,
+    tenants::{self, TENANTS, Tenant, check_pool},
+};
 use mamba_core::{
     access::Administration,
+    audit::{AuditEntry, Change, HUB_CHAIN},
     clock::{Entropy, UnixMs, draw},
     db::{Order, Snapshot, Span, Store, Txn, TxnError},
     error::Invalid,
     ids::{TenantId, UserId},
+    lifecycle::Actor,
     quota::Quota,
     server::{NAME_BYTES_MAX, check_text},
 };
@@ -75,14 +80,14 @@ pub(super) fn check_password(field: &str, password: &str) -> Result<(), Invalid>
     Err(Invalid::new(field, rule))
 }
 
-/// Makes the account of somebody who registered, and a tenant of its own.
+/// Makes the account of somebody who registered, which is returned, and a tenant of its own.
 pub(super) fn register(
     txn: &mut Txn<'_>,
     now: UnixMs,
     entropy: &dyn Entropy,
     email: String,
     password: String,
-) -> Result<(), IdentityError> {
+) -> Result<UserId, IdentityError> {
     let (id, owner) = (TenantId::new(now, draw(entropy)), UserId::new(now, draw(entropy)));
     let name: String = email.split('@').next().unwrap_or_default().chars().take(16).collect();
     // It may have no server until somebody gives it a plan.
@@ -92,7 +97,8 @@ pub(super) fn register(
     insert(txn, owner, &Account { email, admin, password, made_at: now })?;
     let factors = Factors { email_verified_at: Some(now), ..Factors::default() };
     txn.put(FACTORS, &owner, &factors)?;
-    Ok(tenants::insert(txn, id, &tenant, owner)?)
+    tenants::insert(txn, id, &tenant, owner)?;
+    Ok(owner)
 }
 
 /// Returns the address of an account.
@@ -145,11 +151,26 @@ pub fn tenant(view: &impl Snapshot, tenant: TenantId) -> Result<Option<Tenant>, 
 }
 
 impl Identity {
-    /// Makes a tenant and its owner's account, both or neither.
+    /// Whether it is the root administrator in person who asks, and not one of its API keys, which may be
+    /// given less.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn is_root(&self, caller: &Caller) -> Result<bool, IdentityError> {
+        let account = self.inner.store.read(|view| view.get(ACCOUNTS, &caller.user))?;
+        Ok(!caller.is_key && account.is_some_and(|it| it.admin == Administration::Root))
+    }
+
+    /// Makes a tenant and its owner's account, both or neither. The trails of the new tenant and of
+    /// the one above, or the installation's, tell it.
     ///
     /// # Errors
     /// `Invalid`, `EmailTaken`, `Busy`, or what the store says.
-    pub async fn create_tenant(&self, new: NewTenant) -> Result<(TenantId, Tenant), IdentityError> {
+    pub async fn create_tenant(
+        &self,
+        by: &Caller,
+        new: NewTenant,
+    ) -> Result<(TenantId, Tenant), IdentityError> {
         check_text("name", &new.name, 1, NAME_BYTES_MAX)?;
         let email = new.owner.check().map_err(|err| err.under("owner"))?;
         let inner = &self.inner;
@@ -160,12 +181,20 @@ impl Identity {
         let account = Account { email, admin: Administration::None, password, made_at: now };
         let tenant = Tenant { name: new.name, parent: new.parent, quota: new.quota, made_at: now };
         let row = tenant.clone();
+        let entry = AuditEntry::new(now, &Actor::User(by.user), by.origin, "tenant:create");
+        let entry = entry.with([
+            Change::set("tenant", id.to_string()),
+            Change::set("name", tenant.name.clone()),
+            Change::set("owner", account.email.clone()),
+        ]);
         inner
             .store
             .write(move |txn| {
                 insert(txn, owner, &account)?;
                 tenants::insert(txn, id, &row, owner)?;
-                Ok(check_pool(txn, &row)?)
+                check_pool(txn, &row)?;
+                audit::append(txn, row.parent.unwrap_or(HUB_CHAIN), entry.clone())?;
+                Ok(audit::append(txn, id, entry.clone())?)
             })
             .await?;
         Ok((id, tenant))

@@ -8,10 +8,12 @@ use super::{
     Caller, Identity, IdentityError,
     records::{ACCOUNTS, API_KEYS, ApiKeyRecord, Present, USER_API_KEYS},
     sessions::{hash_of, hex, unhex},
+    trail::note,
 };
 use crate::tenants::access_of;
 use ipnet::IpNet;
 use mamba_core::{
+    audit::{Change, Door, Origin},
     clock::{UnixMs, draw},
     db::{Snapshot, Txn},
     error::Invalid,
@@ -91,7 +93,7 @@ impl Identity {
             until: new.until,
             used_at: None,
         };
-        let row = record.clone();
+        let (row, who) = (record.clone(), caller.who());
         self.inner
             .store
             .write(move |txn| {
@@ -100,7 +102,8 @@ impl Identity {
                     return Err(IdentityError::Refused("the account has too many API keys"));
                 }
                 txn.put(USER_API_KEYS, &(user, id), &Present)?;
-                Ok(txn.put(API_KEYS, &id, &row)?)
+                txn.put(API_KEYS, &id, &row)?;
+                note(txn, now, who, "user:api-key.create", described(id, &row))
             })
             .await?;
         let token = format!("{KEY_PREFIX}{}_{}", hex(&id.to_bytes()), hex(&secret));
@@ -116,14 +119,15 @@ impl Identity {
         caller: &Caller,
         id: SessionId,
     ) -> Result<(), IdentityError> {
-        let user = caller.user;
+        let (user, who, now) = (caller.user, caller.who(), self.inner.clock.wall());
         self.inner
             .store
             .write(move |txn| {
                 let own = txn.get(API_KEYS, &id)?.filter(|record| record.user == user);
-                own.ok_or(IdentityError::NotFound("API key"))?;
+                let record = own.ok_or(IdentityError::NotFound("API key"))?;
                 txn.delete(API_KEYS, &id)?;
-                Ok::<_, IdentityError>(txn.delete(USER_API_KEYS, &(user, id))?)
+                txn.delete(USER_API_KEYS, &(user, id))?;
+                note(txn, now, who, "user:api-key.delete", described(id, &record))
             })
             .await?;
         self.uses().remove(&id);
@@ -144,24 +148,31 @@ impl Identity {
             }
             caller_of_key(view, now, id)
         })?;
-        let caller = caller.ok_or(IdentityError::NotSignedIn)?;
+        let mut caller = caller.ok_or(IdentityError::NotSignedIn)?;
+        caller.origin.address = Some(peer);
         self.uses().insert(id, now);
         Ok(caller)
     }
 
-    /// Writes now and then when keys were used, until told to stop.
-    pub async fn keep_uses(self, mut stop: watch::Receiver<bool>) {
+    /// Flushes every minute, until told to stop.
+    pub async fn keep_flushed(self, mut stop: watch::Receiver<bool>) {
         loop {
             let stopped = async { drop(stop.wait_for(|stop| *stop).await) };
             let is_last = tokio::select! {
                 () = stopped => true,
                 () = sleep(Duration::from_millis(USES_MS)) => false,
             };
-            self.write_uses().await;
+            self.flush().await;
             if is_last {
                 return;
             }
         }
+    }
+
+    /// Writes what is kept in memory for up to a minute: when keys were used, and attempts that failed.
+    pub async fn flush(&self) {
+        self.write_uses().await;
+        self.write_attempts().await;
     }
 
     async fn write_uses(&self) {
@@ -208,6 +219,7 @@ pub(super) fn caller_of_key(
         email: account.email,
         access: whole.narrowed(&record.admin, &record.rights, record.tenant),
         session: id,
+        origin: Origin { door: Door::Api, address: None, key: Some(id) },
         is_key: true,
         is_limited: false,
     }))
@@ -226,6 +238,21 @@ fn shown(id: SessionId, record: ApiKeyRecord) -> ApiKey {
         until: record.until,
         used_at: record.used_at,
     }
+}
+
+/// Says of a key what there is to know, without its secret.
+fn described(id: SessionId, record: &ApiKeyRecord) -> Vec<Change> {
+    let admin: Vec<_> = record.admin.iter().map(|right| right.name()).collect();
+    let networks: Vec<_> = record.networks.iter().map(ToString::to_string).collect();
+    let mut changes = vec![
+        Change::set("key", id.to_string()),
+        Change::set("name", record.name.clone()),
+        Change::set("admin", admin.join(" ")),
+        Change::set("networks", networks.join(" ")),
+    ];
+    changes.extend(record.tenant.map(|it| Change::set("tenant", it.to_string())));
+    changes.extend(record.until.map(|it| Change::set("until", it.to_string())));
+    changes
 }
 
 fn networks(texts: &[String]) -> Result<Vec<IpNet>, Invalid> {

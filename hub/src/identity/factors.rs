@@ -8,8 +8,9 @@ use super::{
     Caller, Client, Identity, IdentityError, Step,
     passwords::fingerprint,
     records::{ACCOUNTS, FACTORS, Factors, SESSIONS, TotpRecord},
-    sessions::end_all,
+    sessions::{How, end_all},
     throttle::Attempt,
+    trail::note,
 };
 use crate::{
     mail::{self, Letter},
@@ -78,7 +79,7 @@ impl Identity {
         let app = app(&seed, &caller.email).ok_or_else(unusable)?;
         let last_step = app.check(code, now.0 / 1_000).ok_or(IdentityError::WrongCode)?;
         let (codes, recovery) = recovery_codes(&*self.inner.entropy);
-        let (user, session) = (caller.user, caller.session);
+        let (user, session, who) = (caller.user, caller.session, caller.who());
         let (id, entropy) = (self.draw_id(now), self.inner.entropy.clone());
         let vault = self.inner.vault.clone();
         self.inner
@@ -98,6 +99,7 @@ impl Identity {
                     row.has_second_factor = true;
                     txn.put(SESSIONS, &session, &row)?;
                 }
+                note(txn, now, who, "user:two-factor.create", [])?;
                 tell(txn, now, id, user, Letter::SecondFactorOn)
             })
             .await?;
@@ -120,7 +122,7 @@ impl Identity {
         self.prove(&client, caller, password).await?;
         let (user, kept, vault) = (caller.user, caller.session, self.inner.vault.clone());
         let (now, code) = (self.inner.clock.wall(), code.to_owned());
-        let id = self.draw_id(now);
+        let (id, who) = (self.draw_id(now), caller.who());
         self.inner
             .store
             .write(move |txn| {
@@ -134,6 +136,7 @@ impl Identity {
                     row.has_second_factor = false;
                     txn.put(SESSIONS, &kept, &row)?;
                 }
+                note(txn, now, who, "user:two-factor.delete", [])?;
                 tell(txn, now, id, user, Letter::SecondFactorOff)
             })
             .await?;
@@ -155,14 +158,15 @@ impl Identity {
         self.prove(&client, caller, password).await?;
         let (codes, recovery) = recovery_codes(&*self.inner.entropy);
         let (user, code, vault) = (caller.user, code.to_owned(), self.inner.vault.clone());
-        let now = self.inner.clock.wall();
+        let (now, who) = (self.inner.clock.wall(), caller.who());
         self.inner
             .store
             .write(move |txn| {
                 Self::use_code(&vault, txn, now, user, &code)?;
                 let mut factors = of(txn, user)?;
                 factors.recovery.clone_from(&recovery);
-                Ok::<_, IdentityError>(txn.put(FACTORS, &user, &factors)?)
+                txn.put(FACTORS, &user, &factors)?;
+                note(txn, now, who, "user:recovery-codes.create", [])
             })
             .await?;
         Ok(codes)
@@ -181,33 +185,37 @@ impl Identity {
         self.count(attempt)?;
         let print = fingerprint(&account.password);
         if !self.inner.passwords.check(password, Some(account.password)).await? {
+            self.attempted("auth:fail", Some(caller.user), client.peer);
             return Err(IdentityError::WrongCredentials);
         }
         self.throttle().clear(attempt);
         Ok(print)
     }
 
-    /// Uses up a code, of the app or for recovery.
+    /// Uses up a code, of the app or for recovery, and says which it was.
     pub(super) fn use_code(
         vault: &Vault,
         txn: &mut Txn<'_>,
         now: UnixMs,
         user: UserId,
         code: &str,
-    ) -> Result<(), IdentityError> {
+    ) -> Result<How, IdentityError> {
         let mut factors = of(txn, user)?;
         let Some(totp) = &mut factors.totp else { return Err(IdentityError::NotFound("app")) };
         let seed = vault.get(txn, &seed_place(user))?.ok_or_else(unusable)?;
         let app = app(&seed, "").ok_or_else(unusable)?;
         let step = app.check(code.trim(), now.0 / 1_000).filter(|step| *step > totp.last_step);
-        if let Some(step) = step {
+        let how = if let Some(step) = step {
             totp.last_step = step;
+            How::App
         } else {
             let hash = recovery_hash(code);
             let at = factors.recovery.iter().position(|known| *known == hash);
             factors.recovery.remove(at.ok_or(IdentityError::WrongCode)?);
-        }
-        Ok(txn.put(FACTORS, &user, &factors)?)
+            How::RecoveryCode
+        };
+        txn.put(FACTORS, &user, &factors)?;
+        Ok(how)
     }
 }
 

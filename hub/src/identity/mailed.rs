@@ -17,9 +17,11 @@ use super::{
     settings::Registration,
     sign_in::find,
     throttle::Attempt,
+    trail::note,
 };
 use crate::mail::{self, Letter};
 use mamba_core::{
+    audit::Change,
     clock::{HOUR_MS, UnixMs, draw},
     db::{Snapshot as _, Span, Txn},
     error::Invalid,
@@ -70,7 +72,11 @@ impl Identity {
     /// # Errors
     /// `Forbidden` when registration is closed, `Invalid` for a token that does not hold, or what the
     /// store says.
-    pub async fn confirm_registration(&self, token: &str) -> Result<(), IdentityError> {
+    pub async fn confirm_registration(
+        &self,
+        client: Client,
+        token: &str,
+    ) -> Result<(), IdentityError> {
         self.check_open()?;
         let (hash, now) = (token_hash(token)?, self.inner.clock.wall());
         let entropy = self.inner.entropy.clone();
@@ -78,7 +84,9 @@ impl Identity {
             .store
             .write(move |txn| match take(txn, now, hash)? {
                 MailUse::Register { email, password } => {
-                    register(txn, now, &*entropy, email, password)
+                    let email_told = Change::set("email", email.clone());
+                    let user = register(txn, now, &*entropy, email, password)?;
+                    note(txn, now, client.who(user), "user:create", [email_told])
                 }
                 _ => Err(bad_token()),
             })
@@ -93,10 +101,12 @@ impl Identity {
     pub async fn request_reset(&self, client: Client, email: &str) -> Result<(), IdentityError> {
         let email = check_email(email)?;
         self.count_mail(&client, &email)?;
+        let now = self.inner.clock.wall();
         self.send(RESET_TTL_MS, "/reset-password", move |txn, link| {
             let Some((user, account)) = find(txn, &email)? else {
                 return Ok((MailUse::Decoy, None));
             };
+            note(txn, now, client.who(user), "auth:reset-password", [])?;
             let password = fingerprint(&account.password);
             let letter = Letter::Reset { link };
             Ok((MailUse::Reset { user, password }, Some((account.email, letter))))
@@ -110,6 +120,7 @@ impl Identity {
     /// `Invalid` for a token that does not hold or a bad password, `Busy`, or what the store says.
     pub async fn reset_password(
         &self,
+        client: Client,
         token: &str,
         password: Zeroizing<String>,
     ) -> Result<(), IdentityError> {
@@ -136,6 +147,7 @@ impl Identity {
                 txn.put(FACTORS, &user, &factors)?;
                 txn.put(ACCOUNTS, &user, &Account { password: next.clone(), ..account })?;
                 end_all(txn, user, None)?;
+                note(txn, now, client.who(user), "event:password-reset", [])?;
                 factors::tell(txn, now, id, user, Letter::PasswordChanged)
             })
             .await?;
@@ -158,7 +170,7 @@ impl Identity {
         let print = self.prove(&client, caller, password).await?;
         let next = self.inner.passwords.hash(new_password, draw(&*self.inner.entropy)).await?;
         let (user, kept, now) = (caller.user, caller.session, self.inner.clock.wall());
-        let id = self.draw_id(now);
+        let (id, who) = (self.draw_id(now), caller.who());
         self.inner
             .store
             .write(move |txn| {
@@ -167,6 +179,7 @@ impl Identity {
                 let account = account.ok_or(IdentityError::WrongCredentials)?;
                 txn.put(ACCOUNTS, &user, &Account { password: next.clone(), ..account })?;
                 end_all(txn, user, Some(kept))?;
+                note(txn, now, who, "user:account.password-changed", [])?;
                 factors::tell(txn, now, id, user, Letter::PasswordChanged)
             })
             .await?;
@@ -205,7 +218,7 @@ impl Identity {
     /// # Errors
     /// `Invalid` for a token that does not hold, `EmailTaken` when another account was faster, or
     /// what the store says.
-    pub async fn confirm_address(&self, token: &str) -> Result<(), IdentityError> {
+    pub async fn confirm_address(&self, client: Client, token: &str) -> Result<(), IdentityError> {
         let (hash, now) = (token_hash(token)?, self.inner.clock.wall());
         let id = self.draw_id(now);
         self.inner
@@ -221,6 +234,10 @@ impl Identity {
                     }
                     let letter = Letter::AddressChanged { to: email.clone() };
                     mail::queue(txn, now, id, &account.email, &letter)?;
+                    let (old, new) = (account.email.clone(), email.clone());
+                    let change = Change::new("email", Some(old), Some(new));
+                    let event = "user:account.email-changed";
+                    note(txn, now, client.who(user), event, [change])?;
                     txn.delete(EMAILS, &account.email)?;
                     txn.put(EMAILS, &email, &EmailOwner { user })?;
                     txn.put(ACCOUNTS, &user, &Account { email, ..account })?;
@@ -267,7 +284,10 @@ impl Identity {
         &self,
         ttl_ms: u64,
         page: &str,
-        decide: impl Fn(&Txn<'_>, String) -> Result<(MailUse, Option<(String, Letter)>), IdentityError>
+        decide: impl Fn(
+            &mut Txn<'_>,
+            String,
+        ) -> Result<(MailUse, Option<(String, Letter)>), IdentityError>
         + Send
         + 'static,
     ) -> Result<(), IdentityError> {

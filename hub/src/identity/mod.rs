@@ -14,6 +14,7 @@ mod passwords;
 mod access;
 mod throttle;
 mod steps;
+mod trail;
 mod accounts;
 mod sessions;
 mod factors;
@@ -46,11 +47,13 @@ use crate::{
     HubError,
     identity::{
         api_keys::Uses, oidc::Visit, passwords::Passwords, steps::Steps, throttle::Throttle,
+        trail::Attempts,
     },
     secrets::Vault,
 };
 use mamba_core::{
     access::Access,
+    audit::Origin,
     clock::{Clock, Entropy, UnixMs, draw},
     db::{Fault, Store, TxnError, WriteError},
     error::Invalid,
@@ -110,6 +113,8 @@ pub struct Caller {
     pub access: Access,
     /// The session it asks from.
     pub session: SessionId,
+    /// From where, for the audit trail.
+    pub origin: Origin,
     /// Whether it is an API key that asks.
     pub is_key: bool,
     /// Whether it may only set up a second factor.
@@ -219,6 +224,7 @@ struct Inner {
     throttle: Mutex<Throttle>,
     steps: Mutex<Steps<Step>>,
     uses: Mutex<Uses>,
+    attempts: Mutex<Attempts>,
     /// Counts ended sessions, to wake who holds something open on behalf of one.
     ended: watch::Sender<u64>,
 }
@@ -258,6 +264,7 @@ impl Identity {
             throttle,
             steps,
             uses: Mutex::default(),
+            attempts: Mutex::default(),
             ended,
         };
         Self { inner: Arc::new(inner) }

@@ -11,12 +11,15 @@ use super::{
     factors,
     provider::{Provider, Remote},
     records::{ACCOUNTS, Account, LINKS, Link, LinkSubject, USER_LINKS},
+    sessions::How,
     sign_in::find,
     throttle::Attempt,
+    trail::note,
 };
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use mamba_core::{
+    audit::Change,
     clock::draw,
     db::{Snapshot as _, Txn},
     ids::UserId,
@@ -95,7 +98,11 @@ impl Identity {
         binding: &str,
         code: &str,
     ) -> Result<SignIn, IdentityError> {
-        let (provider, remote) = self.complete(state, binding, code, None).await?;
+        let (provider, remote) = self
+            .complete(state, binding, code, None)
+            .await
+            .inspect_err(|_| self.attempted("auth:fail", None, client.peer))?;
+        let how = How::Provider(provider.clone());
         let now = self.inner.clock.wall();
         let found = self
             .inner
@@ -121,11 +128,12 @@ impl Identity {
         let (user, account, has_totp) = found;
         if has_totp {
             let password = super::passwords::fingerprint(&account.password);
+            self.attempted("auth:checkpoint", Some(user), client.peer);
             let challenge = self.begin_step(&client, Step::SecondFactor { user, password });
             let methods = vec![Method::Totp, Method::RecoveryCode];
             return Ok(SignIn::SecondFactor(SecondFactorNeeded { challenge, methods }));
         }
-        self.sign_in(client, user, account.password, false).await.map(SignIn::SignedIn)
+        self.sign_in(client, user, account.password, how).await.map(SignIn::SignedIn)
     }
 
     /// Ends a visit that links.
@@ -144,8 +152,15 @@ impl Identity {
         let link = Link { user: caller.user, name: remote.name, made_at: now };
         let shown =
             LinkedAccount { provider: provider.clone(), name: link.name.clone(), made_at: now };
-        let key = (provider, remote.subject);
-        self.inner.store.write(move |txn| insert(txn, key.clone(), &link)).await?;
+        let (key, who) = ((provider, remote.subject), caller.who());
+        self.inner
+            .store
+            .write(move |txn| {
+                insert(txn, key.clone(), &link)?;
+                let provider = Change::set("provider", key.0.clone());
+                note(txn, now, who, "user:link.create", [provider])
+            })
+            .await?;
         Ok(shown)
     }
 
@@ -172,13 +187,16 @@ impl Identity {
     /// `NotFound`, or what the store says.
     pub async fn remove_link(&self, caller: &Caller, provider: &str) -> Result<(), IdentityError> {
         let (user, provider) = (caller.user, provider.to_owned());
+        let (who, now) = (caller.who(), self.inner.clock.wall());
         self.inner
             .store
             .write(move |txn| {
                 let key = (user, provider.clone());
                 let own = txn.get(USER_LINKS, &key)?.ok_or(IdentityError::NotFound("link"))?;
                 txn.delete(USER_LINKS, &key)?;
-                Ok::<_, IdentityError>(txn.delete(LINKS, &(provider.clone(), own.subject))?)
+                txn.delete(LINKS, &(provider.clone(), own.subject))?;
+                let provider = Change::set("provider", provider.clone());
+                note(txn, now, who, "user:link.delete", [provider])
             })
             .await?;
         Ok(())

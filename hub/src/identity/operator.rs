@@ -9,11 +9,13 @@ use super::{
     sessions::end_all,
     sign_in::find,
 };
-use crate::{mail::Letter, secrets::Vault};
+use crate::{audit, mail::Letter, secrets::Vault};
 use mamba_core::{
+    audit::Change,
     clock::{Entropy, UnixMs, draw},
     db::Store,
     ids::EventId,
+    scope::AdminScope,
 };
 use zeroize::Zeroizing;
 
@@ -23,6 +25,7 @@ use zeroize::Zeroizing;
 /// `NotFound`, `Invalid`, or what the store says.
 pub async fn set_password(
     store: &Store,
+    scope: &AdminScope,
     now: UnixMs,
     entropy: &dyn Entropy,
     email: &str,
@@ -31,13 +34,15 @@ pub async fn set_password(
     check_password("password", &password)?;
     let email = normal_email(email);
     let hash = hash_now(password.as_bytes(), draw(entropy));
-    let id = EventId::new(now, draw(entropy));
+    let (id, scope) = (EventId::new(now, draw(entropy)), scope.clone());
     store
         .write(move |txn| {
             let found = find(txn, &email)?;
             let (user, account) = found.ok_or(IdentityError::NotFound("account"))?;
             txn.put(ACCOUNTS, &user, &Account { password: hash.clone(), ..account })?;
             end_all(txn, user, None)?;
+            let account = Change::set("account", user.to_string());
+            audit::append_admin(txn, &scope, now, "user:account.password-changed", [account])?;
             factors::tell(txn, now, id, user, Letter::PasswordChanged)
         })
         .await?;
@@ -52,12 +57,13 @@ pub async fn set_password(
 pub async fn disable_second_factor(
     store: &Store,
     vault: Vault,
+    scope: &AdminScope,
     now: UnixMs,
     entropy: &dyn Entropy,
     email: &str,
 ) -> Result<(), IdentityError> {
     let email = normal_email(email);
-    let id = EventId::new(now, draw(entropy));
+    let (id, scope) = (EventId::new(now, draw(entropy)), scope.clone());
     store
         .write(move |txn| {
             let found = find(txn, &email)?;
@@ -67,6 +73,8 @@ pub async fn disable_second_factor(
             txn.put(FACTORS, &user, &factors)?;
             vault.delete(txn, &factors::seed_place(user))?;
             end_all(txn, user, None)?;
+            let account = Change::set("account", user.to_string());
+            audit::append_admin(txn, &scope, now, "user:two-factor.delete", [account])?;
             factors::tell(txn, now, id, user, Letter::SecondFactorOff)
         })
         .await?;

@@ -8,12 +8,15 @@ use super::{
     accounts::{check_email, normal_email},
     factors,
     records::{Owned, PASSKEY_IDS, PASSKEYS, PasskeyRecord, SESSIONS},
+    sessions::How,
     sign_in::find,
     throttle::Attempt,
+    trail::note,
 };
 use crate::mail::Letter;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use mamba_core::{
+    audit::Change,
     clock::draw,
     db::Snapshot,
     error::Invalid,
@@ -95,7 +98,7 @@ impl Identity {
         let text = serde_json::to_string(&passkey).map_err(unstorable)?;
         let record = PasskeyRecord { name, passkey: text, made_at: now, used_at: None };
         let (row, credential_id) = (record.clone(), passkey.cred_id().to_vec());
-        let (session, letter) = (caller.session, self.draw_id(now));
+        let (session, letter, who) = (caller.session, self.draw_id(now), caller.who());
         self.inner
             .store
             .write(move |txn| {
@@ -111,6 +114,8 @@ impl Identity {
                     row.has_second_factor = true;
                     txn.put(SESSIONS, &session, &row)?;
                 }
+                let name = Change::set("name", row.name.clone());
+                note(txn, now, who, "user:passkey.create", [name])?;
                 factors::tell(txn, now, letter, user, Letter::SecondFactorOn)
             })
             .await?;
@@ -136,10 +141,12 @@ impl Identity {
         name: String,
     ) -> Result<Shown, IdentityError> {
         check_text("name", &name, 1, NAME_BYTES_MAX)?;
-        let user = caller.user;
+        let (user, who, now) = (caller.user, caller.who(), self.inner.clock.wall());
         let renamed = self.inner.store.write(move |txn| {
             let found = txn.get(PASSKEYS, &(user, id))?;
             let found = found.ok_or(IdentityError::NotFound("passkey"))?;
+            let change = Change::new("name", Some(found.name.clone()), Some(name.clone()));
+            note(txn, now, who, "user:passkey.update", [change])?;
             let record = PasskeyRecord { name: name.clone(), ..found };
             txn.put(PASSKEYS, &(user, id), &record)?;
             Ok::<_, IdentityError>(record)
@@ -152,7 +159,7 @@ impl Identity {
     /// # Errors
     /// `NotFound`, or what the store says.
     pub async fn remove_passkey(&self, caller: &Caller, id: TokenId) -> Result<(), IdentityError> {
-        let user = caller.user;
+        let (user, who, now) = (caller.user, caller.who(), self.inner.clock.wall());
         self.inner
             .store
             .write(move |txn| {
@@ -160,7 +167,9 @@ impl Identity {
                 let record = found.ok_or(IdentityError::NotFound("passkey"))?;
                 let passkey = stored(&record)?;
                 txn.delete(PASSKEYS, &(user, id))?;
-                Ok::<_, IdentityError>(txn.delete(PASSKEY_IDS, &passkey.cred_id().to_vec())?)
+                txn.delete(PASSKEY_IDS, &passkey.cred_id().to_vec())?;
+                let name = Change::new("name", Some(record.name.clone()), None::<String>);
+                note(txn, now, who, "user:passkey.delete", [name])
             })
             .await?;
         Ok(())
@@ -216,7 +225,10 @@ impl Identity {
         let (email, state) = found.ok_or(IdentityError::WrongCredentials)?;
         let credential: PublicKeyCredential = parse(credential)?;
         let checked = self.webauthn()?.finish_passkey_authentication(&credential, &state);
-        let result = checked.map_err(|_| IdentityError::WrongCredentials)?;
+        let result = checked.map_err(|_| {
+            self.attempted("auth:fail", None, client.peer);
+            IdentityError::WrongCredentials
+        })?;
         let (of, now, credential_id) =
             (self.clone(), self.inner.clock.wall(), result.cred_id().to_vec());
         let email = normal_email(&email);
@@ -236,7 +248,7 @@ impl Identity {
                 record.passkey = serde_json::to_string(&passkey).map_err(unstorable)?;
                 record.used_at = Some(now);
                 txn.put(PASSKEYS, &(user, id), &record)?;
-                of.begin(txn, now, &client, (user, account), true)
+                of.begin(txn, now, &client, (user, account), &How::Passkey)
             })
             .await?;
         self.tokens(now, &begun)

@@ -12,9 +12,11 @@ use super::{
     api_keys::{KEY_PREFIX, caller_of_key},
     factors,
     records::{ACCOUNTS, Account, Present, SESSIONS, Session, USER_SESSIONS},
+    trail::note,
 };
 use crate::tenants::{access_of, memberships};
 use mamba_core::{
+    audit::{Change, Door, Origin},
     clock::{UnixMs, draw},
     db::{Snapshot, Txn, TxnError},
     ids::{SessionId, UserId},
@@ -31,6 +33,37 @@ pub(super) struct Begun {
     pub(super) id: SessionId,
     pub(super) session: Session,
     pub(super) account: Account,
+}
+
+/// What somebody signed in with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// A password alone.
+    Password,
+    /// A password, or another provider's word, and a code of an app.
+    App,
+    /// The same and a recovery code.
+    RecoveryCode,
+    /// A passkey.
+    Passkey,
+    /// Another provider's word.
+    Provider(String),
+}
+
+impl How {
+    fn has_second_factor(&self) -> bool {
+        matches!(self, Self::App | Self::RecoveryCode | Self::Passkey)
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Password => "password",
+            Self::App => "app",
+            Self::RecoveryCode => "recovery code",
+            Self::Passkey => "passkey",
+            Self::Provider(provider) => provider,
+        }
+    }
 }
 
 /// What became of a refresh token.
@@ -68,11 +101,15 @@ impl Identity {
     ///
     /// # Errors
     /// What the store says.
-    pub async fn logout(&self, session: SessionId) -> Result<(), IdentityError> {
+    pub async fn logout(&self, caller: &Caller) -> Result<(), IdentityError> {
+        let (session, who, now) = (caller.session, caller.who(), self.inner.clock.wall());
         self.inner
             .store
             .write(move |txn| match txn.get(SESSIONS, &session)? {
-                Some(row) => Ok::<_, IdentityError>(end(txn, session, row.user)?),
+                Some(row) => {
+                    end(txn, session, row.user)?;
+                    note(txn, now, who, "auth:logout", [])
+                }
                 None => Ok(()),
             })
             .await?;
@@ -127,9 +164,12 @@ impl Identity {
     /// # Errors
     /// `NotFound`, also for the session of somebody else; or what the store says.
     pub async fn end_session(&self, caller: &Caller, id: SessionId) -> Result<(), IdentityError> {
-        let user = caller.user;
+        let (user, who, now) = (caller.user, caller.who(), self.inner.clock.wall());
         let change = move |txn: &mut Txn<'_>| match txn.get(SESSIONS, &id)? {
-            Some(row) if row.user == user => Ok::<_, IdentityError>(end(txn, id, user)?),
+            Some(row) if row.user == user => {
+                end(txn, id, user)?;
+                note(txn, now, who, "user:session.delete", [Change::set("device", row.device)])
+            }
             Some(_) | None => Err(IdentityError::NotFound("session")),
         };
         self.inner.store.write(change).await?;
@@ -143,8 +183,11 @@ impl Identity {
     /// What the store says.
     pub async fn end_other_sessions(&self, caller: &Caller) -> Result<(), IdentityError> {
         let (user, kept) = (caller.user, caller.session);
-        let change =
-            move |txn: &mut Txn<'_>| Ok::<_, IdentityError>(end_all(txn, user, Some(kept))?);
+        let (who, now) = (caller.who(), self.inner.clock.wall());
+        let change = move |txn: &mut Txn<'_>| {
+            end_all(txn, user, Some(kept))?;
+            note(txn, now, who, "user:session.delete", [Change::set("device", "all others")])
+        };
         self.inner.store.write(change).await?;
         self.sessions_ended();
         Ok(())
@@ -165,6 +208,7 @@ impl Identity {
             .filter(|caller| caller.user == claims.user)
             .ok_or(IdentityError::NotSignedIn)?;
         caller.is_limited |= claims.purpose == Purpose::SetUp;
+        caller.origin.address = Some(peer);
         Ok(caller)
     }
 
@@ -183,7 +227,8 @@ impl Identity {
             let access = access_of(view, row.user, &account.admin)?;
             let is_limited = self.is_limited(&account, &row);
             let (user, email) = (row.user, account.email);
-            Ok(Some(Caller { user, email, access, session, is_key: false, is_limited }))
+            let origin = Origin { door: Door::Api, ..Origin::default() };
+            Ok(Some(Caller { user, email, access, session, origin, is_key: false, is_limited }))
         })
     }
 
@@ -223,7 +268,7 @@ impl Identity {
         now: UnixMs,
         client: &Client,
         (user, account): (UserId, Account),
-        has_second_factor: bool,
+        how: &How,
     ) -> Result<Begun, IdentityError> {
         for ((_, id), Present) in txn.prefix(USER_SESSIONS, &(user,), SESSIONS_PER_USER_MAX + 1)? {
             if txn.get(SESSIONS, &id)?.is_none_or(|row| row.until <= now) {
@@ -251,10 +296,13 @@ impl Identity {
             ends_at: now.plus(SESSION_TTL_MS),
             device: client.device.clone(),
             address: client.peer,
-            has_second_factor,
+            has_second_factor: how.has_second_factor(),
         };
         txn.put(SESSIONS, &id, &session)?;
         txn.put(USER_SESSIONS, &(user, id), &Present)?;
+        let changes =
+            [Change::set("with", how.name()), Change::set("device", client.device.clone())];
+        note(txn, now, client.who(user), "auth:success", changes)?;
         Ok(Begun { id, session, account })
     }
 
@@ -283,6 +331,8 @@ impl Identity {
             && row.address == client.peer;
         if generation < row.generation && !is_retry {
             end(txn, id, row.user)?;
+            let device = Change::set("device", row.device);
+            note(txn, now, client.who(row.user), "auth:token-reused", [device])?;
             return Ok(Rotated::Reused);
         }
         if !is_retry {

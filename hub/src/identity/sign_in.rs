@@ -6,7 +6,7 @@ use super::{
     factors,
     passwords::fingerprint,
     records::{ACCOUNTS, Account, EMAILS},
-    sessions::live,
+    sessions::{How, live},
     throttle::{Attempt, origin},
 };
 use mamba_core::{
@@ -15,6 +15,7 @@ use mamba_core::{
     ids::UserId,
 };
 use mamba_wire::api::auth::{Method, SecondFactorNeeded, SignIn, Tokens};
+use std::net::IpAddr;
 use zeroize::Zeroizing;
 
 /// What is known of somebody who tries to sign in.
@@ -45,17 +46,20 @@ impl Identity {
         self.count(attempt)?;
         let hash = candidate.found.as_ref().map(|(_, account)| account.password.clone());
         let is_right = inner.passwords.check(password, hash).await?;
+        let known = candidate.found.as_ref().map(|(user, _)| *user);
         let Some((user, account)) = candidate.found.filter(|_| is_right) else {
+            self.attempted("auth:fail", known, client.peer);
             return Err(IdentityError::WrongCredentials);
         };
         self.throttle().clear(attempt);
         if inner.store.read(|view| factors::of(view, user))?.totp.is_some() {
+            self.attempted("auth:checkpoint", Some(user), client.peer);
             let step = Step::SecondFactor { user, password: fingerprint(&account.password) };
             let challenge = self.begin_step(&client, step);
             let methods = vec![Method::Totp, Method::RecoveryCode];
             return Ok(SignIn::SecondFactor(SecondFactorNeeded { challenge, methods }));
         }
-        self.sign_in(client, user, account.password, false).await.map(SignIn::SignedIn)
+        self.sign_in(client, user, account.password, How::Password).await.map(SignIn::SignedIn)
     }
 
     /// Completes a sign-in with a code of an authenticator app or a recovery code.
@@ -90,10 +94,12 @@ impl Identity {
                 let account = account
                     .filter(|account| fingerprint(&account.password) == password)
                     .ok_or(IdentityError::NotSignedIn)?;
-                Self::use_code(&of.inner.vault, txn, wall, user, &code)?;
-                of.begin(txn, wall, &from, (user, account), true)
+                let how = Self::use_code(&of.inner.vault, txn, wall, user, &code)?;
+                of.begin(txn, wall, &from, (user, account), &how)
             })
-            .await?;
+            .await
+            .map_err(IdentityError::from)
+            .inspect_err(|err| self.note_wrong_code(err, user, client.peer))?;
         self.throttle().clear(attempt);
         self.steps().take(now, challenge, kind);
         self.tokens(wall, &begun)
@@ -105,7 +111,7 @@ impl Identity {
         client: Client,
         user: UserId,
         password: String,
-        has_second_factor: bool,
+        how: How,
     ) -> Result<Tokens, IdentityError> {
         let (of, now) = (self.clone(), self.inner.clock.wall());
         let begun = self
@@ -116,7 +122,7 @@ impl Identity {
                 let account = account
                     .filter(|account| account.password == password)
                     .ok_or(IdentityError::WrongCredentials)?;
-                of.begin(txn, now, &client, (user, account), has_second_factor)
+                of.begin(txn, now, &client, (user, account), &how)
             })
             .await?;
         self.tokens(now, &begun)
@@ -141,11 +147,20 @@ impl Identity {
         self.inner.store.read(|view| Ok(is_known(view, now, client, user)?))
     }
 
+    fn note_wrong_code(&self, err: &IdentityError, user: UserId, peer: IpAddr) {
+        if matches!(err, IdentityError::WrongCode) {
+            self.attempted("auth:fail", Some(user), peer);
+        }
+    }
+
     /// Counts an attempt.
     pub(super) fn count(&self, attempt: Attempt<'_>) -> Result<(), IdentityError> {
         let now = self.inner.clock.boot();
         let counted = self.throttle().attempt(now, attempt);
-        counted.map_err(|retry_after_ms| IdentityError::Throttled { retry_after_ms })
+        counted.map_err(|retry_after_ms| {
+            self.attempted("auth:ip-blocked", None, attempt.peer);
+            IdentityError::Throttled { retry_after_ms }
+        })
     }
 
     pub(super) fn begin_step(&self, client: &Client, step: Step) -> String {

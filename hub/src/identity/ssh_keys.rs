@@ -3,11 +3,13 @@
 use super::{
     Caller, Identity, IdentityError,
     records::{Owned, SSH_KEY_IDS, SSH_KEYS, SshKeyRecord},
+    trail::note,
 };
 use base64::{
     Engine as _, engine::general_purpose::STANDARD, engine::general_purpose::STANDARD_NO_PAD,
 };
 use mamba_core::{
+    audit::Change,
     clock::draw,
     db::Snapshot as _,
     error::Invalid,
@@ -57,7 +59,7 @@ impl Identity {
         let id = TokenId::new(now, draw(&*self.inner.entropy));
         let PublicKey { text: public_key, fingerprint } = key;
         let record = SshKeyRecord { name: new.name, public_key, fingerprint, made_at: now };
-        let row = record.clone();
+        let (row, who) = (record.clone(), caller.who());
         self.inner
             .store
             .write(move |txn| {
@@ -68,7 +70,8 @@ impl Identity {
                     return Err(IdentityError::Refused("the account has too many SSH keys"));
                 }
                 txn.put(SSH_KEY_IDS, &fingerprint, &Owned { user, id })?;
-                Ok(txn.put(SSH_KEYS, &(user, id), &row)?)
+                txn.put(SSH_KEYS, &(user, id), &row)?;
+                note(txn, now, who, "user:ssh-key.create", described(&row))
             })
             .await?;
         Ok(shown(id, record))
@@ -79,14 +82,15 @@ impl Identity {
     /// # Errors
     /// `NotFound`, or what the store says.
     pub async fn remove_ssh_key(&self, caller: &Caller, id: TokenId) -> Result<(), IdentityError> {
-        let user = caller.user;
+        let (user, who, now) = (caller.user, caller.who(), self.inner.clock.wall());
         self.inner
             .store
             .write(move |txn| {
                 let found = txn.get(SSH_KEYS, &(user, id))?;
                 let record = found.ok_or(IdentityError::NotFound("SSH key"))?;
                 txn.delete(SSH_KEYS, &(user, id))?;
-                Ok::<_, IdentityError>(txn.delete(SSH_KEY_IDS, &record.fingerprint)?)
+                txn.delete(SSH_KEY_IDS, &record.fingerprint)?;
+                note(txn, now, who, "user:ssh-key.delete", described(&record))
             })
             .await?;
         Ok(())
@@ -105,11 +109,20 @@ impl Identity {
     }
 }
 
+fn described(record: &SshKeyRecord) -> [Change; 2] {
+    let print = fingerprint_text(&record.fingerprint);
+    [Change::set("name", record.name.clone()), Change::set("fingerprint", print)]
+}
+
+fn fingerprint_text(fingerprint: &[u8; 32]) -> String {
+    format!("SHA256:{}", STANDARD_NO_PAD.encode(fingerprint))
+}
+
 fn shown(id: TokenId, record: SshKeyRecord) -> SshKey {
     SshKey {
         key: id,
         name: record.name,
-        fingerprint: format!("SHA256:{}", STANDARD_NO_PAD.encode(record.fingerprint)),
+        fingerprint: fingerprint_text(&record.fingerprint),
         public_key: record.public_key,
         made_at: record.made_at,
     }

@@ -71,6 +71,11 @@ impl World {
         self.login_as(PEER, " admin@example.ORG", "correct horse battery").await
     }
 
+    async fn caller(&self) -> Caller {
+        let tokens = self.login().await.unwrap();
+        self.identity.authenticate(PEER, &tokens.access_token).unwrap()
+    }
+
     async fn login_as(
         &self,
         peer: IpAddr,
@@ -108,7 +113,7 @@ async fn a_session_lives_until_logout_and_its_tokens_with_it() {
     let next = world.refresh(&tokens).await.unwrap();
     assert_eq!(world.identity.authenticate(PEER, &next.access_token).unwrap(), caller);
     let mut ended = world.identity.ended();
-    world.identity.logout(caller.session).await.unwrap();
+    world.identity.logout(&caller).await.unwrap();
     assert!(ended.has_changed().unwrap());
     ended.mark_unchanged();
     assert!(world.identity.authenticate(PEER, &next.access_token).is_err());
@@ -192,9 +197,10 @@ async fn a_tenant_and_its_owner_are_made_together_or_not_at_all() {
         parent: None,
         owner: new_account(email),
     };
-    let (id, tenant) = world.identity.create_tenant(new("owner@example.org")).await.unwrap();
+    let by = world.caller().await;
+    let (id, tenant) = world.identity.create_tenant(&by, new("owner@example.org")).await.unwrap();
     assert_eq!(world.identity.tenant(id).unwrap(), Some(tenant));
-    let err = world.identity.create_tenant(new("OWNER@example.org")).await.err().unwrap();
+    let err = world.identity.create_tenant(&by, new("OWNER@example.org")).await.err().unwrap();
     assert!(matches!(err, IdentityError::EmailTaken(_)), "{err}");
     assert_eq!(world.identity.tenants(None, 10).unwrap().len(), 1);
     assert_eq!(world.identity.tenants(Some(id), 10).unwrap(), []);
@@ -208,6 +214,7 @@ async fn a_tenant_and_its_owner_are_made_together_or_not_at_all() {
 #[tokio::test]
 async fn bad_accounts_are_refused_by_field() {
     let world = world().await;
+    let by = world.caller().await;
     for (email, password, field) in [
         ("nobody", "correct horse battery", "owner.email"),
         ("a b@c", "correct horse battery", "owner.email"),
@@ -217,7 +224,7 @@ async fn bad_accounts_are_refused_by_field() {
         let owner = NewAccount { email: email.to_owned(), password: secret(password) };
         let new =
             NewTenant { name: "Acme".to_owned(), quota: Quota::default(), parent: None, owner };
-        match world.identity.create_tenant(new).await {
+        match world.identity.create_tenant(&by, new).await {
             Err(IdentityError::Invalid(err)) => assert_eq!(err.field, field),
             other => panic!("{email}: {:?}", other.map(|_| ())),
         }

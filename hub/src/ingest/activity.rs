@@ -7,6 +7,7 @@ use crate::{
     store::{
         ActivityRecord, EVENTS, GONE_PORTS, LEASES, NODE_ACTIVITY, NODE_EVENTS, PLACED, SERVERS,
     },
+    tenants::about_server,
 };
 use mamba_core::{
     audit::{AuditEntry, HUB_CHAIN},
@@ -42,6 +43,7 @@ impl Booking {
         }
         note(txn, &server, event, &record)?;
         audit::append(txn, server.0, entry)?;
+        about_server(txn, self.now, event, server, &record.activity)?;
         if is_deleted {
             self.end_server(txn, server)?;
         }

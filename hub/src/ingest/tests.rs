@@ -4,12 +4,16 @@
 use super::AHEAD_MS_MAX;
 use crate::{
     control::Seen,
+    identity::{NewAccount, create_admin},
     link::backend::IngestError,
+    mail,
     store::{CUSTODY, HOURS, QUARANTINE, STREAM_GAPS, STREAMS, StreamGapKind},
+    tenants::join,
     testing::{Outbox, START, World, admin, hello, tenant},
 };
 use mamba_core::{
-    clock::{HOUR_MS, UnixMs},
+    access::Role,
+    clock::{HOUR_MS, SystemEntropy, UnixMs},
     db::{Snapshot as _, Span},
     fact::{Activity, ActivityFact, GapReason, Quantities, Stream, UsageBody, UsageFact},
     ids::{EventId, NodeId, ServerId, TenantId},
@@ -176,6 +180,34 @@ async fn an_event_is_listed_once_whatever_the_epoch() {
         ("only the hub makes this kind of activity", "server was not on this node then");
     assert_eq!(reasons(&world), [created, foreign, created, foreign]);
     assert!(world.hub.activity(&tenant(2), server.1, &PageQuery::FIRST).is_err());
+}
+
+#[tokio::test]
+async fn owners_are_written_to_once_an_hour_of_a_server_that_stays_off() {
+    let (world, node, server) = world_with_server().await;
+    let owner = NewAccount {
+        email: "owner@example.org".to_owned(),
+        password: "correct horse battery".to_owned().into(),
+    };
+    let store = world.hub.store();
+    let user = create_admin(store, START, &SystemEntropy, owner).await.unwrap();
+    let joined = world.hub.write(move |txn| Ok(join(txn, server.0, user, Role::Owner, START)?));
+    joined.await.unwrap();
+    let gave_up = |event| activity(Some(server), event, Activity::GaveUp { crashes: 4 });
+    let facts = [activity(Some(server), 1, Activity::Started), gave_up(2), gave_up(3), gave_up(4)];
+    let bodies = facts.iter().map(|fact| fact.encode().unwrap()).collect();
+    let outbox = Outbox { bodies, ..Outbox::new(Stream::Activity, 1) };
+    greet(&world, node, vec![outbox.hello(1)]).await;
+    let letters = || mail::list(store, None, 10, mail::Shown::Whole).unwrap();
+    assert_eq!(send(&world, node, outbox.batch(1, 1)).await, Ok(1));
+    assert_eq!(letters(), []);
+    assert_eq!(send(&world, node, outbox.batch(2, 3)).await, Ok(3));
+    let first = letters();
+    assert_eq!((first.len(), first[0].to.as_str()), (1, "owner@example.org"));
+    assert!(first[0].subject.ends_with(" crashed"), "{first:?}");
+    world.clock.advance(HOUR_MS);
+    assert_eq!(send(&world, node, outbox.batch(4, 4)).await, Ok(4));
+    assert_eq!(letters().len(), 2);
 }
 
 #[tokio::test]

@@ -90,6 +90,8 @@ pub struct Rendered {
     pub text: String,
     /// For others.
     pub html: String,
+    /// Where both lead; it may hold a token.
+    pub link: Option<String>,
 }
 
 impl Letter {
@@ -111,7 +113,8 @@ impl Letter {
         }
         text.push_str(&format!("-- \n{FOOT}\n"));
         html.push_str(&format!("<hr>\n<p><small>{FOOT}</small></p>\n</body></html>\n"));
-        Rendered { subject: one_line(&self.subject()), text, html }
+        let link = self.link().map(|(_, link)| link.to_owned());
+        Rendered { subject: one_line(&self.subject()), text, html, link }
     }
 
     fn subject(&self) -> String {

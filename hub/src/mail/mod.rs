@@ -5,6 +5,8 @@
 //! once the server has taken it; a crash between the two sends it twice, under the same `Message-ID`.
 //! Without an SMTP server letters stay where they are, and administrators read them in the API.
 //!
+//! What of a letter administrators read, see [`Shown`].
+//!
 //! Nothing here is logged but the id of a letter: its text may hold a token.
 
 mod letter;
@@ -46,12 +48,13 @@ pub fn queue(
     {
         remove(txn, oldest)?;
     }
-    let Rendered { subject, text, html } = letter.render();
+    let Rendered { subject, text, html, link } = letter.render();
     let record = MailRecord {
         to: to.to_owned(),
         subject,
         text,
         html,
+        link,
         made_at: now,
         tries: 0,
         next_at: Some(now),
@@ -76,8 +79,35 @@ pub fn remove(txn: &mut Txn<'_>, id: EventId) -> Result<bool, TxnError> {
     Ok(true)
 }
 
-/// Returns up to `limit` letters before one, newest first. Texts only when `with_text`: they hold
-/// tokens, which are for administrators to read only where no mail can be sent.
+/// What of a letter is shown to somebody who is not its recipient.
+///
+/// A link in a letter resets a password or takes an invitation: who reads it can be anybody. Where
+/// mail is sent nobody needs to read it here. Where it is not, an administrator can pass on what a
+/// letter says, but only the root administrator, who may do everything anyway, its link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// To whom, about what, and what became of it.
+    Outside,
+    /// The text too, with [`HIDDEN`] in the place of the link.
+    WithoutLink,
+    /// All of the text.
+    Whole,
+}
+
+/// What stands in the place of a link that is not shown.
+pub const HIDDEN: &str = "(only the root administrator sees this link)";
+
+impl Shown {
+    fn text(self, record: MailRecord) -> Option<String> {
+        match (self, record.link) {
+            (Self::Outside, _) => None,
+            (Self::WithoutLink, Some(link)) => Some(record.text.replace(&link, HIDDEN)),
+            (Self::WithoutLink, None) | (Self::Whole, _) => Some(record.text),
+        }
+    }
+}
+
+/// Returns up to `limit` letters before one, newest first.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -85,21 +115,21 @@ pub fn list(
     store: &Store,
     before: Option<EventId>,
     limit: usize,
-    with_text: bool,
+    shown: Shown,
 ) -> Result<Vec<Mail>, TxnError> {
     let span = before.map_or_else(Span::all, |before| Span::all().before(&before));
     let found = store.read(|view| view.scan(MAILS, span, Order::Descending, limit))?;
-    let shown = found.into_iter().map(|(mail, record)| Mail {
+    let mails = found.into_iter().map(|(mail, record)| Mail {
         mail,
-        to: record.to,
-        subject: record.subject,
-        text: with_text.then_some(record.text),
+        to: record.to.clone(),
+        subject: record.subject.clone(),
+        last_error: record.last_error.clone(),
         made_at: record.made_at,
         tries: record.tries,
         next_at: record.next_at,
-        last_error: record.last_error,
+        text: shown.text(record),
     });
-    Ok(shown.collect())
+    Ok(mails.collect())
 }
 
 #[cfg(test)]

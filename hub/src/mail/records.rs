@@ -25,6 +25,8 @@ pub(super) struct MailRecord {
     pub(super) subject: String,
     pub(super) text: String,
     pub(super) html: String,
+    /// Where both lead; it may hold a token.
+    pub(super) link: Option<String>,
     pub(super) made_at: UnixMs,
     /// How often it was tried.
     pub(super) tries: u32,

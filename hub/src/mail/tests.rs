@@ -34,7 +34,7 @@ fn letters() -> Vec<Letter> {
 #[test]
 fn what_users_chose_cannot_become_markup_or_a_header() {
     for letter in letters() {
-        let Rendered { subject, text, html } = letter.render();
+        let Rendered { subject, text, html, .. } = letter.render();
         assert!(!subject.is_empty() && text.len() > 80, "{letter:?}");
         assert!(!html.contains("<img") && !html.contains("onerror=alert(1)>"), "{html}");
         assert_eq!(html.matches("<p>").count(), html.matches("</p>").count());
@@ -57,10 +57,19 @@ async fn the_spool_lists_newest_first_and_hides_texts_that_will_be_sent() {
     }
     ids.reverse();
     let shown: Vec<_> =
-        list(&store, None, 100, true).unwrap().iter().map(|mail| mail.mail).collect();
+        list(&store, None, 100, Shown::Whole).unwrap().iter().map(|mail| mail.mail).collect();
     assert_eq!(shown, ids);
-    let page = list(&store, Some(ids[0]), 1, false).unwrap();
+    let page = list(&store, Some(ids[0]), 1, Shown::Outside).unwrap();
     assert_eq!((page[0].mail, page[0].text.as_ref()), (ids[1], None));
+    for (mail, letter) in
+        list(&store, None, 100, Shown::WithoutLink).unwrap().iter().rev().zip(letters())
+    {
+        let text = mail.text.as_deref().unwrap();
+        match letter.render().link {
+            Some(link) => assert!(text.contains(HIDDEN) && !text.contains(&link), "{text}"),
+            None => assert!(!text.contains(HIDDEN), "{text}"),
+        }
+    }
     let gone = ids[3];
     assert!(store.write(move |txn| remove(txn, gone)).await.unwrap());
     assert!(!store.write(move |txn| remove(txn, gone)).await.unwrap());

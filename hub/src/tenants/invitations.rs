@@ -3,7 +3,7 @@
 use super::{
     MEMBERS, MEMBERSHIPS, SUB_USERS, SubUser,
     access::MEMBERSHIPS_MAX,
-    join,
+    join, letters,
     people::{
         Granter, MEMBERS_MAX, check_keys, known_rights, names, role_text, share, with_connect,
     },
@@ -12,14 +12,15 @@ use super::{
 use crate::{
     Hub, HubError, audit,
     control::Cut,
-    identity::{Caller, check_email},
+    identity::{Caller, PublicUrl, check_email},
+    mail::{self, Letter},
     store::SERVERS,
 };
 use mamba_core::{
-    audit::{AuditEntry, Change, Origin},
+    audit::{AuditEntry, Change},
     clock::{UnixMs, draw},
     db::{Snapshot, Txn},
-    ids::{InvitationId, TenantId},
+    ids::{EventId, InvitationId, TenantId},
     lifecycle::Actor,
     scope::TenantScope,
 };
@@ -34,7 +35,8 @@ const INVITATION_MS: u64 = 7 * 24 * 3_600_000;
 const INVITATIONS_MAX: usize = 200;
 
 impl Hub {
-    /// Invites an address. The token is returned once; only its hash is kept.
+    /// Invites an address, and writes to it with a link to the panel at `panel`. The token is returned
+    /// once; only its hash is kept.
     ///
     /// # Errors
     /// `Invalid` names the field, `Forbidden` the key that the granter lacks, `Refused` when too many
@@ -42,6 +44,7 @@ impl Hub {
     pub async fn invite(
         &self,
         by: Granter,
+        panel: &PublicUrl,
         email: &str,
         to: InvitedTo,
     ) -> Result<NewInvitation, HubError> {
@@ -59,6 +62,7 @@ impl Hub {
         let until = now.plus(INVITATION_MS);
         let record = InvitationRecord { email, to, made_at: now, until, token: hash };
         let shown = show(id, &record);
+        let (letter_id, link) = (self.new_id(EventId::new), panel.page("/invitation", &token));
         self.write(move |txn| {
             let tenant = by.scope.tenant();
             let event = check_invited(txn, &by, &record.to)?;
@@ -72,6 +76,12 @@ impl Hub {
             }
             txn.put(INVITATIONS, &(tenant, id), &record)?;
             txn.put(INVITATIONS_BY_TOKEN, &hash, &InvitationRef(tenant, id))?;
+            let letter = Letter::Invitation {
+                by: letters::sender(txn, by.scope.actor())?,
+                to: letters::name_of(txn, tenant, &record.to)?,
+                link: link.clone(),
+            };
+            mail::queue(txn, now, letter_id, &record.email, &letter)?;
             let server = server_of(&record.to);
             let changes = [Change::set("email", record.email.clone()), described(&record.to)];
             by.note(txn, now, event, server, changes)
@@ -125,12 +135,12 @@ impl Hub {
     pub async fn answer_invitation(
         &self,
         caller: &Caller,
-        origin: Origin,
         token: &str,
         accepts: bool,
     ) -> Result<(), HubError> {
         let (hash, now) = (hash_of(token), self.now());
-        let (user, email) = (caller.user, caller.email.clone());
+        let (user, email, origin) = (caller.user, caller.email.clone(), caller.origin);
+        let letter_id = self.new_id(EventId::new);
         self.write(move |txn| {
             let missing = || HubError::NotFound { what: "invitation" };
             let InvitationRef(tenant, id) =
@@ -142,6 +152,8 @@ impl Hub {
             forget(txn, tenant, id, &record)?;
             if accepts {
                 take(txn, tenant, user, &record.to, now)?;
+                let letter = Letter::Added { to: letters::name_of(txn, tenant, &record.to)? };
+                letters::to_account(txn, now, letter_id, user, &letter)?;
             }
             let event = match (&record.to, accepts) {
                 (_, false) => "member:invitation.decline",

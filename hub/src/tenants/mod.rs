@@ -6,6 +6,7 @@
 
 mod access;
 mod invitations;
+mod letters;
 mod life;
 mod list;
 mod people;
@@ -17,6 +18,7 @@ mod tests;
 
 pub(crate) use access::{CHILDREN_MAX, reach};
 pub use access::{access_of, lineage, memberships};
+pub(crate) use letters::about_server;
 pub(crate) use life::check_pool;
 pub use people::Granter;
 pub(crate) use quota::{check_quota, check_quota_limits_all};

@@ -1,19 +1,23 @@
 //! Members and sub-users: listed, changed, removed.
 
 use super::{
-    MEMBERS, MEMBERSHIPS, Member, Owner, SUB_USER_OF, SUB_USERS, SubUser,
+    MEMBERS, MEMBERSHIPS, Member, Owner, SUB_USER_OF, SUB_USERS, SubUser, TENANTS,
     access::{SUB_USER_OF_MAX, lineage, rights_of},
+    letters,
 };
-use crate::{Hub, HubError, audit, control::Cut, identity::email_of};
+use crate::{Hub, HubError, audit, control::Cut, identity::email_of, mail::Letter};
 use mamba_core::{
     access::{Access, Rights, Role, ServerKey},
     audit::{AuditEntry, Change},
     clock::UnixMs,
     db::{Snapshot, Span, Txn},
-    ids::{ServerId, TenantId, UserId},
+    ids::{EventId, ServerId, TenantId, UserId},
     scope::TenantScope,
 };
-use mamba_wire::api::{Page, PageQuery, member};
+use mamba_wire::api::{
+    Page, PageQuery,
+    member::{self, InvitedTo},
+};
 use std::collections::BTreeSet;
 
 /// Most members of one tenant.
@@ -134,13 +138,15 @@ impl Hub {
     /// # Errors
     /// As [`Hub::change_member`].
     pub async fn remove_member(&self, by: Granter, user: UserId) -> Result<(), HubError> {
-        let now = self.now();
+        let (now, letter_id) = (self.now(), self.new_id(EventId::new));
         self.write(move |txn| {
             let tenant = by.scope.tenant();
             find(txn, &by, user)?;
             check_not_last_owner(txn, tenant, user)?;
             txn.delete(MEMBERS, &(tenant, user))?;
             txn.delete(MEMBERSHIPS, &(user, tenant))?;
+            let from = txn.get(TENANTS, &tenant)?.map(|it| it.name).unwrap_or_default();
+            letters::to_account(txn, now, letter_id, user, &Letter::Removed { from })?;
             by.note(txn, now, "member:delete", None, [Change::set("user", user.to_string())])
         })
         .await
@@ -212,7 +218,7 @@ impl Hub {
         server: ServerId,
         user: UserId,
     ) -> Result<(), HubError> {
-        let now = self.now();
+        let (now, letter_id) = (self.now(), self.new_id(EventId::new));
         self.write(move |txn| {
             let key = (by.scope.tenant(), server, user);
             let record =
@@ -220,6 +226,9 @@ impl Hub {
             check_keys(txn, &by, server, &record.keys)?;
             txn.delete(SUB_USERS, &key)?;
             txn.delete(SUB_USER_OF, &(user, server))?;
+            let to = InvitedTo::SubUser { server, keys: record.keys };
+            let from = letters::name_of(txn, key.0, &to)?;
+            letters::to_account(txn, now, letter_id, user, &Letter::Removed { from })?;
             let who = Change::set("user", user.to_string());
             by.note(txn, now, "server:subuser.delete", Some(server), [who])
         })

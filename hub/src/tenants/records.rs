@@ -35,6 +35,10 @@ pub(crate) const INVITATIONS: Table<(TenantId, InvitationId), InvitationRecord> 
 pub(crate) const INVITATIONS_BY_TOKEN: Table<[u8; 32], InvitationRef> =
     Table::new(208, "invitations_by_token");
 
+/// When owners were last written to about a server, by the kind of letter, in milliseconds.
+pub(crate) const SERVER_LETTERS: Table<(TenantId, ServerId, u64), u64> =
+    Table::new(209, "server_letters");
+
 /// All tables of this module.
 pub const TABLES: &[TableDef] = &[
     TENANTS.def(),
@@ -46,6 +50,7 @@ pub const TABLES: &[TableDef] = &[
     CHILDREN.def(),
     INVITATIONS.def(),
     INVITATIONS_BY_TOKEN.def(),
+    SERVER_LETTERS.def(),
 ];
 
 /// One tenant.

@@ -6,7 +6,7 @@ use mamba_core::{
     ids::EventId,
 };
 use mamba_hub::{
-    mail::{self, Letter, Mailer, Secret, SmtpConfig, SmtpTls},
+    mail::{self, Letter, Mailer, Secret, Shown, SmtpConfig, SmtpTls},
     store::KIND,
 };
 use std::{
@@ -102,7 +102,7 @@ async fn send(config: &SmtpConfig) -> Vec<mamba_wire::api::mail::Mail> {
     let letter = Letter::Added { to: "Größe & <b>".to_owned() };
     store.write(move |txn| mail::queue(txn, now, id, "you@example.org", &letter)).await.unwrap();
     Mailer::new(store.clone(), clock, Some(config)).unwrap().round().await;
-    mail::list(&store, None, 10, true).unwrap()
+    mail::list(&store, None, 10, Shown::Whole).unwrap()
 }
 
 #[tokio::test]

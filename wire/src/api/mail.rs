@@ -14,7 +14,8 @@ pub struct Mail {
     pub to: String,
     /// Subject.
     pub subject: String,
-    /// What it says. Only where the hub has no SMTP server: it may hold a token.
+    /// What it says. Only where the hub has no SMTP server, and a link in it, which may hold a token, only
+    /// for the root administrator in person.
     pub text: Option<String>,
     /// When it was written.
     pub made_at: UnixMs,

@@ -183,7 +183,7 @@ impl Handle<table::Logout> for Api {
     ) -> Result<Served<()>, ApiError> {
         let url = &self.identity().settings().public_url;
         let keeping = Keeping::of(&context.headers, url).unwrap_or(Keeping::Body);
-        self.identity().logout(context.caller()?.session).await?;
+        self.identity().logout(context.caller()?).await?;
         if keeping == Keeping::Body {
             return Ok(Served::Json(()));
         }
@@ -222,12 +222,12 @@ impl Handle<table::Register> for Api {
 impl Handle<table::ConfirmRegistration> for Api {
     async fn handle(
         &self,
-        _context: Context,
+        context: Context,
         (): (),
         (): (),
         body: auth::MailToken,
     ) -> Result<Served<()>, ApiError> {
-        self.identity().confirm_registration(&body.token).await?;
+        self.identity().confirm_registration(client(&context), &body.token).await?;
         Ok(Served::Json(()))
     }
 }
@@ -248,12 +248,13 @@ impl Handle<table::RequestReset> for Api {
 impl Handle<table::ResetPassword> for Api {
     async fn handle(
         &self,
-        _context: Context,
+        context: Context,
         (): (),
         (): (),
         body: auth::ResetPassword,
     ) -> Result<Served<()>, ApiError> {
-        self.identity().reset_password(&body.token, Zeroizing::new(body.password)).await?;
+        let password = Zeroizing::new(body.password);
+        self.identity().reset_password(client(&context), &body.token, password).await?;
         Ok(Served::Json(()))
     }
 }
@@ -261,12 +262,12 @@ impl Handle<table::ResetPassword> for Api {
 impl Handle<table::ConfirmAddress> for Api {
     async fn handle(
         &self,
-        _context: Context,
+        context: Context,
         (): (),
         (): (),
         body: auth::MailToken,
     ) -> Result<Served<()>, ApiError> {
-        self.identity().confirm_address(&body.token).await?;
+        self.identity().confirm_address(client(&context), &body.token).await?;
         Ok(Served::Json(()))
     }
 }

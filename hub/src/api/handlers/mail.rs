@@ -4,7 +4,7 @@ use crate::{
     HubError,
     api::{Api, ApiError, Context, Handle, Served},
     control::Cut,
-    mail,
+    mail::{self, Shown},
 };
 use mamba_core::{db::WriteError, ids::EventId};
 use mamba_wire::api::{Page, PageQuery, mail as wire, table};
@@ -12,14 +12,20 @@ use mamba_wire::api::{Page, PageQuery, mail as wire, table};
 impl Handle<table::ListMails> for Api {
     async fn handle(
         &self,
-        _context: Context,
+        context: Context,
         (): (),
         query: PageQuery,
         (): (),
     ) -> Result<Served<Page<wire::Mail>>, ApiError> {
         let cut = Cut::<EventId>::new(&query)?;
-        let with_text = !self.identity().settings().has_smtp;
-        let found = mail::list(self.store(), cut.after, cut.fetch(), with_text);
+        let shown = if self.identity().settings().has_smtp {
+            Shown::Outside
+        } else if self.identity().is_root(context.caller()?)? {
+            Shown::Whole
+        } else {
+            Shown::WithoutLink
+        };
+        let found = mail::list(self.store(), cut.after, cut.fetch(), shown);
         let found = found.map_err(HubError::from)?;
         Ok(Served::Json(cut.page(found.into_iter().map(|it| (it.mail, it)).collect())))
     }

@@ -4,7 +4,6 @@ use crate::{
     api::{Api, ApiError, Context, Handle, Served},
     tenants::Granter,
 };
-use mamba_core::audit::{Door, Origin};
 use mamba_wire::api::{
     Endpoint, PageQuery,
     member::*,
@@ -16,9 +15,32 @@ impl Context {
     fn granter(&self) -> Result<Granter, ApiError> {
         Ok(Granter { scope: self.scope()?.clone(), access: self.caller()?.access.clone() })
     }
+}
 
-    fn origin(&self) -> Origin {
-        Origin { door: Door::Api, address: Some(self.peer), key: None }
+impl Handle<table::CreateInvitation> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        _path: TenantPath,
+        (): (),
+        body: CreateInvitation,
+    ) -> Result<Served<NewInvitation>, ApiError> {
+        let (panel, to) = (&self.identity().settings().public_url, InvitedTo::Member(body.role));
+        Ok(Served::Json(self.hub().invite(context.granter()?, panel, &body.email, to).await?))
+    }
+}
+
+impl Handle<table::InviteSubUser> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: ServerPath,
+        (): (),
+        body: InviteSubUser,
+    ) -> Result<Served<NewInvitation>, ApiError> {
+        let panel = &self.identity().settings().public_url;
+        let to = InvitedTo::SubUser { server: path.server, keys: body.keys };
+        Ok(Served::Json(self.hub().invite(context.granter()?, panel, &body.email, to).await?))
     }
 }
 
@@ -48,16 +70,14 @@ handlers! {
         hub.change_member(context.granter()?, path.user, body.role).await?;
     RemoveMember(hub, context, path: MemberPath, _query: (), _body: ()) =>
         hub.remove_member(context.granter()?, path.user).await?;
-    CreateInvitation(hub, context, _path: TenantPath, _query: (), body: CreateInvitation) =>
-        hub.invite(context.granter()?, &body.email, InvitedTo::Member(body.role)).await?;
     ListInvitations(hub, context, _path: TenantPath, query: PageQuery, _body: ()) =>
         hub.invitations(context.scope()?, &query)?;
     RevokeInvitation(hub, context, path: InvitationPath, _query: (), _body: ()) =>
         hub.revoke_invitation(context.granter()?, path.invitation).await?;
     AcceptInvitation(hub, context, _path: (), _query: (), body: AnswerInvitation) =>
-        hub.answer_invitation(context.caller()?, context.origin(), &body.token, true).await?;
+        hub.answer_invitation(context.caller()?, &body.token, true).await?;
     DeclineInvitation(hub, context, _path: (), _query: (), body: AnswerInvitation) =>
-        hub.answer_invitation(context.caller()?, context.origin(), &body.token, false).await?;
+        hub.answer_invitation(context.caller()?, &body.token, false).await?;
     ListRoles(hub, context, _path: TenantPath, _query: (), _body: ()) =>
         hub.roles(context.scope()?)?;
     CreateRole(hub, context, _path: TenantPath, _query: (), body: WriteRole) =>
@@ -68,10 +88,6 @@ handlers! {
         hub.delete_role(context.granter()?, path.role).await?;
     ListSubUsers(hub, context, path: ServerPath, query: PageQuery, _body: ()) =>
         hub.sub_users(context.scope()?, path.server, &query)?;
-    InviteSubUser(hub, context, path: ServerPath, _query: (), body: InviteSubUser) => {
-        let to = InvitedTo::SubUser { server: path.server, keys: body.keys };
-        hub.invite(context.granter()?, &body.email, to).await?
-    };
     UpdateSubUser(hub, context, path: SubUserPath, _query: (), body: UpdateSubUser) =>
         hub.change_sub_user(context.granter()?, path.server, path.user, body.keys).await?;
     RemoveSubUser(hub, context, path: SubUserPath, _query: (), _body: ()) =>

@@ -30,7 +30,7 @@ impl Handle<table::CreateTenant> for Api {
         let password = Zeroizing::new(body.owner.password);
         let owner = NewAccount { email: body.owner.email, password };
         let new = NewTenant { name: body.name, quota: body.quota, parent: None, owner };
-        let (id, tenant) = self.identity().create_tenant(new).await?;
+        let (id, tenant) = self.identity().create_tenant(context.caller()?, new).await?;
         Ok(Served::Json(show(id, tenant)))
     }
 }
@@ -124,7 +124,7 @@ impl Handle<table::LimitTenant> for Api {
 impl Handle<table::CreateChild> for Api {
     async fn handle(
         &self,
-        _context: Context,
+        context: Context,
         path: TenantPath,
         (): (),
         body: CreateTenant,
@@ -133,7 +133,7 @@ impl Handle<table::CreateChild> for Api {
         let owner = NewAccount { email: body.owner.email, password };
         let parent = Some(path.tenant);
         let new = NewTenant { name: body.name, quota: body.quota, parent, owner };
-        let (id, tenant) = self.identity().create_tenant(new).await?;
+        let (id, tenant) = self.identity().create_tenant(context.caller()?, new).await?;
         Ok(Served::Json(show(id, tenant)))
     }
 }

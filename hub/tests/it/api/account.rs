@@ -1,7 +1,11 @@
 //! Accounts over the API: second factors, mails, browsers, policies. Each test names what it is for.
 
 use super::world::{NO_PAGE, PASSWORD, World, from};
-use mamba_core::{clock::Clock as _, error::Invalid};
+use mamba_core::{
+    clock::{Clock as _, SystemEntropy},
+    error::Invalid,
+    scope::AdminScope,
+};
 use mamba_hub::identity::{
     RECOVERY_CODES, Registration, SecondFactorPolicy, Settings, disable_second_factor,
 };
@@ -136,21 +140,13 @@ async fn an_operator_helps_who_lost_the_second_factor() {
     let world = World::new().await;
     world.set_up(&world.admin).await;
     let (now, store) = (world.clock.wall(), world.hub.store());
-    let entropy = mamba_core::clock::SystemEntropy;
-    disable_second_factor(store, world.hub.vault().clone(), now, &entropy, "Admin@example.org")
-        .await
-        .unwrap();
-    assert!(
-        disable_second_factor(
-            store,
-            world.hub.vault().clone(),
-            now,
-            &entropy,
-            "nobody@example.org"
-        )
-        .await
-        .is_err()
-    );
+    let (entropy, scope) = (SystemEntropy, AdminScope::operator("root".to_owned()));
+    let disable = async |email: &str| {
+        let vault = world.hub.vault().clone();
+        disable_second_factor(store, vault, &scope, now, &entropy, email).await
+    };
+    disable("Admin@example.org").await.unwrap();
+    assert!(disable("nobody@example.org").await.is_err());
     assert!(world.try_login(ADMIN, PASSWORD).await.unwrap().tokens().is_some());
 }
 

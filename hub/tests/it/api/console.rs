@@ -2,7 +2,7 @@
 
 use super::world::World;
 use futures_util::{SinkExt, StreamExt};
-use mamba_core::{clock::UnixMs, ids::ServerId, seq::LineNumber};
+use mamba_core::{access::ServerKey, clock::UnixMs, ids::ServerId, seq::LineNumber};
 use mamba_wire::{
     api::{
         Code,
@@ -10,6 +10,7 @@ use mamba_wire::{
             CLOSE_MALFORMED, CLOSE_NO_SERVER, CLOSE_NODE_OFFLINE, CLOSE_SHUTDOWN, CLOSE_SIGNED_OUT,
             CLOSE_TOO_MANY, ConsoleMessage, CreateTicket, TICKET_TTL_MS, Ticket,
         },
+        member::{AnswerInvitation, InviteSubUser, SubUserPath},
         params::ServerPath,
         table,
     },
@@ -18,7 +19,8 @@ use mamba_wire::{
         NodeRequest,
     },
 };
-use tokio::net::TcpStream;
+use std::{collections::BTreeSet, time::Duration};
+use tokio::{net::TcpStream, time::Instant};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{Error, Message, client::IntoClientRequest, http::HeaderValue},
@@ -191,7 +193,7 @@ async fn a_slow_reader_stops_the_relay_and_not_the_node() {
     let stalled = loop {
         let frame = event(lines(1 + sent * 16, &texts));
         let sending = node.writer.send(&frame);
-        let wait = std::time::Duration::from_millis(500);
+        let wait = Duration::from_millis(500);
         if tokio::time::timeout(wait, sending).await.is_err() {
             break true;
         }
@@ -209,4 +211,37 @@ async fn a_slow_reader_stops_the_relay_and_not_the_node() {
             expected += lines.len() as u64;
         }
     }
+}
+
+#[tokio::test]
+async fn a_sub_user_who_is_removed_loses_the_console_that_is_open() {
+    let open = open_world().await;
+    let world = &open.world;
+    let (_, friend) = world.tenant("friend").await;
+    let path = ServerPath { server: open.server };
+    let body = InviteSubUser {
+        email: "friend@example.org".to_owned(),
+        keys: BTreeSet::from([ServerKey::ControlReadConsole, ServerKey::ControlConsole]),
+    };
+    let owner = Some(open.owner.as_str());
+    let made = world.call::<table::InviteSubUser>(owner, &path, &(), &body).await.unwrap();
+    let answer = AnswerInvitation { token: made.token };
+    world.call::<table::AcceptInvitation>(Some(&friend), &(), &(), &answer).await.unwrap();
+    let mut node = world.door.expect(64 * 1024);
+    let ask = CreateTicket { write: true };
+    let ticket = world.call::<table::CreateConsoleTicket>(Some(&friend), &path, &(), &ask).await;
+    let mut socket = open.connect(&ticket.unwrap().target, None).await.unwrap();
+    node.writer.send(&event(ConsoleEvent::CaughtUp)).await.unwrap();
+    assert_eq!(next(&mut socket).await.unwrap(), ConsoleMessage::CaughtUp(true));
+    let user = world.call::<table::WhoAmI>(Some(&friend), &(), &(), &()).await.unwrap().user;
+    let path = SubUserPath { server: open.server, user };
+    let removed_at = Instant::now();
+    world.call::<table::RemoveSubUser>(owner, &path, &(), &()).await.unwrap();
+    let code = loop {
+        if let Err(code) = next(&mut socket).await {
+            break code;
+        }
+    };
+    assert_eq!(code, CLOSE_SIGNED_OUT);
+    assert!(removed_at.elapsed() < Duration::from_secs(5), "{:?}", removed_at.elapsed());
 }

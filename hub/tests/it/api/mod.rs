@@ -10,6 +10,8 @@ mod examples;
 mod hostile;
 mod input;
 mod install;
+mod letters;
 mod servers;
+mod trail;
 mod versions;
 mod world;

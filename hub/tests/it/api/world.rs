@@ -123,6 +123,7 @@ pub(super) async fn new_store(data: &DataDir, now: UnixMs) -> Store {
 pub(super) struct World {
     pub(super) clock: Arc<TestClock>,
     pub(super) hub: Hub,
+    pub(super) identity: Identity,
     pub(super) door: Arc<FakeDoor>,
     pub(super) consoles: Arc<Consoles>,
     pub(super) address: SocketAddr,
@@ -171,7 +172,7 @@ impl World {
         let consoles = Consoles::new(ConsoleLimits { all_max: 4, user_max: 2 });
         let api = Arc::new(Api::new(ApiParts {
             hub: hub.clone(),
-            identity,
+            identity: identity.clone(),
             links: door.clone(),
             consoles: consoles.clone(),
             public_link_address: "hub.example.org:7443".to_owned(),
@@ -190,6 +191,7 @@ impl World {
         let mut world = Self {
             clock,
             hub,
+            identity,
             door,
             consoles,
             address,
