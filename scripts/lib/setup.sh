@@ -223,3 +223,19 @@ need_rust() {
     need_debian_packages "the TLS library has parts in C" gcc libc6-dev
   step "Rust $version"
 }
+
+# Makes sure that the standard library for the browser is there.
+need_wasm() {
+  local target=wasm32-unknown-unknown
+  [[ ! -d $(rustc --print target-libdir --target "$target") ]] || return 0
+  command -v rustup >/dev/null ||
+    die "the standard library for $target is missing, and there is no rustup to add it with"
+  step "adding the Rust target $target: the panel runs in the browser"
+  run rustup target add "$target" || die "\`rustup target add $target\` failed; run it where there is network"
+}
+
+# Makes sure that npm is there: it gets what the panel takes from others, by a lock file.
+need_npm() {
+  command -v npm >/dev/null ||
+    need_debian_packages "the panel's terminal and its packer come from npm" nodejs npm
+}

@@ -18,7 +18,7 @@ mod rules;
 
 pub use crate::server::Entry;
 pub use render::{NODE_ADDRESS, fill_node_address};
-pub use rules::{RULES_MAX, Rule, check as check_value};
+pub use rules::{Matches, RULES_MAX, Rule, check as check_value, check_with as check_value_with};
 
 use crate::{
     clock::UnixMs,

@@ -5,7 +5,7 @@ use super::{
     idempotency::{self, Begin},
     limit::{Allowance, network},
     origin::origin,
-    precondition,
+    panel, precondition,
     routes::{Found, Input, Routes},
 };
 use crate::identity::Caller;
@@ -104,7 +104,11 @@ async fn dispatch(api: &Arc<Api>, routes: &Routes, raw: Raw) -> Response {
     let mut allowance = api.addresses.take(started, network(peer));
     let found = routes.find(method.as_str(), &path);
     let name = found.as_ref().map_or("-", |found| found.route.row.name);
-    let result = match (within(allowance), docs::find(&method, &path), found) {
+    let page = docs::find(&method, &path).or_else(|| match &found {
+        Ok(_) => None,
+        Err(_) => panel::find(&method, &path, &raw.headers),
+    });
+    let result = match (within(allowance), page, found) {
         (Err(err), ..) => Err(err),
         (Ok(()), Some(page), _) => Ok(page),
         (Ok(()), None, Ok(found)) => serve(api, found, raw, peer, &mut allowance).await,

@@ -3,7 +3,7 @@
 //! A request goes `serve` (connection) -> `dispatch` (who, what, how large, how long, how often) -> `routes`
 //! (which endpoint, its types) -> a `Handle` in `handlers`, which calls the hub and decides nothing
 //! about HTTP. Every refusal becomes a problem in `error`. A row of the table without a handler does
-//! not compile.
+//! not compile. What is no endpoint and asked for by a browser is a page of the `panel`.
 
 mod error;
 mod body;
@@ -15,6 +15,7 @@ mod routes;
 mod dispatch;
 mod origin;
 mod docs;
+mod panel;
 mod tls;
 mod serve;
 mod resolve;

@@ -172,7 +172,7 @@ fn introduce(report: &Report, hub: &Hub, edge: &Edge, state: &State) {
         "everything runs
 
   game      OpenTTD server `{SERVER}` on 127.0.0.1:{port}
-  hub       http://{http}/api/v1/health
+  panel     http://{http}
   admin     {ADMIN}  {password}
   owner     {OWNER}  {password}
   logs      {hub_log}

@@ -84,8 +84,9 @@ impl Hub {
         let link = SocketAddr::from((place.link_ip.unwrap_or(Ipv4Addr::LOCALHOST), ports.link));
         let mut text = format!(
             "data_dir = \"{}\"\nhttp_listen = \"{}\"\nlink_listen = \"{link}\"\n\
-             public_link_address = \"{link}\"\n",
+             public_link_address = \"{link}\"\npublic_url = \"http://{}\"\n",
             hub.data().display(),
+            hub.http,
             hub.http,
         );
         if let Some(minutes) = place.backup_minutes {

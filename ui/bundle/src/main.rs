@@ -1,0 +1,189 @@
+//! Packs the panel for the hub: `mamba-ui-bundle ROOT TARGET` reads the compiled wasm under TARGET and
+//! the JavaScript of `ROOT/ui/js`, and writes `ROOT/ui/dist`.
+//!
+//! What it writes: `index.html`, and under `a/` files whose names hold a hash of their content, so that a
+//! browser may keep them for ever. Beside each lie `.br` and `.gz`, so that the hub compresses nothing at
+//! run time. A run on unchanged input writes nothing: the hub is then not built again.
+
+mod pack;
+
+use pack::Packed;
+use std::{
+    error::Error,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+use wasm_bindgen_cli_support::Bindgen;
+
+/// Name of the file in `ui/dist` that says what it was made from.
+const STAMP: &str = "stamp";
+/// What esbuild calls its report.
+const REPORT: &str = "report.json";
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// Where everything lies.
+struct Folders {
+    /// Sources of the panel.
+    ui: PathBuf,
+    /// What rustc made.
+    wasm: PathBuf,
+    /// What wasm-bindgen makes of it.
+    bound: PathBuf,
+    /// The result.
+    dist: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let [root, target] = arguments.as_slice() else {
+        say("usage: mamba-ui-bundle ROOT TARGET");
+        return ExitCode::from(2);
+    };
+    let folders = Folders {
+        ui: root.join("ui"),
+        wasm: target.join("wasm32-unknown-unknown/web/mamba_ui.wasm"),
+        bound: target.join("ui"),
+        dist: root.join("ui/dist"),
+    };
+    match build(&folders) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            say(&format!("the panel could not be packed: {err}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the output of a program that people run")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+fn build(folders: &Folders) -> Outcome<()> {
+    let stamp = stamp(folders)?;
+    if fs::read_to_string(folders.dist.join(STAMP)).is_ok_and(|old| old == stamp) {
+        say("the panel is up to date");
+        return Ok(());
+    }
+    bind(folders)?;
+    clear(&folders.dist)?;
+    let names = bundle(folders)?;
+    let mut page = fs::read_to_string(folders.ui.join("js/index.html"))?;
+    for (mark, name) in [("{{js}}", &names.js), ("{{css}}", &names.css), ("{{wasm}}", &names.wasm)]
+    {
+        page = page.replace(mark, name);
+    }
+    fs::write(folders.dist.join("index.html"), page)?;
+    let packed = pack::compress(&folders.dist)?;
+    for file in &packed {
+        say(&file.to_string());
+    }
+    say(&first_load(&packed, &names));
+    fs::write(folders.dist.join(STAMP), stamp)?;
+    Ok(())
+}
+
+/// Returns a hash of everything that goes in.
+fn stamp(folders: &Folders) -> Outcome<String> {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |path: &Path| -> Outcome<()> {
+        let content = fs::read(path).map_err(|err| format!("`{}`: {err}", path.display()))?;
+        hasher.update(path.to_string_lossy().as_bytes());
+        hasher.update(blake3::hash(&content).as_bytes());
+        Ok(())
+    };
+    add(&folders.wasm)?;
+    for file in ["js/package-lock.json", "js/index.html"] {
+        add(&folders.ui.join(file))?;
+    }
+    for folder in ["js/src", "css"] {
+        for file in pack::files_under(&folders.ui.join(folder))? {
+            add(&file)?;
+        }
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Makes the JavaScript that calls the wasm, and the wasm without what only that needed.
+fn bind(folders: &Folders) -> Outcome<()> {
+    Bindgen::new()
+        .input_path(&folders.wasm)
+        .web(true)?
+        .typescript(false)
+        .remove_name_section(true)
+        .remove_producers_section(true)
+        .omit_default_module_path(true)
+        .out_name("ui")
+        .generate(&folders.bound)
+        .map_err(|err| format!("wasm-bindgen: {err:#}"))?;
+    Ok(())
+}
+
+/// Removes what an earlier run wrote. `.gitignore` stays: it keeps the folder in the repository.
+fn clear(dist: &Path) -> Outcome<()> {
+    for file in ["index.html", "index.html.br", "index.html.gz", STAMP] {
+        fs::remove_file(dist.join(file)).or_else(ignore_missing)?;
+    }
+    fs::remove_dir_all(dist.join("a")).or_else(ignore_missing)?;
+    Ok(())
+}
+
+fn ignore_missing(err: std::io::Error) -> std::io::Result<()> {
+    if err.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(err) }
+}
+
+/// Names of the files that the page begins with.
+struct Names {
+    js: String,
+    css: String,
+    wasm: String,
+}
+
+/// Joins and minifies scripts and styles; what is imported later becomes files of its own.
+fn bundle(folders: &Folders) -> Outcome<Names> {
+    let js = folders.ui.join("js");
+    let report = folders.bound.join(REPORT);
+    let status = Command::new(js.join("node_modules/.bin/esbuild"))
+        .current_dir(&js)
+        .args(["src/main.js", "src/app.css", "--bundle", "--format=esm", "--splitting", "--minify"])
+        .args([
+            "--target=chrome123,firefox128,safari17.5",
+            "--log-level=warning",
+            "--loader:.wasm=file",
+        ])
+        .args(["--public-path=/a/", "--legal-comments=linked"])
+        .args(["--entry-names=[name]-[hash]", "--asset-names=[name]-[hash]"])
+        .arg("--chunk-names=[name]-[hash]")
+        .arg(format!("--alias:ui-pkg={}", folders.bound.join("ui.js").display()))
+        .arg(format!("--alias:ui-wasm={}", folders.bound.join("ui_bg.wasm").display()))
+        .arg("--alias:ui-glue=./src/glue.js")
+        .arg(format!("--metafile={}", report.display()))
+        .arg(format!("--outdir={}", folders.dist.join("a").display()))
+        .status()
+        .map_err(|err| format!("esbuild could not be started (`scripts/ui` installs it): {err}"))?;
+    if !status.success() {
+        return Err("esbuild failed".into());
+    }
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(report)?)?;
+    let outputs = report["outputs"].as_object().ok_or("esbuild's report names no outputs")?;
+    let find = |what: &str, is_it: &dyn Fn(&str, &serde_json::Value) -> bool| {
+        let found = outputs.iter().find(|(path, about)| is_it(path, about));
+        let name = found.and_then(|(path, _)| path.rsplit('/').next());
+        name.map(ToOwned::to_owned).ok_or(format!("esbuild made no {what}"))
+    };
+    Ok(Names {
+        js: find("script", &|_, about| about["entryPoint"] == "src/main.js")?,
+        css: find("style sheet", &|_, about| about["entryPoint"] == "src/app.css")?,
+        wasm: find("wasm", &|path, _| Path::new(path).extension().is_some_and(|it| it == "wasm"))?,
+    })
+}
+
+/// Says what a first visit costs.
+fn first_load(packed: &[Packed], names: &Names) -> String {
+    let first = ["index.html", &names.js, &names.css, &names.wasm];
+    let bytes: usize =
+        packed.iter().filter(|it| first.contains(&it.name.as_str())).map(|it| it.brotli).sum();
+    format!("first load: {bytes} bytes compressed ({} KiB)", bytes.div_ceil(1024))
+}

@@ -1,0 +1,18 @@
+// What the panel calls in JavaScript. Each library is a file of its own, loaded by the page that needs it.
+
+// Shows a terminal in `element` and returns it; see terminal.js.
+export async function mount_terminal(element) {
+  const { mount } = await import("./terminal.js");
+  return mount(element);
+}
+
+// Whether a pattern of a blueprint matches; nothing when it is none of JavaScript's. Flags stand in front
+// of it, as in `(?i)`.
+export function matches_pattern(pattern, value) {
+  const [, flags = "", rest] = /^(?:\(\?([ims]+)\))?([^]*)$/.exec(pattern);
+  try {
+    return new RegExp(rest, `${flags}u`).test(value);
+  } catch {
+    return undefined;
+  }
+}

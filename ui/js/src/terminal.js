@@ -1,0 +1,41 @@
+// The console's screen: xterm, which shows text and never runs it.
+import { Terminal } from "@xterm/xterm";
+import { FitAddon } from "@xterm/addon-fit";
+import { SearchAddon } from "@xterm/addon-search";
+
+// Lines kept above the screen.
+const LINES_MAX = 10_000;
+
+export function mount(element) {
+  const terminal = new Terminal({
+    convertEol: true,
+    cursorBlink: false,
+    cursorInactiveStyle: "none",
+    disableStdin: true,
+    fontFamily: getComputedStyle(element).fontFamily,
+    fontSize: 13,
+    lineHeight: 1.25,
+    // A game may print a link; nobody is to be led away by it.
+    linkHandler: { activate() {} },
+    scrollback: LINES_MAX,
+    screenReaderMode: true,
+    theme: { background: "#0b0d12", foreground: "#d7dce5", cursor: "#0b0d12", selectionBackground: "#3b4a6b" },
+  });
+  const fit = new FitAddon();
+  const search = new SearchAddon();
+  terminal.loadAddon(fit);
+  terminal.loadAddon(search);
+  terminal.open(element);
+  const observer = new ResizeObserver(() => fit.fit());
+  observer.observe(element);
+  fit.fit();
+  return {
+    write: (text) => terminal.write(text),
+    clear: () => terminal.clear(),
+    find: (text, backwards) => (backwards ? search.findPrevious(text) : search.findNext(text)),
+    dispose: () => {
+      observer.disconnect();
+      terminal.dispose();
+    },
+  };
+}

@@ -1,0 +1,122 @@
+// One headless Chromium, driven over WebDriver.
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+
+const WAIT_MS_MAX = 30_000;
+const PAUSE_MS = 100;
+const ELEMENT = "element-6066-11e4-a52e-4f735466cecf";
+
+export const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+// Returns a port that is free at the moment.
+export function freePort() {
+  return new Promise((done, failed) => {
+    const server = createServer();
+    server.on("error", failed);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => done(port));
+    });
+  });
+}
+
+// Waits until `look` gives something, and says what was waited for when it does not.
+export async function until(what, look) {
+  const end = Date.now() + WAIT_MS_MAX;
+  let last;
+  while (Date.now() < end) {
+    try {
+      const found = await look();
+      if (found) return found;
+    } catch (error) {
+      last = error;
+    }
+    await pause(PAUSE_MS);
+  }
+  throw new Error(`waited in vain for ${what}${last ? `: ${last.message}` : ""}`);
+}
+
+export class Browser {
+  // Starts ChromeDriver and a browser. `folder` holds its profile.
+  static async start(folder) {
+    const browser = new Browser();
+    const port = await freePort();
+    browser.profile = mkdtempSync(join(folder, "profile-"));
+    browser.driver = spawn("chromedriver", [`--port=${port}`], { stdio: "ignore" });
+    browser.base = `http://127.0.0.1:${port}`;
+    await until("ChromeDriver", async () => (await fetch(`${browser.base}/status`)).ok);
+    const args = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+      "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
+      `--user-data-dir=${browser.profile}`];
+    const capabilities = { alwaysMatch: {
+      "goog:chromeOptions": { binary: "/usr/bin/chromium", args },
+      "goog:loggingPrefs": { browser: "ALL" },
+    } };
+    const { sessionId } = await browser.ask("POST", "/session", { capabilities }, "");
+    browser.session = `/session/${sessionId}`;
+    return browser;
+  }
+
+  async ask(method, path, body, session = this.session) {
+    const answer = await fetch(`${this.base}${session}${path}`, {
+      method, body: body === undefined ? undefined : JSON.stringify(body),
+    });
+    const { value } = await answer.json();
+    if (!answer.ok) throw new Error(`${value.error}: ${value.message.split("\n")[0]}`);
+    return value;
+  }
+
+  async stop() {
+    await this.ask("DELETE", "").catch(() => {});
+    const gone = new Promise((done) => this.driver.once("exit", done));
+    this.driver.kill();
+    await gone;
+    // The browser writes to its profile until its last moment.
+    await until("the profile to go", () => {
+      rmSync(this.profile, { recursive: true, force: true });
+      return true;
+    });
+  }
+
+  go(address) { return this.ask("POST", "/url", { url: address }); }
+  run(script, ...args) { return this.ask("POST", "/execute/sync", { script, args }); }
+  size(width, height) { return this.ask("POST", "/window/rect", { width, height }); }
+
+  // Finds the element that is shown, by XPath.
+  find(xpath) {
+    return until(xpath, async () => {
+      const found = await this.ask("POST", "/elements", { using: "xpath", value: xpath });
+      for (const element of found) {
+        if (await this.ask("GET", `/element/${element[ELEMENT]}/displayed`)) return element[ELEMENT];
+      }
+      return undefined;
+    });
+  }
+
+  text(words) { return this.find(`//*[contains(normalize-space(.), ${quote(words)})][not(self::script)]`); }
+  field(label) { return this.find(`//*[@id=//label[normalize-space()=${quote(label)}]/@for]`); }
+  async click(xpath) {
+    await until(`a click on ${xpath}`, async () => {
+      await this.ask("POST", `/element/${await this.find(xpath)}/click`, {});
+      return true;
+    });
+  }
+  button(name) { return this.click(`//button[normalize-space()=${quote(name)} and not(@disabled)]`); }
+  link(name) { return this.click(`//a[normalize-space()=${quote(name)}]`); }
+  async type(element, text) { await this.ask("POST", `/element/${await element}/value`, { text }); }
+
+  // Writes what is seen.
+  async shoot(file) {
+    writeFileSync(file, Buffer.from(await this.ask("GET", "/screenshot"), "base64"));
+  }
+
+  // Returns what the page complained of since the last look.
+  async complaints() {
+    const log = await this.ask("POST", "/se/log", { type: "browser" });
+    return log.filter((entry) => entry.level === "SEVERE").map((entry) => entry.message);
+  }
+}
+
+const quote = (text) => (text.includes("'") ? `"${text}"` : `'${text}'`);

@@ -1,0 +1,143 @@
+// The panel in a real browser, on a real hub with a real edge and a real game server:
+// `node journey.js ADDRESS PASSWORD FOLDER`. Ends `N passed, M failed`; pictures go into FOLDER.
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { Browser, until } from "./driver.js";
+
+const [address, password, folder] = process.argv.slice(2);
+const ADMIN = "admin@hub.example";
+const SERVER = "demo-openttd";
+const ESCAPE = "\uE00C";
+const ENTER = "\uE007";
+const WIDTHS = [390, 820, 1440];
+
+mkdirSync(folder, { recursive: true });
+const browser = await Browser.start(folder);
+let passed = 0;
+let failed = 0;
+
+async function step(name, play) {
+  try {
+    await play();
+    assert.deepEqual(await browser.complaints(), [], "the page's console");
+    passed += 1;
+    console.log(`ok      ${name}`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAILED  ${name}: ${error.message}`);
+    await browser.shoot(join(folder, `failed-${failed}.png`)).catch(() => {});
+  }
+}
+
+async function signIn(secret) {
+  await browser.type(browser.field("E-mail address"), ADMIN);
+  await browser.type(browser.field("Password"), secret);
+  await browser.button("Sign in");
+}
+
+await browser.size(1440, 900);
+
+await step("who is not signed in is asked to, and led on afterwards", async () => {
+  await browser.go(`${address}/servers`);
+  await browser.field("Password");
+  assert.match(await browser.run("return location.search"), /to=%2Fservers/);
+  await browser.shoot(join(folder, "sign-in.png"));
+});
+
+await step("a wrong password is told without a word on which of the two is wrong", async () => {
+  await signIn("wrong password, surely");
+  await browser.text("The address or the password is wrong.");
+  // The browser notes the 401 by itself.
+  const complaints = await browser.complaints();
+  assert.ok(complaints.every((it) => it.includes("401")), complaints.join("\n"));
+  await browser.go(`${address}/servers`);
+});
+
+await step("the right one shows the servers", async () => {
+  await signIn(password);
+  await browser.link(SERVER);
+  await browser.text("Running");
+});
+
+await step("the session outlives a reload, and no script can read its cookie", async () => {
+  await browser.go(`${address}/servers`);
+  await browser.find(`//a[normalize-space()='${SERVER}']`);
+  assert.equal(await browser.run("return document.cookie"), "");
+});
+
+await step("the console shows what the game says, and types", async () => {
+  await browser.link(SERVER);
+  await browser.text("Connected");
+  const screen = () => browser.run("return document.querySelector('.xterm-rows')?.textContent ?? ''");
+  await until("lines of the game", async () => (await screen()).trim().length > 0);
+  await browser.type(browser.find("//input[@name='command']"), `list_ai${ENTER}`);
+  await until("what was typed", async () => (await screen()).includes("list_ai"));
+});
+
+await step("a restart is pending until the node has it, and comes back", async () => {
+  await browser.link("Activity");
+  await browser.button("Restart");
+  await browser.text("Restart accepted by the node").catch(() => browser.go(`${address}/servers`));
+  await browser.go(`${address}/servers`);
+  await browser.link(SERVER);
+  await browser.link("Activity");
+  await browser.text("Restart accepted by the node");
+});
+
+await step("a variable that breaks its rule is told while it is typed", async () => {
+  await browser.link("Start-up");
+  await browser.type(browser.field("Players"), "x");
+  await browser.find("//input[@aria-invalid='true']");
+});
+
+await step("a server is renamed", async () => {
+  await browser.link("Settings");
+  await browser.type(browser.field("Description"), "Seen <b>as text</b>");
+  await browser.click("(//button[@type='submit'])[1]");
+  await browser.text("Saved");
+});
+
+await step("the deletion wants the name typed", async () => {
+  await browser.button("Delete the server");
+  await browser.find("//dialog[@open]");
+  await browser.type(browser.field("Name of the server"), "wrong");
+  await browser.click("//dialog//button[@type='submit']");
+  await browser.find("//dialog[@open]");
+  await browser.type(browser.field("Name of the server"), ESCAPE);
+  await until("the dialog to close", async () => !(await browser.run("return document.querySelector('dialog')")));
+});
+
+await step("every page in both themes and three widths", async () => {
+  const server = new URL(await browser.run("return location.href")).pathname.split("/")[2];
+  const tabs = ["console", "usage", "startup", "network", "people", "activity", "settings"];
+  const pages = { servers: "/servers", "servers-new": "/servers/new", account: "/account", nothing: "/nothing" };
+  for (const tab of tabs) pages[`server-${tab}`] = `/servers/${server}/${tab}`;
+  for (const theme of ["light", "dark"]) {
+    await browser.run("localStorage.setItem('mamba.theme', arguments[0])", theme);
+    for (const [name, path] of Object.entries(pages)) {
+      await browser.go(`${address}${path}`);
+      await browser.find("//h1 | //h2");
+      await until("no grey lines", async () => !(await browser.run("return document.querySelector('.skeleton')")));
+      for (const width of WIDTHS) {
+        await browser.size(width, 900);
+        const wide = await browser.run("return document.documentElement.scrollWidth - innerWidth");
+        assert.ok(wide <= 0, `${name} is ${wide} px too wide at ${width}`);
+        await browser.shoot(join(folder, `${name}-${theme}-${width}.png`));
+      }
+    }
+  }
+  await browser.size(1440, 900);
+});
+
+await step("after signing out nothing is left", async () => {
+  await browser.go(`${address}/account`);
+  await browser.click("//button[@aria-label='Sign out']");
+  await browser.field("Password");
+  await browser.go(`${address}/servers`);
+  await browser.field("Password");
+});
+
+await browser.stop();
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;

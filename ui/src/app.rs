@@ -1,0 +1,157 @@
+//! The root: everything that lives as long as the page, and which page is shown.
+
+use crate::reactive::{effect, selector};
+use crate::{
+    i18n::t,
+    nav::Place,
+    pages::{account, invitation, servers, sign_in},
+    parts::{self, Corner, Icon, Toasts},
+    route::{Gate, Route},
+    session::{Phase, Session},
+    shell::Shell,
+    theme, time,
+};
+use sycamore::prelude::*;
+
+/// What the page is at the moment.
+#[derive(Clone, Copy, PartialEq)]
+enum Door {
+    /// Not known whether somebody is signed in.
+    Waiting,
+    /// Outside: one of the pages for that.
+    Outside(Gate),
+    /// Inside.
+    Inside,
+}
+
+/// The application.
+#[component]
+pub(crate) fn App() -> View {
+    theme::start();
+    time::start();
+    Toasts::start();
+    let place = Place::start();
+    let session = Session::start();
+    let route = selector(move || {
+        place.path.with(|path| Route::of(&path.iter().map(String::as_str).collect::<Vec<_>>()))
+    });
+    let door = selector(move || door(&session.phase.get_clone(), &route.get_clone()));
+    effect(move || lead(place, &session.phase.get_clone(), &route.get_clone()));
+    view! {
+        (match door.get() {
+            Door::Waiting => view! { div(class="gate") { (parts::loading()) } },
+            Door::Outside(gate) => outside(gate),
+            Door::Inside => view! { Shell(route=route) { Inside(route=route) } },
+        })
+        Corner()
+    }
+}
+
+/// Decides what somebody may see. Links of mails work for everybody.
+fn door(phase: &Phase, route: &Route) -> Door {
+    match (phase, route) {
+        (_, Route::SignIn(gate)) if *gate != Gate::Login => Door::Outside(*gate),
+        (Phase::Asking, _) => Door::Waiting,
+        (Phase::Out, _) => Door::Outside(Gate::Login),
+        (Phase::In(_) | Phase::SettingUp(_), _) => Door::Inside,
+    }
+}
+
+/// Keeps the address in step: from the sign-in to what was wanted, and from the beginning to the servers.
+fn lead(place: Place, phase: &Phase, route: &Route) {
+    let here = || {
+        let location = window().location();
+        format!(
+            "{}{}",
+            location.pathname().unwrap_or_default(),
+            location.search().unwrap_or_default()
+        )
+    };
+    match (phase, route) {
+        (Phase::Out, Route::SignIn(_)) | (Phase::Asking, _) => {}
+        (Phase::Out, Route::Home) => place.replace("/sign-in"),
+        (Phase::Out, _) => {
+            let to = js_sys::encode_uri_component(&here());
+            place.replace(&format!("/sign-in?to={to}"));
+        }
+        (Phase::In(_) | Phase::SettingUp(_), Route::SignIn(Gate::Login)) => {
+            let wanted = place.query_value("to").filter(|it| is_own(it));
+            place.replace(wanted.as_deref().unwrap_or("/servers"));
+        }
+        (Phase::In(_) | Phase::SettingUp(_), Route::Home) => place.replace("/servers"),
+        (Phase::In(_) | Phase::SettingUp(_), _) => {}
+    }
+}
+
+/// Whether an address is a page of this panel: nobody is to be led elsewhere by a link.
+fn is_own(address: &str) -> bool {
+    address.starts_with('/') && !address.starts_with("//") && !address.contains('\\')
+}
+
+fn outside(gate: Gate) -> View {
+    let page = match gate {
+        Gate::Login => view! { sign_in::Login() },
+        Gate::Register => view! { sign_in::Register() },
+        Gate::ConfirmRegistration => view! { sign_in::ConfirmRegistration() },
+        Gate::ConfirmAddress => view! { sign_in::ConfirmAddress() },
+        Gate::Forgot => view! { sign_in::Forgot() },
+        Gate::Reset => view! { sign_in::Reset() },
+    };
+    view! { main(id="main", tabindex="-1") { (page) } }
+}
+
+/// The page. One server stays on the screen while its tabs change.
+#[component(inline_props)]
+fn Inside(route: ReadSignal<Route>) -> View {
+    let tab = selector(move || match route.get_clone() {
+        Route::Server(_, tab) => tab,
+        _ => servers::Tab::Console,
+    });
+    let page = selector(move || match route.get_clone() {
+        Route::Server(id, _) => Route::Server(id, servers::Tab::Console),
+        other => other,
+    });
+    view! {
+        (match page.get_clone() {
+            Route::Home | Route::SignIn(_) => parts::loading(),
+            Route::Servers => view! { servers::List() },
+            Route::NewServer => view! { servers::Create() },
+            Route::Server(id, _) => view! { servers::Page(id=id, tab=tab) },
+            Route::Account => view! { account::Account() },
+            Route::Invitation => view! { invitation::Invitation() },
+            Route::NotFound => view! { NotFound() },
+        })
+    }
+}
+
+#[component]
+fn NotFound() -> View {
+    parts::titled(t().general.not_found);
+    let next = view! { a(class="btn", href="/servers") { (t().general.home) } };
+    parts::empty(Icon::Search, t().general.not_found, t().general.not_found_text, next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_own_pages_follow_a_sign_in() {
+        for (address, expected) in [
+            ("/servers?x=1", true),
+            ("//evil.example", false),
+            ("/\\evil.example", false),
+            ("https://evil.example", false),
+        ] {
+            assert_eq!(is_own(address), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn who_is_out_sees_the_sign_in_and_links_of_mails_always_work() {
+        assert!(door(&Phase::Out, &Route::Servers) == Door::Outside(Gate::Login));
+        assert!(door(&Phase::Asking, &Route::Servers) == Door::Waiting);
+        let reset = Route::SignIn(Gate::Reset);
+        assert!(door(&Phase::Asking, &reset) == Door::Outside(Gate::Reset));
+    }
+}

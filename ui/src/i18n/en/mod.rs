@@ -1,0 +1,8 @@
+//! English.
+
+pub(crate) mod account;
+pub(crate) mod general;
+pub(crate) mod invitation;
+pub(crate) mod keys;
+pub(crate) mod servers;
+pub(crate) mod sign_in;

@@ -1,0 +1,11 @@
+//! The only code that touches the network: requests and sockets; and what is called in JavaScript.
+
+mod failure;
+mod glue;
+mod requests;
+mod socket;
+
+pub(crate) use failure::Failure;
+pub(crate) use glue::{Terminal, matches_pattern, terminal};
+pub(crate) use requests::{Answer, Ask, exchange};
+pub(crate) use socket::Socket;

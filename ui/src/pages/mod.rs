@@ -1,0 +1,6 @@
+//! The pages, one folder for each part of the panel.
+
+pub(crate) mod account;
+pub(crate) mod invitation;
+pub(crate) mod servers;
+pub(crate) mod sign_in;

@@ -1,0 +1,270 @@
+//! The wizard that makes a server: one page, from the game down to the node.
+
+use super::{
+    limits::{Amounts, LimitFields},
+    variables::{Values, Variables},
+};
+use crate::reactive::selector;
+use crate::{
+    i18n::t,
+    nav::Place,
+    parts::{
+        Choice, Crumb, Field, Icon, Select, Submit, Toasts, complaint, empty, head, nothing, shown,
+    },
+    remote::{self, watch},
+    session::Session,
+    task::Task,
+};
+use mamba_core::{
+    ids::AllocationId,
+    server::Limits,
+    units::{Mib, Millicores},
+};
+use mamba_wire::api::{
+    Page, PageQuery, allocation::AllocationQuery, blueprint::Blueprint, page::PAGE_ITEMS_MAX,
+    server::CreateServer, table,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
+use sycamore::prelude::*;
+use web_sys::SubmitEvent;
+
+/// What a new server may use unless something else is typed: enough for most games.
+const FIRST_LIMITS: Limits = Limits {
+    memory_mib: Mib(1_024),
+    swap_mib: Mib(0),
+    cpu_millicores: Millicores(1_000),
+    disk_mib: Mib(4_096),
+    pids: 512,
+};
+
+/// All that is read for choosing.
+const ALL: PageQuery = PageQuery { after: None, limit: Some(PAGE_ITEMS_MAX) };
+
+/// The page.
+#[component]
+pub(crate) fn Create() -> View {
+    let blueprints = watch::<table::ListBlueprints>(remote::NEVER_MS, || Some(((), ALL)));
+    let head = head(vec![Crumb::new(t().servers.title, "/servers")], t().servers.new, nothing());
+    view! { (head) (shown(blueprints, |page| view! { Wizard(blueprints=page) })) }
+}
+
+#[component(inline_props)]
+fn Wizard(blueprints: ReadSignal<Rc<Page<Blueprint>>>) -> View {
+    let chosen = create_signal(None::<String>);
+    let items = blueprints.with_untracked(|it| it.items.clone());
+    if items.is_empty() {
+        return empty(
+            Icon::Book,
+            t().servers.no_blueprints,
+            t().servers.no_blueprints_text,
+            nothing(),
+        );
+    }
+    let cards: Vec<View> = items.into_iter().map(|it| card(&it, chosen)).collect();
+    let cards = View::from(cards);
+    view! {
+        section(class="card") {
+            header { h2 { (t().servers.choose_game) } }
+            div(class="body") { div(class="choices", role="radiogroup", aria-label=t().servers.choose_game) { (cards) } }
+        }
+        (match chosen.get_clone() {
+            Some(name) => {
+                let found = blueprints.with_untracked(|page| {
+                    page.items.iter().find(|it| it.blueprint == name).cloned()
+                });
+                found.map_or_else(nothing, |it| view! { Form(blueprint=it) })
+            }
+            None => nothing(),
+        })
+    }
+}
+
+fn card(blueprint: &Blueprint, chosen: Signal<Option<String>>) -> View {
+    let name = blueprint.blueprint.clone();
+    let own = name.clone();
+    let is_chosen = selector(move || chosen.with(|it| it.as_ref() == Some(&own)));
+    let (title, about) = (blueprint.title.clone(), blueprint.description.clone());
+    let value = name.clone();
+    view! {
+        label(class="pick", data-chosen=is_chosen.get().then_some("yes")) {
+            input(r#type="radio", name="blueprint", value=value, prop:checked=is_chosen.get(),
+                on:change=move |_| chosen.set(Some(name.clone())))
+            span { strong { (title) } span(class="muted") { (about) } }
+        }
+    }
+}
+
+/// What is typed.
+#[derive(Clone, Copy)]
+struct Draft {
+    name: Signal<String>,
+    tenant: Signal<String>,
+    node: Signal<String>,
+    allocation: Signal<String>,
+    image: Signal<String>,
+    values: Values,
+    amounts: Amounts,
+}
+
+impl Draft {
+    fn new(blueprint: &Blueprint) -> Self {
+        let text = || create_signal(String::new());
+        Self {
+            name: text(),
+            tenant: text(),
+            node: text(),
+            allocation: text(),
+            image: text(),
+            values: Values::new(&blueprint.variables, &BTreeMap::new()),
+            amounts: Amounts::new(&FIRST_LIMITS, 0),
+        }
+    }
+
+    /// Whether everything is there that can be told here.
+    fn is_ready(self) -> bool {
+        let has_owner = !self.tenant.with(String::is_empty);
+        self.values.is_right() && self.amounts.read().is_some() && has_owner
+    }
+
+    fn read(self, blueprint: &str) -> Option<CreateServer> {
+        let (limits, allocation_limit) = self.amounts.read()?;
+        let text = |it: Signal<String>| Some(it.get_clone_untracked()).filter(|it| !it.is_empty());
+        let allocation = text(self.allocation).and_then(|it| it.parse::<AllocationId>().ok());
+        Some(CreateServer {
+            name: self.name.get_clone_untracked().trim().to_owned(),
+            tenant: self.tenant.with_untracked(|it| it.parse().ok())?,
+            node: text(self.node).and_then(|it| it.parse().ok()),
+            blueprint: blueprint.to_owned(),
+            limits,
+            image: text(self.image),
+            variables: self.values.all(),
+            allocations: allocation.into_iter().collect(),
+            auto_start: None,
+            restart: None,
+            region: None,
+            tags: BTreeSet::new(),
+            description: None,
+            external_id: None,
+            skip_scripts: false,
+            allocation_limit,
+        })
+    }
+}
+
+#[component(inline_props)]
+fn Form(blueprint: Blueprint) -> View {
+    let (session, toasts) = (use_context::<Session>(), use_context::<Toasts>());
+    let place = use_context::<Place>();
+    let draft = Draft::new(&blueprint);
+    let task = Task::new();
+    let short_name = blueprint.blueprint.clone();
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        let Some(body) = draft.read(&short_name) else { return };
+        task.run(session.call::<table::CreateServer>((), (), body), move |made| {
+            toasts.done(t().servers.made);
+            place.go(&format!("/servers/{}", made.server.server));
+        });
+    };
+    let images: Vec<Choice> =
+        blueprint.images.iter().map(|it| Choice::new(&it.image, &it.label)).collect();
+    let has_images = images.len() > 1;
+    let images = create_signal(images);
+    let has_variables = !blueprint.variables.is_empty();
+    let wrong = complaint(task.failure, &[]);
+    let not_ready = selector(move || !draft.is_ready());
+    view! {
+        form(class="form-wide", on:submit=submit, novalidate=true) {
+            section(class="card") {
+                header { h2 { (t().servers.who) } }
+                div(class="body") { div(class="columns") {
+                    Field(label=t().servers.name, name="name", value=draft.name, failure=task.failure)
+                    Owners(tenant=draft.tenant)
+                } }
+            }
+            (if has_variables { view! {
+                section(class="card") {
+                    header { h2 { (t().servers.variables) } }
+                    div(class="body") { Variables(values=draft.values, all=true, failure=task.failure) }
+                }
+            } } else { nothing() })
+            section(class="card") {
+                header { h2 { (t().servers.limits) } }
+                div(class="body") {
+                    LimitFields(amounts=draft.amounts, failure=task.failure)
+                    (if has_images { view! {
+                        div(class="columns") {
+                            Select(label=t().servers.image, name="image", value=draft.image, choices=*images,
+                                failure=task.failure)
+                        }
+                    } } else { nothing() })
+                }
+            }
+            section(class="card") {
+                header { h2 { (t().servers.where_to) } }
+                div(class="body") { Places(node=draft.node, allocation=draft.allocation) }
+            }
+            (wrong)
+            div(class="actions") {
+                Submit(label=t().servers.make, task=task)
+                span(class="muted", hidden=!not_ready.get()) { (t().servers.not_ready) }
+            }
+        }
+    }
+}
+
+/// Whose it will be.
+#[component(inline_props)]
+fn Owners(tenant: Signal<String>) -> View {
+    let tenants = watch::<table::ListTenants>(remote::NEVER_MS, || Some(((), ALL)));
+    let choices = create_memo(move || {
+        let mut all = vec![Choice::new("", t().servers.choose)];
+        tenants.value.with(|page| {
+            let items = page.iter().flat_map(|it| &it.items);
+            all.extend(items.map(|it| Choice::new(it.tenant.to_string(), &it.name)));
+        });
+        all
+    });
+    view! { Select(label=t().servers.owner, name="tenant", value=tenant, choices=choices) }
+}
+
+/// Where it will run: chosen by the hub, or a node and one of its free ports.
+#[component(inline_props)]
+fn Places(node: Signal<String>, allocation: Signal<String>) -> View {
+    let nodes = watch::<table::ListNodes>(remote::NEVER_MS, || Some(((), ALL)));
+    let free = watch::<table::ListAllocations>(remote::NEVER_MS, move || {
+        let node = node.with(|it| it.parse().ok())?;
+        Some(((), AllocationQuery { node: Some(node), after: None, limit: Some(PAGE_ITEMS_MAX) }))
+    });
+    let node_choices = create_memo(move || {
+        let mut all = vec![Choice::new("", t().servers.any_node)];
+        nodes.value.with(|page| {
+            let items = page.iter().flat_map(|it| &it.items);
+            all.extend(items.map(|it| Choice::new(it.node.to_string(), &it.name)));
+        });
+        all
+    });
+    let port_choices = create_memo(move || {
+        let mut all = vec![Choice::new("", t().servers.any_port)];
+        free.value.with(|page| {
+            let items = page.iter().flat_map(|it| &it.items).filter(|it| it.server.is_none());
+            all.extend(items.map(|it| {
+                Choice::new(it.allocation.to_string(), format!("{}:{}", it.ip, it.port))
+            }));
+        });
+        all
+    });
+    let has_node = selector(move || !node.with(String::is_empty));
+    view! {
+        div(class="columns") {
+            Select(label=t().servers.node, name="node", value=node, choices=node_choices,
+                hint=t().servers.node_hint)
+            (if has_node.get() { view! {
+                Select(label=t().servers.port, name="allocations", value=allocation, choices=port_choices)
+            } } else { nothing() })
+        }
+    }
+}

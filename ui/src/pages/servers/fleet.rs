@@ -1,0 +1,132 @@
+//! All servers that somebody may see, kept fresh: one signal for each, so that a change of one moves
+//! nothing else.
+
+use crate::{net::Failure, remote::OFTEN_MS, session::Session, time};
+use mamba_core::ids::ServerId;
+use mamba_wire::api::{
+    Page,
+    page::PAGE_ITEMS_MAX,
+    server::{Server, ServerQuery},
+    table,
+};
+use std::{collections::BTreeMap, rc::Rc};
+use sycamore::{futures::spawn_local_scoped, prelude::*};
+
+/// Most pages that are read: 2,000 servers. Above that one searches at the hub.
+const PAGES_MAX: usize = 10;
+
+/// One server of the list. Two are equal when they are the same server, however it is at the moment.
+#[derive(Clone, Copy)]
+pub(super) struct Row {
+    pub(super) id: ServerId,
+    pub(super) server: Signal<Rc<Server>>,
+}
+
+impl PartialEq for Row {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+/// All of them.
+#[derive(Clone, Copy)]
+pub(super) struct Fleet {
+    /// In the order of their making.
+    pub(super) rows: Signal<Vec<Row>>,
+    /// Whether they were read at least once.
+    pub(super) is_read: Signal<bool>,
+    /// Why the last attempt failed.
+    pub(super) failure: Signal<Option<Failure>>,
+    /// Whether there are more than are read.
+    pub(super) is_cut: Signal<bool>,
+}
+
+/// What is known of one page of the list.
+struct Known {
+    etag: Option<String>,
+    page: Page<Server>,
+}
+
+impl Fleet {
+    /// Reads them as long as the component lives.
+    pub(super) fn watch() -> Self {
+        let fleet = Self {
+            rows: create_signal(Vec::new()),
+            is_read: create_signal(false),
+            failure: create_signal(None),
+            is_cut: create_signal(false),
+        };
+        let session = use_context::<Session>();
+        let scope = use_current_scope();
+        spawn_local_scoped(async move {
+            let mut known = Vec::new();
+            loop {
+                let result = read(session, &mut known).await;
+                scope.run_in(|| batch(|| fleet.take(result, &known)));
+                time::sleep(OFTEN_MS).await;
+                while document().hidden() {
+                    time::sleep(OFTEN_MS).await;
+                }
+            }
+        });
+        fleet
+    }
+
+    fn take(self, result: Result<(), Failure>, known: &[Known]) {
+        let failure = result.err();
+        if failure.is_none() {
+            self.is_read.set(true);
+            let is_cut = known.last().is_some_and(|it| it.page.next.is_some());
+            if self.is_cut.get_untracked() != is_cut {
+                self.is_cut.set(is_cut);
+            }
+            self.merge(known.iter().flat_map(|it| &it.page.items));
+        }
+        if self.failure.with_untracked(|old| *old != failure) {
+            self.failure.set(failure);
+        }
+    }
+
+    fn merge<'a>(self, servers: impl Iterator<Item = &'a Server>) {
+        let mut old: BTreeMap<ServerId, Row> =
+            self.rows.with_untracked(|rows| rows.iter().map(|row| (row.id, *row)).collect());
+        let before = self.rows.with_untracked(Vec::len);
+        let mut rows = Vec::new();
+        let mut is_other = false;
+        for server in servers {
+            let row = old.remove(&server.server).unwrap_or_else(|| {
+                is_other = true;
+                Row { id: server.server, server: create_signal(Rc::new(server.clone())) }
+            });
+            if row.server.with_untracked(|it| **it != *server) {
+                row.server.set(Rc::new(server.clone()));
+            }
+            rows.push(row);
+        }
+        if is_other || rows.len() != before {
+            self.rows.set(rows);
+        }
+        // Only after no list holds them any more.
+        old.into_values().for_each(|row| row.server.dispose());
+    }
+}
+
+async fn read(session: Session, known: &mut Vec<Known>) -> Result<(), Failure> {
+    let mut after = None;
+    for index in 0..PAGES_MAX {
+        let query =
+            ServerQuery { after: after.clone(), limit: Some(PAGE_ITEMS_MAX), ..ServerQuery::ALL };
+        let etag = known.get(index).and_then(|it| it.etag.clone());
+        let (etag, page) = session.read::<table::ListServers>(&(), &query, etag).await?;
+        if let Some(page) = page {
+            known.truncate(index);
+            known.push(Known { etag, page });
+        }
+        after = known.get(index).and_then(|it| it.page.next.clone());
+        if after.is_none() {
+            known.truncate(index + 1);
+            break;
+        }
+    }
+    Ok(())
+}

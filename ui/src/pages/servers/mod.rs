@@ -1,0 +1,23 @@
+//! Servers: the list, each of them, and how one is made.
+
+mod activity;
+mod condition;
+mod console;
+mod create;
+mod fleet;
+mod limits;
+mod list;
+mod network;
+mod page;
+mod people;
+mod power;
+mod settings;
+mod startup;
+mod tab;
+mod usage;
+mod variables;
+
+pub(crate) use create::Create;
+pub(crate) use list::List;
+pub(crate) use page::Page;
+pub(crate) use tab::Tab;

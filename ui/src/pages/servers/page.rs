@@ -1,0 +1,162 @@
+//! One server: its head with power and freshness, and its tabs.
+
+use super::{
+    Tab, activity::Happened, condition, console::Console, network::Network, people::People,
+    power::Powers, settings::Settings, startup::Startup, usage::Used,
+};
+use crate::reactive::selector;
+use crate::{
+    i18n::t,
+    parts::{self, Badge, Crumb, Fresh, Icon, Tone, head, icon, nothing, notice, shown},
+    remote::{self, Remote, watch},
+    session::Session,
+};
+use mamba_core::{
+    access::ServerKey,
+    ids::{ServerId, TenantId},
+    lifecycle::NotRunning,
+};
+use mamba_wire::api::{LinkState, params::ServerPath, server::Server, table};
+use std::rc::Rc;
+use sycamore::prelude::*;
+
+/// What every tab gets.
+#[derive(Clone, Copy)]
+pub(super) struct Seen {
+    /// Which server.
+    pub(super) id: ServerId,
+    /// Its owner.
+    pub(super) tenant: TenantId,
+    /// It, kept fresh.
+    pub(super) server: ReadSignal<Rc<Server>>,
+    /// To be told of a change.
+    pub(super) remote: Remote<Server>,
+}
+
+impl Seen {
+    /// Whether the caller has a key for it, as far as it can be told here.
+    pub(super) fn may(self, key: ServerKey) -> bool {
+        use_context::<Session>().may_server(self.tenant, key)
+    }
+}
+
+/// The page.
+#[component(inline_props)]
+pub(crate) fn Page(id: ServerId, tab: ReadSignal<Tab>) -> View {
+    let remote =
+        watch::<table::ShowServer>(remote::OFTEN_MS, move || Some((ServerPath { server: id }, ())));
+    shown(remote, move |server| {
+        let tenant = server.with_untracked(|it| it.tenant);
+        let seen = Seen { id, tenant, server, remote };
+        view! { Whole(seen=seen, tab=tab) }
+    })
+}
+
+#[component(inline_props)]
+fn Whole(seen: Seen, tab: ReadSignal<Tab>) -> View {
+    let server = seen.server;
+    let name = selector(move || server.with(|it| it.name.clone()));
+    let condition = selector(move || server.with(|it| condition::of(it)));
+    let freshness = selector(move || server.with(|it| it.freshness));
+    let place = selector(move || server.with(|it| condition::address(it)).unwrap_or_default());
+    let blueprint = server.with_untracked(|it| it.blueprint.clone());
+    let globe = icon(Icon::Globe);
+    view! {
+        ({
+            let crumbs = vec![Crumb::new(t().servers.title, "/servers")];
+            head(crumbs, name.get_clone(), view! { Powers(seen=seen) })
+        })
+        div(class="server-line") {
+            (view! { Badge(tone=condition.get().tone, label=condition.get().word) })
+            span(class="pending") { (condition.get().pending) }
+            Fresh(freshness=freshness)
+            span(class="tag") { (blueprint) }
+            span(class="server-address", hidden=place.with(String::is_empty)) { (globe) code { (place.get_clone()) } }
+        }
+        Why(server=server)
+        (tabs(seen, tab.get()))
+        (match tab.get() {
+            Tab::Console => view! { Console(seen=seen) },
+            Tab::Usage => view! { Used(seen=seen) },
+            Tab::Startup => view! { Startup(seen=seen) },
+            Tab::Network => view! { Network(seen=seen) },
+            Tab::People => view! { People(seen=seen) },
+            Tab::Activity => view! { Happened(seen=seen) },
+            Tab::Settings => view! { Settings(seen=seen) },
+        })
+    }
+}
+
+fn tabs(seen: Seen, here: Tab) -> View {
+    let links = Tab::ALL
+        .into_iter()
+        .filter(|tab| tab.key().is_none_or(|key| seen.may(key)))
+        .map(|tab| (tab.path(seen.id), tab.title(), tab == here))
+        .collect();
+    parts::menu(t().servers.parts, links)
+}
+
+/// Says why a server does not run as wanted, and that what is seen is old.
+#[component(inline_props)]
+fn Why(server: ReadSignal<Rc<Server>>) -> View {
+    let why = selector(move || server.with(|it| reason(it)));
+    let is_cut_off =
+        selector(move || server.with(|it| it.freshness.link == LinkState::Unreachable));
+    view! {
+        (if is_cut_off.get() { notice(Tone::Busy, t().servers.cut_off) } else { nothing() })
+        (match why.get_clone() {
+            Some((tone, text)) => notice(tone, text),
+            None => nothing(),
+        })
+    }
+}
+
+/// Returns what should be known beyond the state's word.
+fn reason(server: &Server) -> Option<(Tone, String)> {
+    use crate::{i18n::fill, time::local};
+    let texts = &t().servers;
+    if let Some(at) = server.deleted_at {
+        return Some((Tone::Busy, fill(texts.why_deleted, &[("at", &local(at))])));
+    }
+    if server.suspended {
+        return Some((Tone::Busy, texts.why_suspended.to_owned()));
+    }
+    let observed = server.observed.as_ref()?;
+    if let Some(refused) = &observed.refused {
+        return Some((Tone::Bad, fill(texts.why_refused, &[("error", &refused.error)])));
+    }
+    let exit = observed.last_exit.as_ref();
+    let code = exit.map_or(0, |it| it.code);
+    let oom = exit.is_some_and(|it| it.oom_killed);
+    Some(match observed.not_running.as_ref()? {
+        NotRunning::RestartDue { crashes, .. } if oom => {
+            (Tone::Bad, fill(texts.why_memory, &[("n", crashes)]))
+        }
+        NotRunning::RestartDue { crashes, .. } => {
+            (Tone::Bad, fill(texts.why_crashed, &[("code", &code), ("n", crashes)]))
+        }
+        NotRunning::GaveUp { crashes } => (Tone::Bad, fill(texts.why_gave_up, &[("n", crashes)])),
+        NotRunning::CrashedNoRestart => (Tone::Bad, fill(texts.why_no_restart, &[("code", &code)])),
+        NotRunning::StepFailed { step, error, .. } => {
+            (Tone::Bad, fill(texts.why_step, &[("step", step), ("error", error)]))
+        }
+        NotRunning::EngineUnreachable { error } => {
+            (Tone::Bad, fill(texts.why_engine, &[("error", error)]))
+        }
+        NotRunning::EntitlementEnded { at } => {
+            (Tone::Busy, fill(texts.why_entitlement, &[("at", &local(*at))]))
+        }
+        NotRunning::NotBefore { at } => {
+            (Tone::Busy, fill(texts.why_not_before, &[("at", &local(*at))]))
+        }
+        NotRunning::InstallFailed { error, .. } => {
+            (Tone::Bad, fill(texts.why_install, &[("error", error)]))
+        }
+        NotRunning::InstallCancelled { .. } => (Tone::Bad, texts.why_install_cancelled.to_owned()),
+        NotRunning::Queued => (Tone::Calm, texts.why_queued.to_owned()),
+        NotRunning::NotWanted
+        | NotRunning::Stopped { .. }
+        | NotRunning::Ended { .. }
+        | NotRunning::Suspended => return None,
+    })
+}

@@ -1,0 +1,95 @@
+//! Signing in, with a second factor where the account has one.
+
+use super::frame;
+use crate::reactive::selector;
+use crate::{
+    i18n::t,
+    parts::{Field, Submit, complaint},
+    session::Session,
+    task::Task,
+};
+use mamba_wire::api::{
+    auth::{self, SignIn},
+    table,
+};
+use sycamore::prelude::*;
+use web_sys::SubmitEvent;
+
+/// The page.
+#[component]
+pub(crate) fn Login() -> View {
+    // Goes into the second step.
+    let challenge = create_signal(None::<String>);
+    let has_challenge = selector(move || challenge.with(Option::is_some));
+    view! {
+        (if has_challenge.get() { second(challenge) } else { first(challenge) })
+    }
+}
+
+fn first(challenge: Signal<Option<String>>) -> View {
+    let session = use_context::<Session>();
+    let (email, password) = (create_signal(String::new()), create_signal(String::new()));
+    let task = Task::new();
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        let body = auth::Login {
+            email: email.get_clone_untracked().trim().to_owned(),
+            password: password.get_clone_untracked(),
+        };
+        task.run(session.call::<table::Login>((), (), body), move |reply| match reply {
+            SignIn::SignedIn(tokens) => session.enter(tokens),
+            SignIn::SecondFactor(needed) => challenge.set(Some(needed.challenge)),
+        });
+    };
+    let problem = complaint(task.failure, &[]);
+    frame(
+        t().sign_in.title,
+        view! {
+            form(on:submit=submit, novalidate=true) {
+                (problem)
+                Field(label=t().sign_in.email, name="email", value=email, kind="email", autocomplete="username",
+                    inputmode="email", autofocus=true)
+                Field(label=t().sign_in.password, name="password", value=password, kind="password",
+                    autocomplete="current-password")
+                Submit(label=t().sign_in.button, task=task)
+            }
+            p(class="gate-links") {
+                a(href="/forgot-password") { (t().sign_in.forgot) }
+                span { (t().sign_in.no_account) " " a(href="/register") { (t().sign_in.register) } }
+            }
+        },
+    )
+}
+
+fn second(challenge: Signal<Option<String>>) -> View {
+    let session = use_context::<Session>();
+    let code = create_signal(String::new());
+    let task = Task::new();
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        let body = auth::SecondFactor {
+            challenge: challenge.get_clone_untracked().unwrap_or_default(),
+            code: code.get_clone_untracked().trim().to_owned(),
+        };
+        task.run(session.call::<table::SecondFactor>((), (), body), move |tokens| {
+            session.enter(tokens);
+        });
+    };
+    let problem = complaint(task.failure, &[]);
+    frame(
+        t().sign_in.factor_title,
+        view! {
+            form(on:submit=submit, novalidate=true) {
+                p(class="muted") { (t().sign_in.factor_text) }
+                (problem)
+                Field(label=t().sign_in.code, name="code", value=code, autocomplete="one-time-code", autofocus=true)
+                Submit(label=t().sign_in.verify, task=task)
+            }
+            p(class="gate-links") {
+                button(r#type="button", class="link", on:click=move |_| challenge.set(None)) {
+                    (t().sign_in.other_account)
+                }
+            }
+        },
+    )
+}

@@ -1,0 +1,25 @@
+//! The design system: what every page is built from. How it looks is in `ui/css/parts.css`.
+
+mod badge;
+mod button;
+mod copy;
+mod dialog;
+mod field;
+mod icon;
+mod keys;
+mod page;
+mod qr;
+mod states;
+mod toast;
+
+pub(crate) use badge::{Badge, Fresh, Tone};
+pub(crate) use button::{Action, IconButton, Kind, Submit};
+pub(crate) use copy::Copyable;
+pub(crate) use dialog::{confirm, dialog};
+pub(crate) use field::{Choice, Field, Select, TextArea};
+pub(crate) use icon::{Icon, icon};
+pub(crate) use keys::Keys;
+pub(crate) use page::{Crumb, head, menu, nothing, titled};
+pub(crate) use qr::qr;
+pub(crate) use states::{complaint, empty, loading, notice, shown};
+pub(crate) use toast::{Corner, Toasts};

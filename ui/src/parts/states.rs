@@ -1,0 +1,105 @@
+//! What stands where nothing can be shown yet, or at all: with the next step.
+
+use super::{Action, Icon, Tone, icon};
+use crate::reactive::{effect, selector};
+use crate::{i18n::t, net::Failure, remote::Remote};
+use std::rc::Rc;
+use sycamore::prelude::*;
+
+/// Returns grey lines in the place of what comes.
+pub(crate) fn loading() -> View {
+    view! {
+        div(class="skeleton", role="status") {
+            span(class="sr") { (t().general.loading) }
+            span {} span {} span {}
+        }
+    }
+}
+
+/// Returns what to say where a list is empty.
+pub(crate) fn empty(
+    picture: Icon,
+    title: impl Into<String>,
+    text: impl Into<String>,
+    next: View,
+) -> View {
+    let (title, text) = (title.into(), text.into());
+    let picture = icon(picture);
+    view! {
+        div(class="empty") { (picture) h2 { (title) } p { (text) } div(class="actions") { (next) } }
+    }
+}
+
+/// Returns what to say where something could not be read.
+fn failed(failure: &Failure, again: impl FnMut() + 'static) -> View {
+    let text = failure.text();
+    let picture = icon(Icon::Warn);
+    view! {
+        div(class="empty", role="alert") {
+            (picture) h2 { (t().general.not_read) } p { (text) }
+            div(class="actions") { Action(label=t().general.again, run=again) }
+        }
+    }
+}
+
+/// Returns a sentence in a box.
+pub(crate) fn notice(tone: Tone, text: impl Into<String>) -> View {
+    let (tone, text) = (tone.name(), text.into());
+    let picture = icon(if tone == "calm" { Icon::Info } else { Icon::Warn });
+    view! { div(class="notice", data-tone=tone, role="status") { (picture) div { (text) } } }
+}
+
+/// Returns a box with what went wrong, unless one of these fields says it.
+pub(crate) fn complaint(failure: Signal<Option<Failure>>, fields: &'static [&'static str]) -> View {
+    let text = selector(move || {
+        failure.with(|it| it.as_ref().filter(|it| !it.is_only_about(fields)).map(Failure::text))
+    });
+    view! {
+        (match text.get_clone() {
+            Some(text) => notice(Tone::Bad, text),
+            None => view! {},
+        })
+    }
+}
+
+/// Returns what is known of something remote: grey lines at first, what went wrong, or the thing itself.
+/// `content` is called once: when the value changes, the signal that it gets does.
+pub(crate) fn shown<T: 'static>(
+    remote: Remote<T>,
+    content: impl Fn(ReadSignal<Rc<T>>) -> View + 'static,
+) -> View {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Now {
+        Loading,
+        Failed,
+        Here,
+    }
+    let now = selector(move || {
+        if remote.value.with(Option::is_some) {
+            Now::Here
+        } else if remote.failure.with(Option::is_some) {
+            Now::Failed
+        } else {
+            Now::Loading
+        }
+    });
+    view! {
+        (match now.get() {
+            Now::Loading => loading(),
+            Now::Failed => remote.failure.get_clone_untracked().map_or_else(loading, |it| {
+                failed(&it, move || remote.reload())
+            }),
+            Now::Here => remote.value.with_untracked(Clone::clone).map_or_else(loading, |first| {
+                let value = create_signal(first);
+                effect(move || {
+                    if let Some(next) = remote.value.get_clone()
+                        && value.with_untracked(|old| !Rc::ptr_eq(old, &next))
+                    {
+                        value.set(next);
+                    }
+                });
+                content(*value)
+            }),
+        })
+    }
+}

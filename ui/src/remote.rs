@@ -1,0 +1,195 @@
+//! What is shown from the hub: fetched, kept fresh, and never silently old.
+
+use crate::reactive::effect;
+use crate::{net::Failure, session::Session, task::Task, time};
+use mamba_wire::api::{Endpoint, Page, RequestBody, target};
+use std::rc::Rc;
+use sycamore::{futures::spawn_local_scoped, prelude::*};
+
+/// How often a page that somebody looks at asks again. What did not change costs some hundred bytes.
+pub(crate) const OFTEN_MS: u32 = 2_500;
+/// The same for what changes rarely.
+pub(crate) const RARELY_MS: u32 = 15_000;
+/// For what only changes by what is done here.
+pub(crate) const NEVER_MS: u32 = 0;
+/// Longest pause after failures in a row.
+const PAUSE_MS_MAX: u32 = 30_000;
+/// How often a hidden page looks whether it is seen again.
+const HIDDEN_MS: u32 = 500;
+
+/// Something of the hub's.
+pub(crate) struct Remote<T: 'static> {
+    /// What it was when it was read last.
+    pub(crate) value: Signal<Option<Rc<T>>>,
+    /// Why the last attempt failed; `None` when it did not.
+    pub(crate) failure: Signal<Option<Failure>>,
+    again: Signal<u32>,
+}
+
+impl<T> Clone for Remote<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Remote<T> {}
+
+impl<T> Remote<T> {
+    /// Reads it again now.
+    pub(crate) fn reload(self) {
+        self.again.update(|it| *it = it.wrapping_add(1));
+    }
+
+    /// Puts in place what an answer to a change said, and reads it again.
+    pub(crate) fn put(self, value: T) {
+        self.value.set(Some(Rc::new(value)));
+        self.reload();
+    }
+}
+
+/// Reads from an endpoint as long as the component lives. `what` says what to read; what it looks at is
+/// followed.
+pub(crate) fn watch<E>(
+    every_ms: u32,
+    what: impl Fn() -> Option<(E::Path, E::Query)> + 'static,
+) -> Remote<E::Out>
+where
+    E: Endpoint<Body = ()>,
+    (): RequestBody,
+{
+    let session = use_context::<Session>();
+    let remote = Remote {
+        value: create_signal(None),
+        failure: create_signal(None),
+        again: create_signal(0),
+    };
+    let known = create_signal((String::new(), None::<String>));
+    effect(move || {
+        remote.again.track();
+        let Some((path, query)) = what() else { return };
+        let target = target::<E>(&path, &query);
+        if known.with_untracked(|(old, _)| *old != target) {
+            known.set_silent((target, None));
+            remote.value.set(None);
+        }
+        spawn_local_scoped(async move {
+            let mut failures = 0;
+            loop {
+                let etag = known.with_untracked(|(_, etag)| etag.clone());
+                match session.read::<E>(&path, &query, etag).await {
+                    Ok((etag, value)) => {
+                        failures = 0;
+                        known.update_silent(|known| known.1 = etag);
+                        if let Some(value) = value {
+                            remote.value.set(Some(Rc::new(value)));
+                        }
+                        remote.settle(None);
+                    }
+                    Err(failure) => {
+                        failures += 1;
+                        remote.settle(Some(failure));
+                    }
+                }
+                if every_ms == NEVER_MS {
+                    return;
+                }
+                time::sleep(pause(every_ms, failures)).await;
+                while document().hidden() {
+                    time::sleep(HIDDEN_MS).await;
+                }
+            }
+        });
+    });
+    remote
+}
+
+impl<T> Remote<T> {
+    fn settle(self, failure: Option<Failure>) {
+        if self.failure.with_untracked(|old| *old != failure) {
+            self.failure.set(failure);
+        }
+    }
+}
+
+/// A list that is read page by page, as somebody asks for more.
+pub(crate) struct Pages<T: 'static> {
+    /// What was read.
+    pub(crate) items: Signal<Vec<T>>,
+    /// The reading.
+    pub(crate) task: Task,
+    next: Signal<Option<String>>,
+    read: Signal<Rc<dyn Fn(Option<String>)>>,
+}
+
+impl<T> Clone for Pages<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Pages<T> {}
+
+impl<T: Clone> Pages<T> {
+    /// Reads the first page. `what` says where the page after a cursor is; what it looks at is followed:
+    /// the list begins anew when that changes.
+    pub(crate) fn open<E>(what: impl Fn(Option<String>) -> (E::Path, E::Query) + 'static) -> Self
+    where
+        E: Endpoint<Body = (), Out = Page<T>>,
+    {
+        let session = use_context::<Session>();
+        let (items, next, task) =
+            (create_signal(Vec::new()), create_signal(None::<String>), Task::new());
+        let what = Rc::new(what);
+        let asks = what.clone();
+        let read: Rc<dyn Fn(Option<String>)> = Rc::new(move |after| {
+            let (path, query) = asks(after);
+            task.restart(session.call::<E>(path, query, ()), move |page: Page<T>| {
+                items.update(|it| it.extend(page.items));
+                next.set(page.next);
+            });
+        });
+        let pages = Self { items, task, next, read: create_signal(read) };
+        effect(move || {
+            // Looked at for what it follows.
+            drop(what(None));
+            untrack(|| pages.again());
+        });
+        pages
+    }
+
+    /// Begins anew.
+    pub(crate) fn again(self) {
+        self.items.set(Vec::new());
+        self.next.set(None);
+        (self.read.get_clone_untracked())(None);
+    }
+
+    /// Reads one more page.
+    pub(crate) fn more(self) {
+        (self.read.get_clone_untracked())(self.next.get_clone_untracked());
+    }
+
+    /// Whether there is one.
+    pub(crate) fn has_more(self) -> bool {
+        self.next.with(Option::is_some)
+    }
+}
+
+/// Returns how long to wait, longer after each failure in a row.
+fn pause(every_ms: u32, failures: u32) -> u32 {
+    every_ms.saturating_mul(1 << failures.min(5)).min(PAUSE_MS_MAX.max(every_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hub_that_is_away_is_asked_less_and_less_often() {
+        for (failures, expected) in [(0, 2_500), (1, 5_000), (3, 20_000), (4, 30_000), (99, 30_000)]
+        {
+            assert_eq!(pause(OFTEN_MS, failures), expected);
+        }
+        assert_eq!(pause(60_000, 4), 60_000);
+    }
+}

@@ -1,0 +1,110 @@
+//! What stands around every page of somebody who is signed in: menu, state of the link, account.
+
+use crate::reactive::{effect, selector};
+use crate::{
+    i18n::{fill, t},
+    nav::Place,
+    parts::{Icon, IconButton, Tone, icon, nothing, notice},
+    route::Route,
+    session::Session,
+    theme::{Theme, Themes},
+    time::{self, Ticking},
+};
+use sycamore::{futures::spawn_local, prelude::*};
+
+/// The frame. `content` is made anew when the page changes.
+#[component(inline_props)]
+pub(crate) fn Shell(route: ReadSignal<Route>, children: Children) -> View {
+    let place = use_context::<Place>();
+    let is_open = create_signal(false);
+    // On a small screen the menu covers the page: it closes when one was chosen.
+    effect(move || {
+        place.path.track();
+        is_open.set(false);
+    });
+    view! {
+        a(class="skip", href="#main") { (t().general.skip) }
+        div(class="shell", data-menu=if is_open.get() { "open" } else { "closed" }) {
+            aside(class="side") {
+                div(class="side-head") {
+                    a(class="brand", href="/servers") { span(class="mark", aria-hidden="true") {} "Mamba" }
+                    button(r#type="button", class="btn icon-btn menu-btn", data-kind="quiet",
+                        aria-label=t().general.menu, aria-expanded=if is_open.get() { "true" } else { "false" },
+                        on:click=move |_| is_open.set(!is_open.get())) { (icon(Icon::Menu)) }
+                }
+                div(class="side-body") {
+                    Links(route=route)
+                    Foot()
+                }
+            }
+            main(id="main", tabindex="-1") {
+                Lost()
+                (children)
+            }
+        }
+    }
+}
+
+#[component(inline_props)]
+fn Links(route: ReadSignal<Route>) -> View {
+    let link = move |to: &'static str,
+                     picture: Icon,
+                     text: &'static str,
+                     is_own: fn(&Route) -> bool| {
+        let picture = icon(picture);
+        let here = selector(move || route.with(is_own).then_some("page"));
+        view! { li { a(class="nav-link", href=to, aria-current=here.get()) { (picture) (text) } } }
+    };
+    let servers = link("/servers", Icon::Servers, t().general.servers, Route::is_about_servers);
+    let account = link("/account", Icon::Account, t().general.account, |it| *it == Route::Account);
+    view! { nav(aria-label=t().general.main_menu) { ul { (servers) (account) } } }
+}
+
+#[component]
+fn Foot() -> View {
+    let session = use_context::<Session>();
+    let themes = use_context::<Themes>().0;
+    let email = selector(move || session.me().map(|it| it.email.clone()).unwrap_or_default());
+    let next_theme = move || {
+        themes.set(match themes.get_untracked() {
+            Theme::System => Theme::Light,
+            Theme::Light => Theme::Dark,
+            Theme::Dark => Theme::System,
+        });
+    };
+    let theme_name = selector(move || match themes.get() {
+        Theme::System => t().general.theme_system,
+        Theme::Light => t().general.theme_light,
+        Theme::Dark => t().general.theme_dark,
+    });
+    let sun = icon(Icon::Sun);
+    view! {
+        div(class="side-foot") {
+            span(class="who cut", title=email.get_clone()) { (email.get_clone()) }
+            div(class="side-tools") {
+                button(r#type="button", class="btn icon-btn", data-kind="quiet",
+                    aria-label=theme_name.get(), title=theme_name.get(), on:click=move |_| next_theme()) { (sun) }
+                IconButton(label=t().general.sign_out, picture=Icon::Out, run=move || {
+                    spawn_local(async move { session.sign_out().await });
+                })
+            }
+        }
+    }
+}
+
+/// Says that the hub does not answer, and for how long.
+#[component]
+fn Lost() -> View {
+    let session = use_context::<Session>();
+    let ticking = use_context::<Ticking>().0;
+    let text = selector(move || {
+        let since = session.lost_since.get()?;
+        Some(fill(t().general.lost, &[("span", &time::span(ticking.get().since(since)))]))
+    });
+    view! {
+        (match text.get_clone() {
+            Some(text) => notice(Tone::Bad, text),
+            None => nothing(),
+        })
+    }
+}
