@@ -46,6 +46,9 @@ pub(super) const MAIL_TOKENS: Table<[u8; 32], MailToken> = Table::new(184, "mail
 pub(super) const MAIL_TOKEN_ENDS: Table<(UnixMs, [u8; 32]), Present> =
     Table::new(185, "mail_token_ends");
 
+/// Which letters an account wants.
+pub(super) const LETTERS: Table<UserId, LettersRecord> = Table::new(186, "letters");
+
 /// All tables of this module.
 pub const TABLES: &[TableDef] = &[
     ACCOUNTS.def(),
@@ -63,6 +66,7 @@ pub const TABLES: &[TableDef] = &[
     SSH_KEY_IDS.def(),
     MAIL_TOKENS.def(),
     MAIL_TOKEN_ENDS.def(),
+    LETTERS.def(),
 ];
 
 /// One account.
@@ -214,6 +218,13 @@ pub(super) enum MailUse {
     },
 }
 
+/// Which letters an account wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LettersRecord {
+    pub(super) access: bool,
+    pub(super) servers: bool,
+}
+
 /// The key says it all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Present;
@@ -230,3 +241,4 @@ record!(Link, 1);
 record!(LinkSubject, 1);
 record!(SshKeyRecord, 1);
 record!(MailToken, 1);
+record!(LettersRecord, 1);

@@ -11,6 +11,7 @@ use super::{
     access::{Claims, Purpose},
     api_keys::{KEY_PREFIX, caller_of_key},
     factors,
+    letters::chosen,
     records::{ACCOUNTS, Account, Present, SESSIONS, Session, USER_SESSIONS},
     trail::note,
 };
@@ -126,15 +127,17 @@ impl Identity {
             Ok::<_, IdentityError>((
                 view.get(ACCOUNTS, &caller.user)?,
                 factors::of(view, caller.user)?,
+                chosen(view, caller.user)?,
             ))
         })?;
-        let (Some(own), factors) = found else { return Err(IdentityError::NotSignedIn) };
+        let (Some(own), factors, letters) = found else { return Err(IdentityError::NotSignedIn) };
         Ok(account::Account {
             email: own.email.clone(),
             email_verified_at: factors.email_verified_at,
             totp_since: factors.totp.map(|totp| totp.made_at),
             recovery_codes_left: u32::try_from(factors.recovery.len()).unwrap_or(u32::MAX),
             second_factor_required: self.must_have_second_factor(&own),
+            letters,
         })
     }
 

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Hub, HubError, audit,
     control::Cut,
-    identity::{Caller, PublicUrl, check_email},
+    identity::{Caller, PublicUrl, Topic, check_email},
     mail::{self, Letter},
     store::SERVERS,
 };
@@ -153,7 +153,7 @@ impl Hub {
             if accepts {
                 take(txn, tenant, user, &record.to, now)?;
                 let letter = Letter::Added { to: letters::name_of(txn, tenant, &record.to)? };
-                letters::to_account(txn, now, letter_id, user, &letter)?;
+                letters::to_account(txn, now, letter_id, (user, Topic::Access), &letter)?;
             }
             let event = match (&record.to, accepts) {
                 (_, false) => "member:invitation.decline",

@@ -4,7 +4,7 @@
 use super::{MEMBERS, TENANTS, people::MEMBERS_MAX, records::SERVER_LETTERS};
 use crate::{
     HubError,
-    identity::email_of,
+    identity::{Topic, email_of, wants},
     mail::{self, Letter},
     store::SERVERS,
 };
@@ -60,15 +60,17 @@ impl Kind {
     }
 }
 
-/// Writes to the owner of an account.
+/// Writes to the owner of an account, unless it wants no letters about that.
 pub(super) fn to_account(
     txn: &mut Txn<'_>,
     now: UnixMs,
     id: EventId,
-    user: UserId,
+    (user, topic): (UserId, Topic),
     letter: &Letter,
 ) -> Result<(), HubError> {
-    if let Some(email) = email_of(txn, user)? {
+    if let Some(email) = email_of(txn, user)?
+        && wants(txn, user, topic)?
+    {
         mail::queue(txn, now, id, &email, letter)?;
     }
     Ok(())
@@ -95,7 +97,8 @@ pub(crate) fn about_server(
     let members = txn.prefix(MEMBERS, &(tenant,), MEMBERS_MAX)?;
     let owners = members.into_iter().filter(|(_, it)| it.role == Role::Owner);
     for ((_, owner), _) in owners.take(OWNERS_MAX) {
-        to_account(txn, now, derived(now, event, owner), owner, &letter)?;
+        let to = (owner, Topic::Servers);
+        to_account(txn, now, derived(now, event, owner), to, &letter)?;
     }
     Ok(())
 }

@@ -5,7 +5,12 @@ use super::{
     access::{SUB_USER_OF_MAX, lineage, rights_of},
     letters,
 };
-use crate::{Hub, HubError, audit, control::Cut, identity::email_of, mail::Letter};
+use crate::{
+    Hub, HubError, audit,
+    control::Cut,
+    identity::{Topic, email_of},
+    mail::Letter,
+};
 use mamba_core::{
     access::{Access, Rights, Role, ServerKey},
     audit::{AuditEntry, Change},
@@ -146,7 +151,13 @@ impl Hub {
             txn.delete(MEMBERS, &(tenant, user))?;
             txn.delete(MEMBERSHIPS, &(user, tenant))?;
             let from = txn.get(TENANTS, &tenant)?.map(|it| it.name).unwrap_or_default();
-            letters::to_account(txn, now, letter_id, user, &Letter::Removed { from })?;
+            letters::to_account(
+                txn,
+                now,
+                letter_id,
+                (user, Topic::Access),
+                &Letter::Removed { from },
+            )?;
             by.note(txn, now, "member:delete", None, [Change::set("user", user.to_string())])
         })
         .await
@@ -228,7 +239,13 @@ impl Hub {
             txn.delete(SUB_USER_OF, &(user, server))?;
             let to = InvitedTo::SubUser { server, keys: record.keys };
             let from = letters::name_of(txn, key.0, &to)?;
-            letters::to_account(txn, now, letter_id, user, &Letter::Removed { from })?;
+            letters::to_account(
+                txn,
+                now,
+                letter_id,
+                (user, Topic::Access),
+                &Letter::Removed { from },
+            )?;
             let who = Change::set("user", user.to_string());
             by.note(txn, now, "server:subuser.delete", Some(server), [who])
         })

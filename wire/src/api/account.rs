@@ -10,6 +10,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, net::IpAddr};
 
+/// Letters that somebody wants. Those about the account's own safety always go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Letters {
+    /// When it is given access to a tenant or server, and when that is taken back.
+    pub access: bool,
+    /// When a server of a tenant that it owns is installed, cannot be installed, or stays off after crashes.
+    pub servers: bool,
+}
+
 /// How an account is protected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Account {
@@ -23,6 +33,8 @@ pub struct Account {
     pub recovery_codes_left: u32,
     /// Whether the account must have a second factor.
     pub second_factor_required: bool,
+    /// Letters that it wants.
+    pub letters: Letters,
 }
 
 /// One session.
@@ -238,6 +250,7 @@ pub struct NewApiKey {
     pub key: ApiKey,
 }
 
+impl RequestBody for Letters {}
 impl RequestBody for CreateApiKey {}
 impl RequestBody for AddPasskey {}
 impl RequestBody for Rename {}

@@ -82,6 +82,10 @@ serve! {
         api.identity().renew_recovery_codes(client, caller, password, &body.code).await?
     }
 
+    ChooseLetters(api, context, (), body => (), account::Letters) -> account::Letters {
+        api.identity().choose_letters(context.caller()?, body).await?
+    }
+
     ListPasskeys(api, context, (), () => (), ()) -> Page<account::Passkey> {
         whole(api.identity().passkeys(context.caller()?)?)
     }

@@ -55,6 +55,17 @@ async fn an_invitation_goes_out_by_mail_and_is_accepted_once_by_whom_it_names() 
     assert!(show().await.is_ok());
     assert_eq!(accept(&friend).await.err().unwrap().code, Code::NotFound);
     assert_eq!(world.letter("friend@example.org").await.0, "You have access to acme");
+    // Who wants no letters about access gets those that it must act on all the same.
+    let none = account::Letters { access: false, servers: false };
+    world.call::<table::ChooseLetters>(Some(&stranger), &(), &(), &none).await.unwrap();
+    let shown = world.call::<table::ShowAccount>(Some(&stranger), &(), &(), &()).await.unwrap();
+    assert_eq!(shown.letters, none);
+    let body = CreateInvitation { email: "stranger@example.org".to_owned(), role: Role::Viewer };
+    world.call::<table::CreateInvitation>(Some(&owner), &path, &(), &body).await.unwrap();
+    let (subject, token) = world.letter("stranger@example.org").await;
+    let answer = AnswerInvitation { token: token.unwrap() };
+    world.call::<table::AcceptInvitation>(Some(&stranger), &(), &(), &answer).await.unwrap();
+    assert_eq!(world.letter("stranger@example.org").await.0, subject);
     // The tenant changes hands: the friend becomes an owner, and the first one leaves.
     let who = async |token: &str| {
         world.call::<table::WhoAmI>(Some(token), &(), &(), &()).await.unwrap().user

@@ -85,6 +85,9 @@ endpoints! {
     RenewRecoveryCodes: Post "/api/v1/account/recovery-codes", Permission::SignedIn, 200,
         ((), (), account::FullProof) -> account::RecoveryCodes,
         [WrongCredentials, NotFound, Forbidden];
+    /// Chooses which letters the account gets.
+    ChooseLetters: Put "/api/v1/account/letters", Permission::SignedIn, 200,
+        ((), (), account::Letters) -> account::Letters;
     /// Lists the account's passkeys.
     ListPasskeys: Get "/api/v1/account/passkeys", Permission::SettingUp, 200,
         ((), (), ()) -> Page<account::Passkey>;

@@ -97,6 +97,9 @@ examples! {
         let session = seed.world.login(&seed.email()).await.me.session;
         Example::new(account::SessionPath { session }, (), ())
     };
+    ChooseLetters, _seed => {
+        Example::new((), (), account::Letters { access: true, servers: false })
+    };
     EndOtherSessions, _seed => Example::new((), (), ());
     BeginTotp, _seed => Example::new((), (), account::Proof { password: PASSWORD.to_owned() });
     ConfirmTotp, _seed => {
