@@ -244,6 +244,7 @@ impl<R: Runtime> Run<'_, R> {
         let Self { parts, plan, .. } = self;
         let mut output = Output::resume(self).await?;
         let mut measured_at = parts.clock.boot();
+        let mut deadline = None;
         loop {
             let found = self.look().await?.filter(|found| found.asked == plan.asked);
             let gone = || StepError::new("install: script", "its container is gone".to_owned());
@@ -258,7 +259,12 @@ impl<R: Runtime> Run<'_, R> {
                 }
                 ContainerStatus::Running { started_at, .. } => {
                     let limit_ms = plan.bounds.run_ms_max;
-                    if parts.clock.wall().since(started_at) >= limit_ms {
+                    // Its age is asked for once: the machine's clock may be set meanwhile.
+                    let deadline = *deadline.get_or_insert_with(|| {
+                        let age_ms = parts.clock.wall().since(started_at).min(limit_ms);
+                        parts.clock.boot().plus(limit_ms - age_ms)
+                    });
+                    if parts.clock.boot() >= deadline {
                         let error = format!("script was not over after {} s", limit_ms / 1_000);
                         return Ok(InstallOutcome::Failed { code: None, error });
                     }

@@ -9,7 +9,7 @@ use crate::{
 use mamba_core::desired::Wish;
 use mamba_wire::api::PageQuery;
 
-/// An egg without an install script, so that servers can be made of it.
+/// An egg without an install script.
 fn egg(stop: &str) -> String {
     serde_json::json!({
         "meta": { "version": "PTDL_v2" },
