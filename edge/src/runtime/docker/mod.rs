@@ -357,7 +357,9 @@ impl Runtime for DockerRuntime {
     async fn create(&self, spec: &ContainerSpec) -> Result<ContainerId, RuntimeError> {
         let body = config::container(spec)?;
         self.remove_leftover(spec).await?;
-        self.make(spec.server, config::container_name(spec.server), body).await
+        let name = config::container_name(spec.server);
+        // The request is large, and most futures that wait for this are not.
+        Box::pin(self.make(spec.server, name, body)).await
     }
 
     async fn create_installer(&self, spec: &InstallerSpec) -> Result<ContainerId, RuntimeError> {
@@ -365,7 +367,7 @@ impl Runtime for DockerRuntime {
         if let Some(old) = self.installer(spec.node, spec.server).await? {
             self.remove(&old.id).await?;
         }
-        self.make(spec.server, installer::name(spec.server), body).await
+        Box::pin(self.make(spec.server, installer::name(spec.server), body)).await
     }
 
     async fn installer(
