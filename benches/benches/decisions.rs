@@ -41,6 +41,7 @@ fn spec() -> ServerSpec {
         auto_start: AutoStart::LastState,
         restart: RestartPolicy::default(),
         config_files: vec![],
+        mounts: vec![],
         suspended: false,
         run_until: None,
         install: None,

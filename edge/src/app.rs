@@ -216,7 +216,8 @@ impl<'a> Base<'a> {
             runtime: Arc::clone(runtime),
             store: EdgeStore::new(self.store.clone()),
             consoles: consoles.clone(),
-            data: DataDirs::open(&self.config.data_dir, self.config.game_uid)?,
+            data: DataDirs::open(&self.config.data_dir, self.config.game_uid)?
+                .with_mounts(self.config.allowed_mounts.clone()),
             clock: Arc::clone(&self.clock),
             calendar: Arc::clone(&self.calendar) as Arc<dyn Calendar>,
             entropy: Arc::clone(&self.entropy),

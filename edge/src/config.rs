@@ -41,6 +41,8 @@ struct Raw {
     #[serde(default = "default_log")]
     log: String,
     #[serde(default)]
+    allowed_mounts: Vec<Spanned<PathBuf>>,
+    #[serde(default)]
     registries: BTreeMap<Spanned<String>, RawRegistry>,
 }
 
@@ -71,6 +73,8 @@ pub struct Config {
     pub sample_every: Duration,
     /// What is logged, in the words of `tracing_subscriber`'s `EnvFilter`.
     pub log: String,
+    /// Folders below which games may be given what is there.
+    pub allowed_mounts: Vec<PathBuf>,
     /// Logins for image registries.
     pub registries: Registries,
 }
@@ -140,6 +144,12 @@ impl Config {
                 return Err(refuse(hub.span().start, &problem));
             }
         }
+        for folder in &raw.allowed_mounts {
+            if !folder.get_ref().is_absolute() || folder.get_ref() == Path::new("/") {
+                let problem = "`allowed_mounts` must hold absolute paths other than `/`";
+                return Err(refuse(folder.span().start, problem));
+            }
+        }
         let pool = &raw.network_pool;
         let network_pool = parse_pool(pool.get_ref()).ok_or_else(|| {
             let problem =
@@ -157,6 +167,7 @@ impl Config {
                 ranged(&raw.sample_every_s, 1, 60, "sample_every_s", " s")?.into(),
             ),
             log: raw.log,
+            allowed_mounts: raw.allowed_mounts.into_iter().map(Spanned::into_inner).collect(),
             registries: raw
                 .registries
                 .into_iter()
@@ -252,6 +263,7 @@ mod tests {
         check_refused("game_uid = 0\n", 1, "`game_uid`");
         check_refused("network_pool = \"10.0.0.1/16\"", 1, "`network_pool`");
         check_refused("\nstarts_at_once = 99", 2, "`starts_at_once` must be 1 to 64");
+        check_refused("\nallowed_mounts = [\"/srv\", \"/\"]", 2, "`allowed_mounts`");
         check_refused("log = 5", 1, "invalid type");
         let registry = "user = \"u\"\npassword_file = ";
         check_refused(

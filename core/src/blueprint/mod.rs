@@ -24,7 +24,7 @@ use crate::{
     clock::UnixMs,
     error::Invalid,
     server::{
-        AutoStart, Capability, ConfigFile, DoneMatch, InstallAsk, Limits, PortBinding,
+        AutoStart, Capability, ConfigFile, DoneMatch, InstallAsk, Limits, Mount, PortBinding,
         PortProtocol, RestartPolicy, SCRIPT_BYTES_MAX, STARTUP_BYTES_MAX, STOP_GRACE_MS_MAX,
         VARIABLE_BYTES_MAX, VARIABLES_MAX, check_config_files, check_done, check_range,
         check_script, check_text, is_secret_name, is_variable_name,
@@ -241,6 +241,8 @@ pub struct Choices {
     pub auto_start: AutoStart,
     /// What happens when it ends by itself.
     pub restart: RestartPolicy,
+    /// Folders of the node that it sees besides its own data.
+    pub mounts: Vec<Mount>,
     /// Whether the hub forbids it to run.
     pub suspended: bool,
     /// End of the entitlement to run.

@@ -71,6 +71,7 @@ impl Blueprint {
             auto_start: choices.auto_start,
             restart: choices.restart,
             config_files,
+            mounts: choices.mounts,
             suspended: choices.suspended,
             run_until: choices.run_until,
             install: choices.install.and_then(|ask| self.install_run(ask)),

@@ -23,6 +23,7 @@ fn choices() -> Choices {
         }],
         auto_start: AutoStart::LastState,
         restart: RestartPolicy::default(),
+        mounts: vec![],
         suspended: false,
         run_until: None,
         install: None,

@@ -5,11 +5,13 @@
 //! adopts.
 
 mod install;
+mod mounts;
 
 pub use install::{
     INSTALL_MS_MAX, Install, InstallAsk, InstallFiles, SCRIPT_BYTES_MAX, install_limits,
     is_secret_name, mask,
 };
+pub use mounts::{MOUNTS_MAX, Mount, check_mounts};
 
 use crate::{
     clock::UnixMs,
@@ -93,6 +95,8 @@ pub struct ServerSpec {
     pub restart: RestartPolicy,
     /// Files rewritten in the data directory before each start, in this order.
     pub config_files: Vec<ConfigFile>,
+    /// Folders of the node that it sees besides its own data.
+    pub mounts: Vec<Mount>,
     /// Set when the hub does not allow it to run, whatever else says so.
     pub suspended: bool,
     /// End of the entitlement to run, by hub time. The node stops the server then without being
@@ -423,6 +427,7 @@ impl ServerSpec {
         self.limits.check().map_err(|err| err.under("limits"))?;
         self.check_ports()?;
         self.restart.check().map_err(|err| err.under("restart"))?;
+        check_mounts(&self.mounts)?;
         check_config_files(&self.config_files)?;
         let install = self.install.as_ref();
         install.map_or(Ok(()), |it| it.check().map_err(|err| err.under("install")))

@@ -5,13 +5,21 @@
 //! link is followed. `trash/<id>-<time>` holds the data of deleted servers. Everything here blocks.
 
 mod config;
+mod mounts;
 pub mod rewrite;
 mod tree;
 
 pub use config::ConfigError;
+pub use mounts::MountError;
 pub use tree::TreeError;
 
-use mamba_core::{clock::UnixMs, ids::ServerId, server::ConfigFile};
+use crate::runtime::Bind;
+use mamba_core::{
+    clock::UnixMs,
+    ids::ServerId,
+    server::{ConfigFile, Mount},
+};
+use mounts::AllowedMounts;
 use rustix::fs::{Mode, OFlags};
 use std::{
     fs::{self, DirBuilder},
@@ -26,6 +34,7 @@ pub struct DataDirs {
     servers: PathBuf,
     trash: PathBuf,
     installs: PathBuf,
+    mounts: AllowedMounts,
     uid: u32,
 }
 
@@ -59,6 +68,9 @@ pub enum DataError {
         #[source]
         source: ConfigError,
     },
+    /// A folder besides its own.
+    #[error("a folder of the node is not mounted")]
+    Mount(#[source] MountError),
     /// The move to the trash.
     #[error("data could not be moved to the trash")]
     Trash(#[source] io::Error),
@@ -77,12 +89,32 @@ impl DataDirs {
             servers: root.join("servers"),
             trash: root.join("trash"),
             installs: root.join("installs"),
+            mounts: AllowedMounts::new(Vec::new(), root.to_owned()),
             uid,
         };
         for path in [&dirs.servers, &dirs.trash] {
             make_dir(path, 0o711)?;
         }
         Ok(dirs)
+    }
+
+    /// Lets games see what is below these folders of the node, where their wish says so.
+    #[must_use]
+    pub fn with_mounts(self, allowed: Vec<PathBuf>) -> Self {
+        Self { mounts: self.mounts.allowing(allowed), ..self }
+    }
+
+    /// Returns what a server's container sees besides its own folder, as it is on the disk now.
+    ///
+    /// # Errors
+    /// `Mount`, for the first that is not allowed or not there.
+    pub fn mounts(&self, wanted: &[Mount]) -> Result<Vec<Bind>, DataError> {
+        let found = wanted.iter().map(|mount| {
+            let Mount { source, target, read_only } = mount;
+            let source = self.mounts.resolve(source)?;
+            Ok(Bind { source, target: target.clone(), read_only: *read_only })
+        });
+        found.collect::<Result<_, _>>().map_err(DataError::Mount)
     }
 
     /// Returns the folder of a server, whether it exists or not.

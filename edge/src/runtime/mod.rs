@@ -29,6 +29,17 @@ pub use subnet::Subnet;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct ContainerId(pub String);
 
+/// A folder of the node in a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bind {
+    /// Where it is on the node, without symbolic links.
+    pub source: PathBuf,
+    /// Where the game finds it.
+    pub target: String,
+    /// Whether the game may only read it.
+    pub read_only: bool,
+}
+
 /// Everything that a container is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerSpec {
@@ -56,6 +67,8 @@ pub struct ContainerSpec {
     pub capabilities: Vec<Capability>,
     /// The server's data directory on the node, mounted at `/home/container`, owned by `uid`.
     pub data_dir: PathBuf,
+    /// Folders of the node besides.
+    pub mounts: Vec<Bind>,
     /// User and group the game runs as; never 0.
     pub uid: u32,
     /// Time between stop and kill for the engine's own stop, in milliseconds.

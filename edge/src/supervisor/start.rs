@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     console::DoneMatcher,
+    data::DataError,
     runtime::{
         Attached, ContainerSpec, Runtime, RuntimeError,
         subnet::{Subnet, SubnetPool, routes},
@@ -82,8 +83,12 @@ pub(super) async fn start<R: Runtime>(
     let (data, files) = (parts.data.clone(), spec.config_files.clone());
     let subnet = network(&parts, &plan.net).await?;
     let address = subnet.gateway().to_string();
-    let prepare = move || data.prepare(server, &files, Some(&address));
-    let data_dir = blocking("prepare data", DATA_MS_MAX, prepare).await?;
+    let wanted = spec.mounts.clone();
+    let prepare = move || {
+        let data_dir = data.prepare(server, &files, Some(&address))?;
+        Ok::<_, DataError>((data_dir, data.mounts(&wanted)?))
+    };
+    let (data_dir, mounts) = blocking("prepare data", DATA_MS_MAX, prepare).await?;
     let container = ContainerSpec {
         node: plan.net.node,
         tenant: plan.net.tenant,
@@ -97,6 +102,7 @@ pub(super) async fn start<R: Runtime>(
         ports: spec.ports.clone(),
         capabilities: spec.capabilities.clone(),
         data_dir,
+        mounts,
         uid: parts.data.uid(),
         stop_grace_ms: spec.stop_grace_ms,
     };

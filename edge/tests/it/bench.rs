@@ -124,6 +124,7 @@ impl<R: Runtime> Bench<R> {
             ports: vec![],
             capabilities: vec![],
             data_dir,
+            mounts: vec![],
             uid: 988,
             stop_grace_ms: 5_000,
         }

@@ -9,7 +9,7 @@ use mamba_core::{
 use mamba_edge::{
     console::{Consoles, catch_up, pump},
     runtime::{
-        ContainerStatus, OutputSource, Runtime, RuntimeError,
+        Bind, ContainerStatus, OutputSource, Runtime, RuntimeError,
         docker::{DockerRuntime, Registries, RegistryLogin},
     },
 };
@@ -211,6 +211,36 @@ async fn a_game_that_floods_is_drained() {
         heard.type_line("go").await;
         heard.read_to_end().await;
         assert_eq!(heard.text[0].lines().count(), 200_000);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_game_sees_the_folders_that_it_was_given() {
+    on_docker(async |bench| {
+        let shared = tempfile::tempdir().unwrap();
+        for folder in ["maps", "worlds"] {
+            let path = shared.path().join(folder);
+            std::fs::create_dir(&path).unwrap();
+            std::fs::set_permissions(&path, Permissions::from_mode(0o777)).unwrap();
+            std::fs::write(path.join("one"), folder).unwrap();
+        }
+        let mut spec = bench.game().await;
+        let bind = |folder: &str, target: &str, read_only| Bind {
+            source: shared.path().join(folder),
+            target: target.to_owned(),
+            read_only,
+        };
+        // One of them inside of the game's own folder, as shared maps usually are.
+        spec.mounts =
+            vec![bind("maps", "/home/container/maps", true), bind("worlds", "/mnt/worlds", false)];
+        let (_, mut heard) = bench.run(&spec).await;
+        assert_eq!(heard.ask("cat /home/container/maps/one /mnt/worlds/one").await, "mapsworlds");
+        let write =
+            |path: &str| format!("(echo x > {path}/two) 2>/dev/null && echo written || echo no");
+        assert_eq!(heard.ask(&write("/home/container/maps")).await, "no");
+        assert_eq!(heard.ask(&write("/mnt/worlds")).await, "written");
+        assert!(shared.path().join("worlds/two").exists());
     })
     .await;
 }

@@ -139,6 +139,7 @@ impl Node {
             auto_start: AutoStart::LastState,
             restart: RestartPolicy::default(),
             config_files: vec![],
+            mounts: vec![],
             suspended: false,
             run_until: None,
             install: Some(install),

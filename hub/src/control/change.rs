@@ -132,6 +132,8 @@ fn merge(record: &mut ServerRecord, change: &ServerChange) -> Vec<&'static str> 
     set("suspended", change.suspended.is_some_and(|it| replace(&mut choices.suspended, it)));
     set("auto_start", change.auto_start.is_some_and(|it| replace(&mut choices.auto_start, it)));
     set("restart", change.restart.is_some_and(|it| replace(&mut choices.restart, it)));
+    let mounts = change.mounts.clone();
+    set("mounts", mounts.is_some_and(|it| replace(&mut choices.mounts, it)));
     let image = change.image.clone();
     set("image", image.is_some_and(|it| replace(&mut choices.image, Some(it))));
     let startup = change.startup.clone();
@@ -173,6 +175,7 @@ fn differences(known: &[Variable], before: &Choices, after: &Choices) -> Vec<Cha
     add("limits", json(&before.limits), json(&after.limits));
     add("suspended", before.suspended.to_string(), after.suspended.to_string());
     add("auto_start", json(&before.auto_start), json(&after.auto_start));
+    add("mounts", json(&before.mounts), json(&after.mounts));
     add("restart", json(&before.restart), json(&after.restart));
     let text = |pick: &Option<Pick>| pick.as_ref().map_or(String::new(), |it| it.text().to_owned());
     add("image", text(&before.image), text(&after.image));

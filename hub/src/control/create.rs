@@ -130,6 +130,7 @@ impl NewServer {
             ports,
             auto_start: self.auto_start,
             restart: self.restart,
+            mounts: vec![],
             suspended: false,
             run_until: None,
             install: None,

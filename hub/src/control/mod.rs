@@ -37,7 +37,7 @@ pub(crate) use wish::{holder, note};
 use mamba_core::{
     blueprint::Pick,
     error::Invalid,
-    server::{AutoStart, Limits, RestartPolicy},
+    server::{AutoStart, Limits, Mount, RestartPolicy},
 };
 use std::collections::BTreeMap;
 
@@ -74,6 +74,8 @@ pub struct ServerChange {
     pub image: Option<Pick>,
     /// Its start line.
     pub startup: Option<Pick>,
+    /// All folders of the node that it sees besides its own data.
+    pub mounts: Option<Vec<Mount>>,
     /// Whether its install script is never run.
     pub skip_scripts: Option<bool>,
     /// Whether an operator knows that this stops many servers at once.

@@ -17,7 +17,7 @@ use mamba_core::{
     fact::Meter,
     ids::{EventId, NodeId, ServerId, TenantId},
     scope::{AdminScope, TenantScope},
-    server::PortBinding,
+    server::{Mount, PortBinding},
 };
 use mamba_wire::api::{
     Freshness, Page, PageQuery,
@@ -55,6 +55,15 @@ impl Hub {
             let record = txn.get(SERVERS, &key)?.ok_or(HubError::NotFound { what: "server" })?;
             self.show(txn, key, record)
         })
+    }
+
+    /// Returns the folders of its node that a server sees besides its own data.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn mounts(&self, scope: &TenantScope, server: ServerId) -> Result<Vec<Mount>, HubError> {
+        let record = self.read(|txn| super::wish::find(txn, &(scope.tenant(), server)))?;
+        Ok(record.choices.mounts)
     }
 
     /// Returns the node of a server, to ask it something.

@@ -162,6 +162,7 @@ fn existing(
         ports: spec.ports.clone(),
         auto_start: spec.auto_start,
         restart: spec.restart,
+        mounts: spec.mounts.clone(),
         suspended: spec.suspended,
         run_until: spec.run_until,
         install: spec.install.as_ref().map(|it| InstallAsk {

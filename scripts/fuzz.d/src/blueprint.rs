@@ -33,6 +33,7 @@ pub fn check(data: &[u8]) {
         ports: ports.collect(),
         auto_start: AutoStart::Always,
         restart: RestartPolicy::default(),
+        mounts: vec![],
         suspended: false,
         run_until: None,
         install: None,

@@ -11,7 +11,7 @@ use mamba_core::{
         install::{InstallOutcome, InstallRecord},
     },
     placement::Rejected,
-    server::{AutoStart, InstallAsk, InstallFiles, Limits, PortProtocol, RestartPolicy},
+    server::{AutoStart, InstallAsk, InstallFiles, Limits, Mount, PortProtocol, RestartPolicy},
     units::{Mib, Millicores},
 };
 use schemars::JsonSchema;
@@ -224,6 +224,14 @@ pub struct UpdateLimits {
     pub allocation_limit: Option<u32>,
 }
 
+/// Folders of the node that a server sees besides its own data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mounts {
+    /// All of them, at most 16.
+    pub mounts: Vec<Mount>,
+}
+
 /// Body of [`super::table::Power`].
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -241,6 +249,7 @@ impl RequestBody for CreateOwnServer {}
 impl RequestBody for UpdateServer {}
 impl RequestBody for Reinstall {}
 impl RequestBody for UpdateLimits {}
+impl RequestBody for Mounts {}
 impl RequestBody for Power {}
 
 /// One server.

@@ -386,6 +386,7 @@ pub fn fingerprint(spec: &ServerSpec) -> Fingerprint {
         &spec.ports,
         &spec.capabilities,
         &spec.config_files,
+        &spec.mounts,
     );
     // Plain values always encode; an empty encoding would only make a restart look pending.
     let bytes = postcard::to_stdvec(&parts).unwrap_or_default();

@@ -73,6 +73,7 @@ fn spec() -> ServerSpec {
         auto_start: AutoStart::Always,
         restart: RestartPolicy::default(),
         config_files: vec![],
+        mounts: vec![],
         suspended: false,
         run_until: None,
         install: None,

@@ -2,7 +2,7 @@
 //!
 //! Everything that keeps a game inside its container is here and nowhere else: no capability but
 //! those asked for, no way to gain privileges, a read-only root, a user that is not root, nothing
-//! mounted but the server's own folder, and a bound on everything that can grow.
+//! mounted but the server's own folder and what the operator allows, and a bound on everything that can grow.
 
 use crate::runtime::{ContainerSpec, RuntimeError, Subnet};
 use bollard::models::{
@@ -14,6 +14,7 @@ use mamba_core::{
     ids::{NodeId, ServerId, TenantId},
     server::{Entry, Limits, PortProtocol},
 };
+use std::path::Path;
 
 pub(super) const LABEL_NODE: &str = "mamba.node";
 pub(super) const LABEL_TENANT: &str = "mamba.tenant";
@@ -65,8 +66,15 @@ pub(super) fn container(spec: &ContainerSpec) -> Result<ContainerCreateBody, Run
     if spec.uid == 0 {
         return Err(refused("a game must not run as root"));
     }
-    let source = spec.data_dir.to_str().filter(|_| spec.data_dir.is_absolute());
-    let source = source.ok_or_else(|| refused("the data folder must be an absolute UTF-8 path"))?;
+    let source = |path: &'_ Path| {
+        let text = path.to_str().filter(|_| path.is_absolute()).map(str::to_owned);
+        text.ok_or_else(|| refused("folders that are mounted must be absolute UTF-8 paths"))
+    };
+    let mut mounts = vec![mount(&source(&spec.data_dir)?, HOME)];
+    for bind in &spec.mounts {
+        let found = mount(&source(&bind.source)?, &bind.target);
+        mounts.push(Mount { read_only: Some(bind.read_only), ..found });
+    }
     let mut env: Vec<String> =
         spec.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
     if !spec.environment.contains_key("HOME") {
@@ -110,19 +118,19 @@ pub(super) fn container(spec: &ContainerSpec) -> Result<ContainerCreateBody, Run
         attach_stderr: Some(true),
         exposed_ports: Some(ports(spec).into_keys().collect()),
         stop_timeout: Some(i64::from(spec.stop_grace_ms.div_ceil(1_000))),
-        host_config: Some(host_config(spec, source)),
+        host_config: Some(host_config(spec, mounts)),
         ..ContainerCreateBody::default()
     })
 }
 
-fn host_config(spec: &ContainerSpec, source: &str) -> HostConfig {
+fn host_config(spec: &ContainerSpec, mounts: Vec<Mount>) -> HostConfig {
     let mut capabilities: Vec<_> = spec.capabilities.iter().map(|it| it.name()).collect();
     capabilities.sort_unstable();
     capabilities.dedup();
     HostConfig {
         readonly_rootfs: Some(true),
         cap_add: Some(capabilities.into_iter().map(str::to_owned).collect()),
-        mounts: Some(vec![mount(source, HOME)]),
+        mounts: Some(mounts),
         port_bindings: Some(
             ports(spec).into_iter().map(|(name, hosts)| (name, Some(hosts))).collect(),
         ),
@@ -319,6 +327,7 @@ mod tests {
             ports: vec![port(4000, PortProtocol::Both), port(4001, PortProtocol::Udp)],
             capabilities: vec![Capability::Setuid, Capability::Chown, Capability::Chown],
             data_dir: "/var/lib/mamba/servers/x".into(),
+            mounts: vec![],
             uid: 988,
             stop_grace_ms: 9_500,
         }
@@ -439,7 +448,7 @@ mod tests {
             assert!(error.contains(expected), "{error}");
         };
         check(|spec| spec.uid = 0, "must not run as root");
-        check(|spec| spec.data_dir = "servers/x".into(), "must be an absolute UTF-8 path");
+        check(|spec| spec.data_dir = "servers/x".into(), "must be absolute UTF-8 paths");
     }
 
     #[test]

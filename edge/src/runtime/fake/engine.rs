@@ -451,6 +451,7 @@ fn as_container(spec: &InstallerSpec) -> ContainerSpec {
         ports: vec![],
         capabilities: vec![],
         data_dir: spec.data_dir.clone(),
+        mounts: vec![],
         uid: 0,
         stop_grace_ms: 0,
     }

@@ -35,6 +35,7 @@ async fn engine() -> (FakeRuntime, ContainerSpec) {
         ports: vec![],
         capabilities: vec![],
         data_dir: "/data".into(),
+        mounts: vec![],
         uid: 988,
         stop_grace_ms: 1_000,
     };

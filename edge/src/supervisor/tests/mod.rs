@@ -143,6 +143,7 @@ pub(crate) fn spec() -> ServerSpec {
         auto_start: AutoStart::LastState,
         restart: RESTART,
         config_files: vec![],
+        mounts: vec![],
         suspended: false,
         run_until: None,
         install: None,

@@ -8,6 +8,7 @@ mod blueprints;
 mod tenants;
 mod audit;
 mod members;
+mod mounts;
 mod servers;
 mod install;
 mod allocations;

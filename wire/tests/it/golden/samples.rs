@@ -14,7 +14,7 @@ use mamba_core::{
     seq::{Generation, Incarnation},
     server::{
         AutoStart, Capability, ConfigFile, ConfigParser, DoneMatch, Entry, Install, InstallFiles,
-        Limits, PortBinding, PortProtocol, Replacement, RestartPolicy, ServerSpec, Signal,
+        Limits, Mount, PortBinding, PortProtocol, Replacement, RestartPolicy, ServerSpec, Signal,
         StopMethod, ValueKind,
     },
     units::{Mib, Millicores},
@@ -174,6 +174,11 @@ pub(super) fn spec() -> ServerSpec {
                 kind: ValueKind::Text,
                 if_value: None,
             }],
+        }],
+        mounts: vec![Mount {
+            source: text("/srv/maps"),
+            target: text("/mnt/maps"),
+            read_only: true,
         }],
         suspended: false,
         run_until: Some(AT),

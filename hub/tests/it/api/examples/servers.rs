@@ -6,6 +6,7 @@ use super::{
 };
 use mamba_core::{
     lifecycle::PowerAction,
+    server::Mount,
     units::{Mib, Millicores},
 };
 use mamba_wire::api::{
@@ -13,7 +14,8 @@ use mamba_wire::api::{
     console::{ConsoleQuery, CreateTicket},
     params::{ServerPath, TenantPath},
     server::{
-        CreateOwnServer, DeleteQuery, Power, Reinstall, SuspendQuery, UpdateLimits, UpdateServer,
+        CreateOwnServer, DeleteQuery, Mounts, Power, Reinstall, SuspendQuery, UpdateLimits,
+        UpdateServer,
     },
     usage::UsageQuery,
 };
@@ -55,6 +57,15 @@ examples! {
     };
     UpdateLimits, seed => {
         Example::new(fresh(seed).await, (), UpdateLimits { limits: limits(256), allocation_limit: Some(2) })
+    };
+    ShowMounts, seed => Example::new(looked_at(seed).await, (), ());
+    SetMounts, seed => {
+        let mount = Mount {
+            source: "/srv/maps".to_owned(),
+            target: "/mnt/maps".to_owned(),
+            read_only: true,
+        };
+        Example::new(fresh(seed).await, (), Mounts { mounts: vec![mount] })
     };
     DeleteServer, seed => {
         let query = DeleteQuery { after_ms: None, retain_ms: None, force: None };
