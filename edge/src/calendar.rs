@@ -9,10 +9,12 @@
 //!    daemon; the system's wall clock plays no part then.
 //! 2. [`Source::Wall`]: the wall clock, when it is believable: not before the *floor*, and at most
 //!    [`WALL_AHEAD_MS_MAX`] after it.
-//! 3. [`Source::Floor`]: else the latest time that was known before this boot, plus the time since.
+//! 3. [`Source::Floor`]: else the latest time that was known before this boot, plus the time since the
+//!    daemon came up in it.
 //!
-//! The floor is the last hub time plus all boot-clock time measured since, a lower bound of the true
-//! time whatever the wall clock says. Without one (a node that never met its hub) it is
+//! The floor is the last hub time plus all boot-clock time that a daemon measured since, a lower bound
+//! of the true time whatever the wall clock says, also when the data is put into a machine that has
+//! been up for long. Without one (a node that never met its hub) it is
 //! [`RELEASED`], and every later wall clock is believed: there is nothing to hold it against.
 //!
 //! Corrections. A hub's time is believed to half its round trip. A small correction forward, up to
@@ -267,18 +269,19 @@ impl State {
                 doubted_zero: None,
             };
         }
-        // The machine was down for an unknown time: everything kept is from before its boot.
+        // An unknown time has passed since. Not even the time since this boot is part of it for
+        // certain: the disk may come from another machine, and this one was up before.
         let state = Self {
             source: Source::Wall,
             zero,
             told: UnixMs(0),
-            floor_zero: kept.floor,
+            floor_zero: kept.floor.map(|floor| back(floor, boot.0)),
             doubted_zero: None,
         };
         if state.believes(clock.wall(), clock) {
             state
         } else {
-            state.at_floor(kept.last.max(kept.floor.unwrap_or(RELEASED)))
+            state.at_floor(back(kept.last.max(kept.floor.unwrap_or(RELEASED)), boot.0))
         }
     }
 
@@ -392,7 +395,7 @@ mod tests {
     #[test]
     fn a_boot_without_hub_takes_the_wall_clock_when_it_can_be_right() {
         let kept = Some(kept_after(60_000));
-        let floor = TRUE.plus(60_000 + 10_000);
+        let floor = TRUE.plus(60_000);
         check_boot(TRUE.plus(YEAR_MS), kept, Source::Wall, TRUE.plus(YEAR_MS));
         check_boot(floor, kept, Source::Wall, floor);
         check_boot(UnixMs(10_000), kept, Source::Floor, floor);
@@ -414,10 +417,20 @@ mod tests {
             calendar.learn(told, 0);
             assert_eq!(calendar.moment(), Moment { now: told, certain: told });
         };
-        let (kept, floor) = (Some(kept_after(60_000)), TRUE.plus(60_000 + 10_000));
+        let (kept, floor) = (Some(kept_after(60_000)), TRUE.plus(60_000));
         for wall in [UnixMs(0), TRUE, TRUE.plus(YEAR_MS), TRUE.plus(10 * YEAR_MS)] {
             check(wall, kept, floor);
             check(wall, None, RELEASED.plus(10_000));
+        }
+    }
+
+    #[test]
+    fn the_age_of_a_machine_is_not_the_age_of_a_disk_put_into_it() {
+        let kept = kept_after(60_000);
+        for (wall, now) in [(UnixMs(0), 60_000), (TRUE.plus(70_000), 70_000)] {
+            let calendar = HubCalendar::new(Hand::new(2, wall, YEAR_MS), Some(kept));
+            let expected = Moment { now: TRUE.plus(now), certain: TRUE.plus(60_000) };
+            assert_eq!(calendar.moment(), expected);
         }
     }
 

@@ -116,6 +116,11 @@ impl SimClock {
         boot.2 = Error { by_us: boot.2.now_us(), at, ppm: boot_ppm };
     }
 
+    /// Whether the machine was ever started anew.
+    pub(super) fn has_restarted(&self) -> bool {
+        self.boot.lock().unwrap().1.0[15] > 1
+    }
+
     /// Starts the machine anew.
     pub(super) fn reboot(&self) {
         let mut boot = self.boot.lock().unwrap();

@@ -10,7 +10,7 @@ use mamba_core::{
     usage::coverage::Coverage,
 };
 use mamba_hub::store::{
-    COVERAGE, CUSTODY, HOURS, LEASES, POSTINGS, QUARANTINE, STREAM_GAPS, STREAMS, StreamKey,
+    COVERAGE, CUSTODY, FactKey, HOURS, POSTINGS, QUARANTINE, STREAM_GAPS, STREAMS, StreamKey,
     stream_number,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,11 +26,18 @@ pub(super) struct Books {
     /// Postings that were billed whole.
     whole: BTreeMap<ServerId, Vec<(u64, u64)>>,
     streams: Vec<(StreamKey, Seq, u64, u64)>,
-    quarantined: Option<String>,
+    /// What was not believed.
+    pub(super) quarantined: Vec<Doubted>,
     /// Usage facts in custody.
     pub(super) bodies: BTreeSet<Vec<u8>>,
-    /// Those that were not believed.
-    pub(super) doubted: BTreeSet<Vec<u8>>,
+}
+
+/// A fact in quarantine.
+pub(super) struct Doubted {
+    pub(super) key: FactKey,
+    pub(super) received_at: UnixMs,
+    pub(super) reason: String,
+    pub(super) body: Vec<u8>,
 }
 
 impl Books {
@@ -60,41 +67,27 @@ impl Books {
             let lost = gaps.iter().map(|(_, gap)| lost(gap)).sum();
             streams.push((key, record.watermark, rows, lost));
         }
-        let quarantined = txn.range(QUARANTINE, Span::all(), 1)?;
-        let quarantined = match quarantined.first() {
-            Some((key, why)) => {
-                let body = txn.get(CUSTODY, key)?.map(|it| it.body).unwrap_or_default();
-                let (fact, reason) = (UsageFact::decode(&body), &why.reason);
-                let leases = txn.range(LEASES, Span::all(), ROWS_MAX)?;
-                let server = fact.as_ref().ok().map(|it| it.server);
-                let leases: Vec<_> = leases.iter().filter(|(it, _)| Some(it.1) == server).collect();
-                Some(format!("{key:?}: {reason}: {fact:?}, leases {leases:?}"))
-            }
-            None => None,
-        };
-        let mut doubted = BTreeSet::new();
-        for (key, _) in txn.range(QUARANTINE, Span::all(), ROWS_MAX)? {
-            doubted.extend(txn.get(CUSTODY, &key)?.map(|it| it.body));
+        let mut quarantined = Vec::new();
+        for (key, why) in txn.range(QUARANTINE, Span::all(), ROWS_MAX)? {
+            let body = txn.get(CUSTODY, &key)?.map(|it| it.body).unwrap_or_default();
+            let (received_at, reason) = (why.received_at, why.reason);
+            quarantined.push(Doubted { key, received_at, reason, body });
         }
         let custody = txn.range(CUSTODY, Span::all(), ROWS_MAX)?.into_iter();
         let usage = custody.filter(|((_, stream, ..), _)| *stream == stream_number(Stream::Usage));
         let bodies = usage.map(|(_, record)| record.body).collect();
-        Ok(Self { servers, posted, whole, streams, quarantined, bodies, doubted })
+        Ok(Self { servers, posted, whole, streams, quarantined, bodies })
     }
 
-    /// A disk that went back may bring a deleted server back for a while; what it uses then is
-    /// rightly not believed.
-    pub(super) fn check_custody(&self, believes_all: bool) -> Result<(), Broken> {
+    /// Custody is without holes.
+    pub(super) fn check_custody(&self) -> Result<(), Broken> {
         for (key, watermark, rows, lost) in &self.streams {
             if rows + lost != watermark.0 {
                 let text = format!("{key:?}: watermark {watermark}, {rows} facts, {lost} lost");
                 return Err(Broken::new("S4", text));
             }
         }
-        match &self.quarantined {
-            Some(why) if believes_all => Err(Broken::new("S1", format!("in quarantine: {why}"))),
-            Some(_) | None => Ok(()),
-        }
+        Ok(())
     }
 
     pub(super) fn check_sums(&self) -> Result<(), Broken> {

@@ -29,12 +29,10 @@ const HARMLESS: [&str; 6] = ["loss", "partition", "flap", "rebind", "hub-crash",
 pub(super) fn check(world: &World, placed: &Placed, billed: &Quantities) -> Result<(), Broken> {
     let now = Instant::now();
     let (mut least, mut most) = (Quantities::default(), Quantities::default());
-    let engines = world.machines.iter().map(|it| &it.engine).chain(&world.clone_engines);
-    let runs: Vec<FakeRun> = engines.flat_map(|it| it.runs().into_values()).collect();
     let mut first = None;
-    for run in runs.iter().filter(|run| run.server == placed.id) {
-        allocated(world, run, now, (&mut least, &mut most));
-        used(world, run, now, (&mut least, &mut most));
+    for run in runs(world, placed) {
+        allocated(world, &run, now, (&mut least, &mut most));
+        used(world, &run, now, (&mut least, &mut most));
         first = Some(first.map_or(run.from, |first: Instant| first.min(run.from)));
     }
     let disk_limit = u128::from(limits().disk_mib.bytes());
@@ -59,6 +57,13 @@ pub(super) fn check(world: &World, placed: &Placed, billed: &Quantities) -> Resu
         }
     }
     Ok(())
+}
+
+/// Returns the processes of a server that there truly were.
+pub(super) fn runs(world: &World, placed: &Placed) -> Vec<FakeRun> {
+    let engines = world.machines.iter().map(|it| &it.engine).chain(&world.clone_engines);
+    let runs = engines.flat_map(|it| it.runs().into_values());
+    runs.filter(|run| run.server == placed.id).collect()
 }
 
 /// Adds what limits a process had, by the times of their changes.

@@ -4,10 +4,11 @@ mod books;
 mod bounds;
 mod tenants;
 
-use self::books::Books;
+use self::books::{Books, Doubted};
 use super::{
     centre::{Reached, apart, reached},
     chance::millis,
+    plan::Fault,
     world::{Placed, World},
 };
 use mamba_core::{
@@ -27,6 +28,7 @@ use mamba_edge::{
 };
 use mamba_hub::{
     Hub,
+    ingest::AHEAD_MS_MAX,
     store::{ENVELOPES, StreamKey, stream_number},
 };
 use mamba_wire::node::OutboxLine;
@@ -410,19 +412,77 @@ impl Truth {
             let text = format!("no edge had {:?}", UsageFact::decode(body));
             return Err(Broken::new("S3", text));
         }
-        // What a wrong clock placed in the future is set aside, and waits for an admin.
-        let is_timely = !world.plan.faults().any(|fault| fault.class() == "clock");
-        books.check_custody(is_timely && self.disturbed.is_empty())?;
+        books.check_custody()?;
+        for doubted in &books.quarantined {
+            self.check_doubted(world, doubted)?;
+        }
         tenants::check(world, &running.hub)?;
         books.check_sums()?;
         check_report(&running.hub)?;
         for (body, known) in &mut self.facts {
-            known.is_excused |= books.doubted.contains(body);
+            known.is_excused |= books.quarantined.iter().any(|it| it.body == *body);
         }
         for placed in &world.servers {
-            self.check_server(world, &books, placed)?;
+            let checked = self.check_server(world, &books, placed);
+            if checked.is_err() {
+                self.tell(world, &books, placed);
+            }
+            checked?;
         }
         Ok(())
+    }
+
+    /// Two kinds of facts are rightly not believed, and wait for an admin. A disk that went back may
+    /// bring a deleted server back for a while. And a machine that restarts with a clock that is
+    /// ahead, and does not reach the hub, has nothing better than that clock.
+    fn check_doubted(&self, world: &World, doubted: &Doubted) -> Result<(), Broken> {
+        let Doubted { key, received_at, reason, body } = doubted;
+        let edge = world.machines.iter().find(|it| it.node == key.0).map(|it| it.index);
+        let fact = UsageFact::decode(body);
+        let server = fact.as_ref().ok().map(|it| it.server);
+        let is_back = edge.is_some_and(|edge| self.disturbed.contains(&edge))
+            && world.servers.iter().any(|it| Some(it.id) == server && it.is_deleted);
+        let wrong_by_ms = world.plan.faults().filter_map(|fault| match fault {
+            Fault::Clock { edge: of, wrong_by_ms } if Some(*of) == edge => Some(*wrong_by_ms),
+            _ => None,
+        });
+        let ahead_ms = u64::try_from(wrong_by_ms.max().unwrap_or(0)).unwrap_or(0);
+        let has_restarted = edge.is_some_and(|edge| world.machines[edge].clock.has_restarted());
+        let is_ahead = has_restarted
+            && fact.as_ref().is_ok_and(|it| {
+                it.to > received_at.plus(AHEAD_MS_MAX)
+                    && it.to <= received_at.plus(ahead_ms + CALENDAR_MS)
+            });
+        if is_back || is_ahead {
+            return Ok(());
+        }
+        let text = format!("in quarantine: {key:?} of {received_at}: {reason}: {fact:?}");
+        Err(Broken::new("S1", text))
+    }
+
+    /// Shows what was measured and what truly ran of a server whose bill is wrong.
+    fn tell(&self, world: &World, books: &Books, placed: &Placed) {
+        for (body, known) in &self.facts {
+            let fact = UsageFact::decode(body).unwrap();
+            if fact.server != placed.id {
+                continue;
+            }
+            let (held, excused) = (books.bodies.contains(body), known.is_excused);
+            let (from, to, edge, epoch) = (fact.from, fact.to, known.edge, known.key.2);
+            world.trace.say(&format!(
+                "  edge {edge}, {epoch:?} {}: {from} to {to} ({} ms), in custody {held}, excused \
+                 {excused}: {:?}",
+                known.seq,
+                to.since(from),
+                fact.body
+            ));
+        }
+        for run in bounds::runs(world, placed) {
+            let at = |at: Instant| millis(world.begin, at);
+            let limits: Vec<_> = run.limits.iter().map(|(from, it)| (at(*from), it)).collect();
+            let (from, to) = (at(run.from), run.to.map(at));
+            world.trace.say(&format!("  ran from {from} to {to:?}: {limits:?}"));
+        }
     }
 
     fn check_server(&self, world: &World, books: &Books, placed: &Placed) -> Result<(), Broken> {
