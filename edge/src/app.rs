@@ -268,6 +268,7 @@ impl<'a> Base<'a> {
             view,
             heard: AtomicU64::new(self.store.read(load_heard)?),
             carried: Mutex::default(),
+            unstored: Mutex::default(),
         })
     }
 

@@ -26,9 +26,9 @@ use mamba_wire::{
     session::Batch,
 };
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -70,6 +70,8 @@ pub struct NodeBackend {
     /// Intents that were carried out and are not stored, oldest first: a copy must not end what was
     /// started since.
     pub carried: Mutex<VecDeque<IntentId>>,
+    /// The newest ack of each stream that the disk did not take. A quiet hub does not repeat it.
+    pub unstored: Mutex<BTreeMap<Stream, Ack>>,
 }
 
 /// Reads when the hub was heard last, 0 for never.
@@ -82,14 +84,20 @@ pub fn load_heard(read: &impl Snapshot) -> Result<u64, TxnError> {
 }
 
 impl NodeBackend {
-    /// Keeps on disk, once a minute while the hub is heard, when that was and what the calendar is.
-    /// Runs until it is dropped; what is lost then is a minute of knowing.
+    /// Keeps on disk, once a minute while the hub is heard, when that was and what the calendar is, and
+    /// acks that the disk did not take before. Runs until it is dropped; what is lost then is a minute of knowing.
     pub async fn remember(&self) {
         let mut kept = self.heard.load(Relaxed);
         let mut due = tokio::time::interval(REMEMBER_EVERY);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             due.tick().await;
+            let unstored = std::mem::take(&mut *self.unstored());
+            for ack in unstored.into_values() {
+                if let Err(err) = self.acked(ack).await {
+                    tracing::debug!(error = err.0, "ack is not stored");
+                }
+            }
             let heard = self.heard.load(Relaxed);
             if heard == kept {
                 continue;
@@ -106,6 +114,10 @@ impl NodeBackend {
                 Err(err) => tracing::debug!(error = chain(&err), "hub time is not kept"),
             }
         }
+    }
+
+    fn unstored(&self) -> MutexGuard<'_, BTreeMap<Stream, Ack>> {
+        self.unstored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn accept_one(&self, intent: Intent) -> Option<IntentResult> {
@@ -184,10 +196,11 @@ impl EdgeBackend for NodeBackend {
         match self.outbox.ack(ack.stream, ack.epoch, marks).await {
             // An ack that was on its way when the stream forked.
             Err(WriteError::Refused(OutboxError::ForeignEpoch { .. })) => Ok(()),
-            // It only says what may be pruned, and the hub says it again. A disk that takes no
-            // writes must not end the session: the hub has to learn of it.
+            // It only says what may be pruned, and is tried again. A disk that takes no writes must
+            // not end the session: the hub has to learn of it.
             Err(err) if err.is_retryable() => {
                 tracing::debug!(error = chain(&err), "ack is not stored");
+                self.unstored().insert(ack.stream, ack);
                 Ok(())
             }
             done => done.map_err(|err| failed(&err)),

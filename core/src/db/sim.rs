@@ -123,6 +123,12 @@ impl SimDisk {
         self.state().capacity_bytes = bytes;
     }
 
+    /// Whether the disk holds only so much.
+    #[must_use]
+    pub fn has_limit(&self) -> bool {
+        self.state().capacity_bytes.is_some()
+    }
+
     /// Makes each change of a store without a thread take so much longer: half of it before the
     /// change is made, half before the caller learns of it.
     pub fn set_delay(&self, delay: Duration) {
