@@ -181,6 +181,7 @@ impl Machine {
             view: seen,
             heard: AtomicU64::new(store.read(load_heard).unwrap()),
             carried: Default::default(),
+            unstored: Default::default(),
         });
         let dir = self.dir.clone();
         let bent = Arc::new(BentEdge::new(Arc::clone(&backend), self.bug, dir));
@@ -201,7 +202,10 @@ impl Machine {
             let _handle = _meter_handle;
             meter.run().await;
         }));
-        tasks.spawn(named("ranks", Ranks::watch(Arc::clone(&self.ranks), handle.observed())));
+        tasks.spawn(named(
+            "ranks",
+            Ranks::watch(Arc::clone(&self.ranks), self.disk.clone(), handle.observed()),
+        ));
         tasks.spawn(named("view", show(handle.observed(), view)));
         let dials = self.dials;
         tasks.spawn(named("link", async move {
@@ -330,14 +334,15 @@ impl Ranks {
         self.newest.clear();
     }
 
-    /// Looks at every change.
+    /// Looks at every change, but for those after the power was cut: nobody sees them.
     async fn watch(
         ranks: Arc<Mutex<Self>>,
+        disk: SimDisk,
         mut observed: watch::Receiver<Arc<BTreeMap<ServerId, Observed>>>,
     ) {
         loop {
             let servers = Arc::clone(&observed.borrow_and_update());
-            for (server, seen) in servers.iter() {
+            for (server, seen) in servers.iter().filter(|_| !disk.is_dead()) {
                 let Some(order) = seen.applied else { continue };
                 let mut ranks = ranks.lock().unwrap();
                 let before = ranks.newest.insert(*server, order);

@@ -68,6 +68,8 @@ struct State {
     /// Sockets that are plugged in.
     sockets: BTreeMap<End, (u64, Inbox)>,
     cids: u64,
+    /// Of all packets that were sent, without their UDP and IP headers.
+    bytes: u64,
 }
 
 #[derive(Default)]
@@ -89,6 +91,7 @@ impl Net {
             outside,
             sockets: BTreeMap::new(),
             cids: 0,
+            bytes: 0,
         };
         Arc::new(Self { state: Mutex::new(state), sent: Notify::new(), trace })
     }
@@ -123,6 +126,11 @@ impl Net {
                 waker.wake();
             }
         }
+    }
+
+    /// Returns the bytes that all ends sent so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.state().bytes
     }
 
     pub(super) fn set_line(&self, edge: usize, line: Line) {
@@ -188,6 +196,7 @@ impl Net {
             }
         };
         let line = state.lines[edge];
+        state.bytes += bytes.len() as u64;
         let cut = if to == End::Hub { line.up_cut } else { line.down_cut };
         let copies = 1 + u64::from(state.rng.happens(line.double_permille));
         for _ in 0..copies {

@@ -144,6 +144,9 @@ pub(super) const CLASSES: [&str; 18] = [
     "process",
 ];
 
+/// Most by which a wall clock goes wrong, in millionths.
+pub(super) const WALL_PPM_MAX: u64 = 20_000;
+
 impl Fault {
     pub(super) fn class(&self) -> &'static str {
         match self {
@@ -267,7 +270,7 @@ fn draw_fault(rng: &mut Rng, edges: usize, servers: usize) -> Fault {
             Fault::Clock { edge, wrong_by_ms: around_zero(rng, range) }
         }
         _ => {
-            let (wall_ppm, boot_ppm) = (around_zero(rng, 20_000), around_zero(rng, 200));
+            let (wall_ppm, boot_ppm) = (around_zero(rng, WALL_PPM_MAX), around_zero(rng, 200));
             Fault::Drift { edge, wall_ppm, boot_ppm }
         }
     }

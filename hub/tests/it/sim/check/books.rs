@@ -4,7 +4,7 @@ use super::{Broken, ROWS_MAX};
 use mamba_core::{
     clock::UnixMs,
     db::{ReadTxn, Snapshot, Span, TxnError},
-    fact::{Meter, Quantities, Stream, UsageFact},
+    fact::{Meter, Quantities, Stream},
     ids::ServerId,
     seq::Seq,
     usage::coverage::Coverage,

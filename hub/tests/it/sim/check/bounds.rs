@@ -15,18 +15,27 @@ use tokio::time::Instant;
 /// Newest usage that is not yet a fact: a window and a sample.
 const OPEN_MS: u64 = 5 * 60_000 + 20_000;
 /// Clock error of each start and stop that may be billed.
-const SLACK_MS: u64 = 2_000;
+pub(super) const SLACK_MS: u64 = 2_000;
 /// Part of a time that a drifting clock may add, as a divisor.
 const DRIFT: u64 = 4_000;
 /// What is not seen of a process between its start, its last look and its end.
 const UNSEEN_MS: u64 = 25_000;
-/// Until the first count of a data directory, one of 20 with each look, and then some.
-const UNCOUNTED_MS: u64 = 400_000;
+/// Until the first count of a data directory: one with each look, and then some.
+const UNCOUNTED_MS: u64 = 200_000;
+const LOOK_MS: u64 = 10_000;
 /// Faults that keep nothing from being measured.
 const HARMLESS: [&str; 6] = ["loss", "partition", "flap", "rebind", "hub-crash", "restore"];
 
 /// Holds what was billed of a server against the least and the most that it may be.
-pub(super) fn check(world: &World, placed: &Placed, billed: &Quantities) -> Result<(), Broken> {
+///
+/// `cut_ms` is by how much the calendar may have been corrected where the hub cuts a span that partly
+/// came before.
+pub(super) fn check(
+    world: &World,
+    placed: &Placed,
+    billed: &Quantities,
+    cut_ms: u64,
+) -> Result<(), Broken> {
     let now = Instant::now();
     let (mut least, mut most) = (Quantities::default(), Quantities::default());
     let mut first = None;
@@ -35,6 +44,8 @@ pub(super) fn check(world: &World, placed: &Placed, billed: &Quantities) -> Resu
         used(world, &run, now, (&mut least, &mut most));
         first = Some(first.map_or(run.from, |first: Instant| first.min(run.from)));
     }
+    most.cpu_used += u128::from(CPU_US * cut_ms);
+    most.egress += u128::from(SENT_BYTES * cut_ms);
     let disk_limit = u128::from(limits().disk_mib.bytes());
     let existed_ms = u128::from(stretched(millis(placed.made_at, now)));
     most.disk_allocated = disk_limit * existed_ms;
@@ -42,7 +53,8 @@ pub(super) fn check(world: &World, placed: &Placed, billed: &Quantities) -> Resu
     if let Some(first) = first.filter(|_| !placed.is_deleted) {
         let ms = told(world, first, now, now);
         least.disk_allocated = disk_limit * u128::from(ms.saturating_sub(UNSEEN_MS));
-        least.disk_used = u128::from(DISK_BYTES) * u128::from(ms.saturating_sub(UNCOUNTED_MS));
+        let uncounted_ms = UNCOUNTED_MS + LOOK_MS * world.plan.servers[placed.edge] as u64;
+        least.disk_used = u128::from(DISK_BYTES) * u128::from(ms.saturating_sub(uncounted_ms));
     }
     let is_exact = world.plan.faults().all(|fault| HARMLESS.contains(&fault.class()));
     for meter in Meter::ALL {

@@ -8,14 +8,14 @@ use self::books::{Books, Doubted};
 use super::{
     centre::{Reached, apart, reached},
     chance::millis,
-    plan::Fault,
+    plan::{Fault, WALL_PPM_MAX},
     world::{Placed, World},
 };
 use mamba_core::{
     clock::UnixMs,
     db::{Snapshot, Span, TxnError},
     desired::{Order, Wish},
-    fact::{Meter, Quantities, Stream, UsageBody, UsageFact},
+    fact::{GapReason, Meter, Quantities, Stream, UsageBody, UsageFact},
     ids::ServerId,
     lifecycle::{Actor, NotRunning, power::Power},
     seq::Seq,
@@ -280,7 +280,9 @@ impl Truth {
             let runs = containers.iter().any(|it| {
                 it.server == placed.id && matches!(it.status, ContainerStatus::Running { .. })
             });
-            if !is_wanted || runs || gave_up || self.slow.contains(&edge) {
+            // A stop that a full disk does not take is followed from memory, and stored later.
+            let is_ended = machine.disk.has_limit() && seen.is_some_and(|it| !it.wish.running);
+            if !is_wanted || is_ended || runs || gave_up || self.slow.contains(&edge) {
                 self.idle.remove(&placed.id);
                 continue;
             }
@@ -356,7 +358,7 @@ impl Truth {
                 if line.acked.next() != line.next || held.next() != line.next {
                     let stream = line.stream;
                     return Err(format!(
-                        "edge {edge} has {stream:?} {} to {}",
+                        "edge {edge} has {stream:?} {} to {}, the hub to {held}",
                         line.acked, line.next
                     ));
                 }
@@ -432,9 +434,10 @@ impl Truth {
         Ok(())
     }
 
-    /// Two kinds of facts are rightly not believed, and wait for an admin. A disk that went back may
-    /// bring a deleted server back for a while. And a machine that restarts with a clock that is
-    /// ahead, and does not reach the hub, has nothing better than that clock.
+    /// Three kinds of facts are rightly not believed, and wait for an admin. A disk that went back may
+    /// bring a deleted server back for a while. A machine that restarts with a clock that is ahead,
+    /// and does not reach the hub, has nothing better than that clock. And a gap, which bills nothing,
+    /// may begin before the server was made when a wrong clock tells its process's age.
     fn check_doubted(&self, world: &World, doubted: &Doubted) -> Result<(), Broken> {
         let Doubted { key, received_at, reason, body } = doubted;
         let edge = world.machines.iter().find(|it| it.node == key.0).map(|it| it.index);
@@ -444,16 +447,22 @@ impl Truth {
             && world.servers.iter().any(|it| Some(it.id) == server && it.is_deleted);
         let wrong_by_ms = world.plan.faults().filter_map(|fault| match fault {
             Fault::Clock { edge: of, wrong_by_ms } if Some(*of) == edge => Some(*wrong_by_ms),
+            Fault::Drift { edge: of, .. } if Some(*of) == edge => Some(0),
             _ => None,
         });
-        let ahead_ms = u64::try_from(wrong_by_ms.max().unwrap_or(0)).unwrap_or(0);
+        let wrong_by_ms = wrong_by_ms.max();
+        let drift_ms = world.plan.lasts_ms * WALL_PPM_MAX / 1_000_000;
+        let ahead_ms = u64::try_from(wrong_by_ms.unwrap_or(0)).unwrap_or(0) + drift_ms;
+        // How long a process ran that a lost store had metered is told by the engine's clock.
+        let is_gap = wrong_by_ms.is_some()
+            && fact.as_ref().is_ok_and(|it| it.body == UsageBody::Gap(GapReason::DiskLoss));
         let has_restarted = edge.is_some_and(|edge| world.machines[edge].clock.has_restarted());
         let is_ahead = has_restarted
             && fact.as_ref().is_ok_and(|it| {
                 it.to > received_at.plus(AHEAD_MS_MAX)
                     && it.to <= received_at.plus(ahead_ms + CALENDAR_MS)
             });
-        if is_back || is_ahead {
+        if is_back || is_ahead || is_gap {
             return Ok(());
         }
         let text = format!("in quarantine: {key:?} of {received_at}: {reason}: {fact:?}");
@@ -530,7 +539,8 @@ impl Truth {
                 return Err(Broken::new("S1", text));
             }
         }
-        bounds::check(world, placed, billed)
+        let cut_ms = if self.disturbed.contains(&placed.edge) { bounds::SLACK_MS } else { 0 };
+        bounds::check(world, placed, billed, cut_ms)
     }
 }
 
