@@ -3,7 +3,7 @@
 use crate::reactive::{effect, selector};
 use crate::{
     i18n::t,
-    nav::Place,
+    nav::{self, Place},
     pages::{account, invitation, servers, sign_in},
     parts::{self, Corner, Icon, Toasts},
     route::{Gate, Route},
@@ -71,6 +71,7 @@ fn lead(place: Place, phase: &Phase, route: &Route) {
         (Phase::Out, Route::SignIn(_)) | (Phase::Asking, _) => {}
         (Phase::Out, Route::Home) => place.replace("/sign-in"),
         (Phase::Out, _) => {
+            nav::keep_secret();
             let to = js_sys::encode_uri_component(&here());
             place.replace(&format!("/sign-in?to={to}"));
         }

@@ -1,6 +1,7 @@
 //! Where the visitor is: the address bar as signals, and links that load nothing anew.
 
 use mamba_wire::api::{decode_query, decode_segment};
+use std::cell::RefCell;
 use sycamore::{
     prelude::*,
     web::{document, window},
@@ -113,7 +114,19 @@ fn focus_main() {
     }
 }
 
+thread_local! {
+    /// A link's secret while somebody signs in before following it.
+    static KEPT: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Keeps the secret behind `#` in memory, for the page that is shown after signing in.
+pub(crate) fn keep_secret() {
+    let secret = take_secret();
+    KEPT.with_borrow_mut(|kept| *kept = secret);
+}
+
 /// Takes the secret behind `#` out of the address, so that it stays neither there nor in the history.
+/// Without one there it is the one that was kept.
 pub(crate) fn take_secret() -> String {
     let location = window().location();
     let secret = location.hash().unwrap_or_default().trim_start_matches('#').to_owned();
@@ -123,7 +136,7 @@ pub(crate) fn take_secret() -> String {
         let path = location.pathname().unwrap_or_default();
         history.replace_state_with_url(&JsValue::NULL, "", Some(&path)).ok();
     }
-    secret
+    if secret.is_empty() { KEPT.take() } else { secret }
 }
 
 /// Cuts a path into its decoded parts; what cannot be decoded stays as it is.
