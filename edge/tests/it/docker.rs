@@ -223,7 +223,7 @@ async fn a_game_sees_the_folders_that_it_was_given() {
             let path = shared.path().join(folder);
             std::fs::create_dir(&path).unwrap();
             std::fs::set_permissions(&path, Permissions::from_mode(0o777)).unwrap();
-            std::fs::write(path.join("one"), folder).unwrap();
+            std::fs::write(path.join("one"), format!("{folder}\n")).unwrap();
         }
         let mut spec = bench.game().await;
         let bind = |folder: &str, target: &str, read_only| Bind {
@@ -235,7 +235,7 @@ async fn a_game_sees_the_folders_that_it_was_given() {
         spec.mounts =
             vec![bind("maps", "/home/container/maps", true), bind("worlds", "/mnt/worlds", false)];
         let (_, mut heard) = bench.run(&spec).await;
-        assert_eq!(heard.ask("cat /home/container/maps/one /mnt/worlds/one").await, "mapsworlds");
+        assert_eq!(heard.ask("cat /home/container/maps/one /mnt/worlds/one").await, "maps\nworlds");
         let write =
             |path: &str| format!("(echo x > {path}/two) 2>/dev/null && echo written || echo no");
         assert_eq!(heard.ask(&write("/home/container/maps")).await, "no");
