@@ -1,13 +1,14 @@
 //! A Docker Engine of our own, which may be restarted: that of the machine is used by others.
 
 use crate::{
-    command::{output, output_now},
+    command::{output_now, run_prepared},
     daemon::{Daemon, Launch},
     docker,
     report::{Played, ensure, seconds, until},
     stage::Stage,
 };
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -17,6 +18,16 @@ use std::{
 const START_MAX: Duration = seconds(90);
 /// Longest orderly end: it waits 5 s for its containers.
 const STOP_MAX: Duration = seconds(60);
+
+/// Longest copy of some images of 100 MB between two engines, when the disk is busy with other things.
+const COPY_MAX: Duration = seconds(90);
+
+/// Its data, below the stage's directory. It takes every path that begins with the same letters for one
+/// of its own.
+const DATA: &str = "own-docker";
+/// Digits in the id of a network, and those of them that name its bridge.
+const NETWORK_ID_BYTES: usize = 64;
+const BRIDGE_ID_BYTES: usize = 12;
 
 /// What happens to containers when the engine ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +57,7 @@ impl Engine {
     pub(crate) fn prepare(stage: &Stage) -> Played<Self> {
         let run = run_dir(&stage.machine_name());
         fs::create_dir_all(&run)?;
-        // The engine takes every path that begins with these letters for one of its own.
-        let data = stage.fresh_dir("own-docker")?;
+        let data = stage.fresh_dir(DATA)?;
         let (socket, log) = (run.join("docker.sock"), stage.path("engine.log"));
         Ok(Self { socket, data, run, log, daemon: None })
     }
@@ -85,8 +95,9 @@ impl Engine {
     pub(crate) async fn load(&self, images: &[&str]) -> Played {
         let file = self.data.join("images.tar");
         let file = file.to_string_lossy();
-        output("docker", &[["save", "--output", &file].as_slice(), images].concat()).await?;
-        docker::engine(&self.socket, &["load", "--input", &file]).await?;
+        copy(&[["save", "--output", &file].as_slice(), images].concat()).await?;
+        let host = format!("unix://{}", self.socket.display());
+        copy(&["--host", &host, "load", "--input", &file]).await?;
         Ok(fs::remove_file(file.as_ref())?)
     }
 
@@ -103,9 +114,18 @@ impl Engine {
     }
 }
 
-/// Ends what an engine that was killed left running: its containers, and the processes that watch
-/// them. Their ids are in its directory, or its directory is in their arguments.
-pub(crate) fn sweep_now(run: &Path) {
+/// Runs the engine's command line for as long as a copy may take.
+async fn copy(args: &[&str]) -> Played {
+    let mut command = tokio::process::Command::new("docker");
+    command.args(args);
+    let ended = run_prepared(command, COPY_MAX).await?;
+    ensure(ended.code == Some(0), || format!("docker {args:?}: {}", ended.stderr.trim()))
+}
+
+/// Ends what an engine that was killed left behind: its containers, the processes that watch them, and
+/// the bridges of its networks. Their ids are in its directories, or these are in their arguments.
+pub(crate) fn sweep_now(stage: &Stage) {
+    let run = run_dir(&stage.machine_name());
     if !run.exists() {
         return;
     }
@@ -125,5 +145,14 @@ pub(crate) fn sweep_now(run: &Path) {
     }
     for pid in pids {
         output_now("kill", &["-KILL", pid.trim()]);
+    }
+    let networks = fs::read(stage.path(DATA).join("network/files/local-kv.db")).unwrap_or_default();
+    let words = networks.split(|byte| !byte.is_ascii_hexdigit());
+    let ids: BTreeSet<&[u8]> = words.filter(|word| word.len() == NETWORK_ID_BYTES).collect();
+    for id in ids {
+        let bridge = format!("br-{}", String::from_utf8_lossy(&id[..BRIDGE_ID_BYTES]));
+        if Path::new("/sys/class/net").join(&bridge).exists() {
+            output_now("ip", &["link", "delete", &bridge]);
+        }
     }
 }

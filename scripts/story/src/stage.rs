@@ -121,7 +121,7 @@ impl Stage {
         // Without the file nothing is left to remove.
         fs::remove_file(self.path(NODES_FILE)).ok();
         let name = self.machine_name();
-        engine::sweep_now(&engine::run_dir(&name));
+        engine::sweep_now(self);
         remove_mounts_now(&engine::run_dir(&name));
         fs::remove_dir_all(engine::run_dir(&name)).ok();
         remove_mounts_now(&self.dir);
