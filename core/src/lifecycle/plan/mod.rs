@@ -524,22 +524,26 @@ impl ServerView<'_> {
     }
 
     fn step_deleted(&self, disposal: Disposal, now: Now, engine_answers: bool) -> Step {
-        let action = match (disposal, self.process) {
-            (Disposal::Purged, _) => return Step::Rest,
-            (Disposal::Trashed { purge_at }, _) => match purge_at.since(now.certain) {
-                0 => Action::Purge,
-                ms => return Step::Wait(ms),
-            },
+        let action = match (self.process, disposal) {
             // Its container writes into what is moved to the trash.
-            (Disposal::Present, Process::Absent) => match stage(None, self.install) {
+            (Process::Absent, Disposal::Present) => match stage(None, self.install) {
                 Stage::Ending { .. } if !engine_answers => return Step::Rest,
                 Stage::Ending { asked } => {
                     Action::EndInstall { asked, outcome: InstallOutcome::Cancelled }
                 }
                 Stage::Ready | Stage::Due { .. } | Stage::Failed(_) => Action::Trash,
             },
-            (Disposal::Present, _) if engine_answers => Action::Remove,
-            (Disposal::Present, _) => return Step::Rest,
+            (Process::Absent, Disposal::Trashed { purge_at }) => {
+                match purge_at.since(now.certain) {
+                    0 => Action::Purge,
+                    ms => return Step::Wait(ms),
+                }
+            }
+            (Process::Absent, Disposal::Purged) => return Step::Rest,
+            // Also after its data is gone: a slow engine may make it later than the order of a
+            // daemon that was killed seemed to be without effect.
+            _ if engine_answers => Action::Remove,
+            _ => return Step::Rest,
         };
         match self.retry_ms(now) {
             0 => Step::Act(action),
