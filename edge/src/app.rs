@@ -361,9 +361,15 @@ impl Edge {
         // The servers first: nothing of them waits for what comes after.
         let supervisor = tasks.spawn(named("supervisor", self.supervisor.run()));
         let meter = tasks.spawn(named("meter", self.meter.run()));
+        let mut seen = self.view.subscribe();
         let machine = tasks.spawn(named("machine", self.machine.watch(observed, self.view)));
         let link = self.link.run(Arc::clone(&self.doors), stopped);
-        let link = tasks.spawn(named("link", link));
+        let link = tasks.spawn(named("link", async move {
+            // The hub takes the first word for the truth, and it is also about what waits for it.
+            // Without a machine that is looked at there is no view and soon no daemon either.
+            seen.changed().await.ok();
+            link.await;
+        }));
         let (socket, path) = self.socket;
         let door = tasks.spawn(named("local socket", local::serve(path, socket, self.doors)));
         let remember = tasks.spawn(named("calendar", async move { self.backend.remember().await }));

@@ -104,12 +104,15 @@ impl<R: Runtime> Machine<R> {
     }
 
     /// Keeps `view` true until it is dropped: what the supervisor sees at once, the machine when it
-    /// changed or after a minute.
+    /// changed or after a minute. Its first change comes after the first look at the machine.
     pub async fn watch(
         self,
         mut servers: watch::Receiver<Arc<BTreeMap<ServerId, Observed>>>,
         view: watch::Sender<Arc<View>>,
     ) {
+        let node = self.look().await.state;
+        let seen = servers.borrow_and_update().as_ref().clone();
+        view.send_replace(Arc::new(View { servers: seen, node }));
         let mut told = self.clock.boot();
         let mut due = tokio::time::interval(LOOK_EVERY);
         due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

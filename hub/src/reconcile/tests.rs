@@ -301,6 +301,10 @@ async fn the_oldest_open_hour_follows_the_nodes_outbox() {
         StateReport { complete: true, servers: vec![], node }
     };
     let scope = NodeScope::granted(played.node);
+    let silent = StateReport { complete: true, servers: vec![], node: machine() };
+    world.hub.note_state(&scope, silent).await.unwrap();
+    let said = played.report().await;
+    assert_eq!((said.nodes[0].complete_to, said.nodes[0].reported_at), (None, Some(now)));
     for (waiting, age_ms) in [(0, 0), (4, 5 * HOUR_MS)] {
         world.hub.note_state(&scope, report(waiting, age_ms)).await.unwrap();
         let report = played.report().await;

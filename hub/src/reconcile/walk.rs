@@ -267,7 +267,9 @@ fn line(
     let waiting = usage.map_or(0, |it| it.unacked);
     let oldest_age_ms = usage.map_or(0, |it| it.oldest_age_ms);
     let reported_at = state.map(|it| it.received_at);
-    let complete_to = reported_at.map(|at| complete_to(at, waiting, oldest_age_ms));
+    // A node that cannot say what waits in its outbox is not one with nothing waiting.
+    let told_at = reported_at.filter(|_| usage.is_some());
+    let complete_to = told_at.map(|at| complete_to(at, waiting, oldest_age_ms));
     let placed = txn.prefix(PLACED, &(node,), ROWS_MAX)?;
     let of_node = limits.iter().filter(|(key, _)| key.0 == node);
     Ok(NodeLine {
