@@ -62,7 +62,7 @@ impl Lines {
 
     fn into_text(self) -> String {
         let mut text = self.lines.join(self.end);
-        if !text.is_empty() {
+        if !self.lines.is_empty() {
             text.push_str(self.end);
         }
         text

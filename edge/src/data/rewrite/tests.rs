@@ -57,6 +57,7 @@ fn half_a_line_end_at_the_end_is_made_whole() {
     check(ConfigParser::File, "# x\r", &port, "# x\nport 7\n");
     check(ConfigParser::File, "# x\r\nport 1\r", &port, "# x\r\nport 7\r\n");
     check(ConfigParser::Properties, "a=b\r", &[set("c", "d")], "a=b\nc=d\n");
+    check(ConfigParser::Properties, "\n", &[], "\n");
 }
 
 #[test]
