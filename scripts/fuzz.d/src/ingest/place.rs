@@ -231,6 +231,7 @@ fn new_server(node: NodeId) -> NewServer {
         description: None,
         external_id: None,
         allocation_limit: 0,
+        skip_scripts: false,
         maker: Maker::default(),
     }
 }

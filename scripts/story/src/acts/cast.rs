@@ -337,6 +337,7 @@ pub(crate) fn server_body(new: &NewServer<'_>) -> CreateServer {
         description: None,
         external_id: None,
         allocation_limit: 0,
+        skip_scripts: false,
     }
 }
 
