@@ -7,7 +7,7 @@ use crate::{
 };
 use mamba_core::{
     ids::{NodeId, ServerId},
-    lifecycle::ServerState,
+    lifecycle::{NotRunning, ServerState},
 };
 use mamba_wire::{api::LinkState, node::ServerLine};
 use std::{collections::BTreeMap, time::Duration};
@@ -49,6 +49,11 @@ async fn running(cast: &Cast, node: NodeId) -> Played {
     for line in lines(cast).await? {
         let it = &line.observed;
         let runs = processes.remove(&it.server.to_string()).unwrap_or(false);
+        if it.wish.running && it.not_running == Some(NotRunning::NotWanted) {
+            // It is being deleted, which may take as long as its game takes to end: hub and edge
+            // agree about that later.
+            continue;
+        }
         let wanted = if it.wish.running { ServerState::Running } else { ServerState::Offline };
         ensure(it.state == wanted && runs == it.wish.running, || {
             let (state, why) = (it.state, &it.not_running);
