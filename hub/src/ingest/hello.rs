@@ -98,7 +98,7 @@ fn greet(
     }
     if let Some((first, last)) = comparison.lost {
         let gap = StreamGap { first, last: Some(last), kind: StreamGapKind::HubLost };
-        txn.put(STREAM_GAPS, &(key.0, key.1, key.2, now), &gap)?;
+        note_gap(txn, key, now, &gap)?;
         texts.push(format!("{name} facts {first} to {last} are lost: the node has pruned them"));
     }
     if !texts.is_empty() {
@@ -141,8 +141,23 @@ fn close_open(
     txn.put(STREAMS, &key, &record)?;
     let first = record.watermark.next();
     let gap = StreamGap { first, last: None, kind: StreamGapKind::TailPossiblyLost };
-    txn.put(STREAM_GAPS, &(node, number, open, now), &gap)?;
+    note_gap(txn, key, now, &gap)?;
     Ok(Some((open, record.watermark)))
+}
+
+/// Adds a gap beside those that were found in the same millisecond.
+fn note_gap(
+    txn: &mut Txn<'_>,
+    (node, number, epoch): (NodeId, u8, Epoch),
+    now: UnixMs,
+    gap: &StreamGap,
+) -> Result<(), HubError> {
+    let mut at = now;
+    // Each hello adds two at most.
+    while txn.contains(STREAM_GAPS, &(node, number, epoch, at))? {
+        at = at.plus(1);
+    }
+    Ok(txn.put(STREAM_GAPS, &(node, number, epoch, at), gap)?)
 }
 
 fn for_session(record: &StreamRecord) -> session::StreamRecord {
