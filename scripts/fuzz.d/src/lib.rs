@@ -57,8 +57,9 @@ mod tests {
     /// The same where each input opens a store.
     const CHANGED_STORES: usize = 20;
 
-    /// All targets by name, and how many changed inputs each is given.
-    const TARGETS: [(&str, fn(&[u8]), usize); 11] = [
+    /// Name, check, and how many changed inputs each entry of the corpus gives.
+    type Target = (&'static str, fn(&[u8]), usize);
+    const TARGETS: [Target; 11] = [
         ("blueprint", blueprint::check, CHANGED),
         ("cgroup", cgroup::check, CHANGED),
         ("config", config::check, CHANGED),

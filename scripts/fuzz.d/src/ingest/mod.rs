@@ -130,7 +130,8 @@ fn make(input: &mut Input<'_>, place: &Place, node: &mut Node) {
         let at = usize::from(input.byte()) % bytes.len();
         bytes[at] = input.byte();
         // The model counts whole seconds.
-        let is_whole = |fact: &UsageFact| fact.from.0 % 1_000 == 0 && fact.to.0 % 1_000 == 0;
+        let is_whole =
+            |fact: &UsageFact| [fact.from, fact.to].iter().all(|at| at.0.is_multiple_of(1_000));
         if UsageFact::decode(&bytes).is_ok_and(|fact| !is_whole(&fact)) {
             return;
         }
