@@ -25,6 +25,8 @@ const COPY_MAX: Duration = seconds(90);
 /// Its data, below the stage's directory. It takes every path that begins with the same letters for one
 /// of its own.
 const DATA: &str = "own-docker";
+/// Address of its default bridge, from a network for documentation: nothing is sent there.
+const BRIDGE_NETWORK: &str = "192.0.2.1/24";
 /// Digits in the id of a network, and those of them that name its bridge.
 const NETWORK_ID_BYTES: usize = 64;
 const BRIDGE_ID_BYTES: usize = 12;
@@ -43,6 +45,9 @@ pub(crate) struct Engine {
     pub(crate) socket: PathBuf,
     data: PathBuf,
     run: PathBuf,
+    /// Its default bridge, which nothing uses. An engine that is told to have none deletes the one of the
+    /// machine's engine.
+    bridge: String,
     log: PathBuf,
     daemon: Option<Daemon>,
 }
@@ -52,6 +57,10 @@ pub(crate) fn run_dir(machine_name: &str) -> PathBuf {
     Path::new("/run").join(machine_name)
 }
 
+fn bridge_name(stage: &Stage) -> String {
+    format!("{}-own", stage.machine_name())
+}
+
 impl Engine {
     /// Describes an engine without images and containers.
     pub(crate) fn prepare(stage: &Stage) -> Played<Self> {
@@ -59,7 +68,11 @@ impl Engine {
         fs::create_dir_all(&run)?;
         let data = stage.fresh_dir(DATA)?;
         let (socket, log) = (run.join("docker.sock"), stage.path("engine.log"));
-        Ok(Self { socket, data, run, log, daemon: None })
+        let bridge = bridge_name(stage);
+        output_now("ip", &["link", "add", &bridge, "type", "bridge"])
+            .and_then(|_| output_now("ip", &["address", "add", BRIDGE_NETWORK, "dev", &bridge]))
+            .ok_or("a bridge for the engine could not be made")?;
+        Ok(Self { socket, data, run, bridge, log, daemon: None })
     }
 
     /// Starts it and waits until it answers. It leaves the firewall of the machine alone: published
@@ -70,7 +83,7 @@ impl Engine {
             format!("--exec-root={}", self.run.display()),
             format!("--pidfile={}", self.run.join("docker.pid").display()),
             format!("--host=unix://{}", self.socket.display()),
-            "--bridge=none".to_owned(),
+            format!("--bridge={}", self.bridge),
             "--iptables=false".to_owned(),
             "--ip6tables=false".to_owned(),
             "--ip-masq=false".to_owned(),
@@ -149,8 +162,9 @@ pub(crate) fn sweep_now(stage: &Stage) {
     let networks = fs::read(stage.path(DATA).join("network/files/local-kv.db")).unwrap_or_default();
     let words = networks.split(|byte| !byte.is_ascii_hexdigit());
     let ids: BTreeSet<&[u8]> = words.filter(|word| word.len() == NETWORK_ID_BYTES).collect();
-    for id in ids {
-        let bridge = format!("br-{}", String::from_utf8_lossy(&id[..BRIDGE_ID_BYTES]));
+    let bridges =
+        ids.into_iter().map(|id| format!("br-{}", String::from_utf8_lossy(&id[..BRIDGE_ID_BYTES])));
+    for bridge in bridges.chain([bridge_name(stage)]) {
         if Path::new("/sys/class/net").join(&bridge).exists() {
             output_now("ip", &["link", "delete", &bridge]);
         }

@@ -106,6 +106,8 @@ async fn a_sub_user_is_told_when_it_gains_and_loses_a_server() {
         async || world.call::<table::CreateConsoleTicket>(Some(&friend), &path, &(), &ticket).await;
     open().await.unwrap();
     let me = world.call::<table::WhoAmI>(Some(&friend), &(), &(), &()).await.unwrap();
+    // Letters of one millisecond have no order.
+    world.clock.advance(1);
     let path_of_friend = SubUserPath { server, user: me.user };
     world.call::<table::RemoveSubUser>(Some(&owner), &path_of_friend, &(), &()).await.unwrap();
     assert_eq!(open().await.err().unwrap().code, Code::NotFound);
