@@ -9,12 +9,12 @@ use mamba_core::{
     ids::{InstanceId, NodeId, ServerId, TenantId, UserId},
     scope::{AdminScope, NodeScope, TenantScope},
     seq::{Epoch, Seq},
-    server::{AutoStart, Limits, PortProtocol, RestartPolicy},
+    server::{Limits, PortProtocol},
     units::{Mib, Millicores},
 };
 use mamba_hub::{
     Hub, HubParts,
-    control::{AllocationWords, NewServer, Placing},
+    control::{AllocationWords, NewServer},
     link::backend::Enrolment,
     nodes::NewToken,
     secrets::Vault,
@@ -28,7 +28,6 @@ use mamba_wire::{
     net::authority::HubSecrets,
 };
 use std::{
-    collections::BTreeMap,
     error::Error,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
@@ -142,29 +141,15 @@ async fn connect(hub: &Hub, scope: &NodeScope) -> Result<(), Box<dyn Error>> {
 }
 
 fn new_server(node: NodeId) -> NewServer {
-    NewServer {
-        name: "world".to_owned(),
-        node: Some(node),
-        blueprint: "teeworlds".to_owned(),
-        image: None,
-        variables: BTreeMap::new(),
-        limits: Limits {
-            memory_mib: Mib(256),
-            swap_mib: Mib(0),
-            cpu_millicores: Millicores(500),
-            disk_mib: Mib(512),
-            pids: 64,
-        },
-        allocations: vec![],
-        auto_start: AutoStart::LastState,
-        restart: RestartPolicy::default(),
-        placing: Placing::default(),
-        description: None,
-        external_id: None,
-        allocation_limit: 0,
-        skip_scripts: false,
-        maker: Default::default(),
-    }
+    let limits = Limits {
+        memory_mib: Mib(256),
+        swap_mib: Mib(0),
+        cpu_millicores: Millicores(500),
+        disk_mib: Mib(512),
+        pids: 64,
+    };
+    let new = NewServer::new("world".to_owned(), "teeworlds".to_owned(), limits);
+    NewServer { node: Some(node), ..new }
 }
 
 #[expect(clippy::expect_used, reason = "a bench that cannot begin has nothing to measure")]

@@ -4,12 +4,8 @@
 //! also shows that changes may.
 
 use crate::{
-    Hub, HubError, HubParts,
-    control::{Maker, NewServer},
-    link::backend::Enrolment,
-    nodes::NewToken,
-    secrets::Vault,
-    store::stream_number,
+    Hub, HubError, HubParts, control::NewServer, link::backend::Enrolment, nodes::NewToken,
+    secrets::Vault, store::stream_number,
 };
 use mamba_core::{
     clock::{BootId, BootMs, Clock, Entropy, UnixMs},
@@ -19,7 +15,7 @@ use mamba_core::{
     lifecycle::Actor,
     scope::{AdminScope, NodeScope, TenantScope},
     seq::{Epoch, Seq},
-    server::{AutoStart, Limits, PortProtocol, RestartPolicy},
+    server::{Limits, PortProtocol},
     units::{Mib, Millicores},
 };
 use mamba_wire::{
@@ -31,7 +27,6 @@ use mamba_wire::{
     net::authority::HubSecrets,
 };
 use std::{
-    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
     sync::{
         Arc,
@@ -195,23 +190,7 @@ pub(crate) fn enrolment(token: &JoinToken, key: u8) -> Enrolment {
 }
 
 pub(crate) fn new_server() -> NewServer {
-    NewServer {
-        name: "world".to_owned(),
-        node: None,
-        blueprint: "teeworlds".to_owned(),
-        image: None,
-        variables: BTreeMap::new(),
-        limits: limits(),
-        allocations: vec![],
-        auto_start: AutoStart::LastState,
-        restart: RestartPolicy::default(),
-        placing: Default::default(),
-        description: None,
-        external_id: None,
-        allocation_limit: 0,
-        skip_scripts: false,
-        maker: Maker::Administrator,
-    }
+    NewServer::new("world".to_owned(), "teeworlds".to_owned(), limits())
 }
 
 pub(crate) fn limits() -> Limits {

@@ -1,6 +1,6 @@
 //! Pure: makes a server's spec from a blueprint and choices, and fills placeholders.
 
-use super::{Blueprint, Choices, InstallScript, Pick, rules};
+use super::{Blueprint, Choices, InstallScript, Pick, Variable, rules};
 use crate::{
     error::Invalid,
     server::{Install, InstallAsk, ServerSpec, StopMethod, check_script, is_variable_name},
@@ -19,18 +19,28 @@ pub fn fill_node_address(text: &str, address: &str) -> String {
 }
 
 impl Blueprint {
-    /// Checks what somebody chooses who is no administrator: of variables that users may not edit only
-    /// the default.
+    /// Checks the values that somebody gives who is no administrator: none for variables that users may
+    /// not see, and for those that they may not edit only what `is_current`.
     ///
     /// # Errors
-    /// The first such variable with another value, as `variables.NAME`.
-    pub fn check_users_choice(&self, values: &BTreeMap<String, String>) -> Result<(), Invalid> {
-        let mut fixed = self.variables.iter().filter(|it| !it.user_editable);
-        let touched = fixed.find(|it| values.get(&it.env).is_some_and(|to| *to != it.default));
-        touched.map_or(Ok(()), |it| {
-            let rule = "may only be chosen by an administrator";
-            Err(Invalid::new(format!("variables.{}", it.env), rule))
-        })
+    /// The first variable that breaks a rule, as `variables.NAME`.
+    pub fn check_users_choice(
+        &self,
+        values: &BTreeMap<String, String>,
+        is_current: impl Fn(&Variable, &str) -> bool,
+    ) -> Result<(), Invalid> {
+        let given = || self.variables.iter().filter_map(|it| Some((it, values.get(&it.env)?)));
+        let refuse = |it: &Variable, rule: &str| {
+            Err(Invalid::new(format!("variables.{}", it.env), rule.to_owned()))
+        };
+        // One that may not be seen is as good as none: comparing it would tell its value.
+        if let Some((it, _)) = given().find(|(it, _)| !it.user_viewable) {
+            return refuse(it, "is not a variable of this blueprint");
+        }
+        match given().find(|(it, value)| !it.user_editable && !is_current(it, value)) {
+            Some((it, _)) => refuse(it, "may only be changed by an administrator"),
+            None => Ok(()),
+        }
     }
 
     /// Makes the spec of one server.

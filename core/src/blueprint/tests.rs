@@ -83,16 +83,22 @@ fn built_in_blueprints_are_good_and_render_with_their_defaults() {
 #[test]
 fn users_choose_only_the_variables_that_they_may_edit() {
     let mut blueprint = blueprint();
-    for (user_editable, value, expected) in [
-        (true, Some("mine"), None),
-        (false, None, None),
-        (false, Some("hello"), None),
-        (false, Some("mine"), Some("variables.MOTD")),
+    for (user_viewable, user_editable, value, expected) in [
+        (true, true, Some("mine"), None),
+        (true, false, None, None),
+        (true, false, Some("hello"), None),
+        (true, false, Some("mine"), Some("may only be changed by an administrator")),
+        // Whether it is the current value must not be told.
+        (false, false, None, None),
+        (false, false, Some("hello"), Some("is not a variable of this blueprint")),
+        (false, true, Some("mine"), Some("is not a variable of this blueprint")),
     ] {
+        blueprint.variables[0].user_viewable = user_viewable;
         blueprint.variables[0].user_editable = user_editable;
         let values = value.map(|it| ("MOTD".to_owned(), it.to_owned())).into_iter().collect();
-        let refused = blueprint.check_users_choice(&values).err().map(|it| it.field);
-        assert_eq!(refused.as_deref(), expected, "{user_editable} {value:?}");
+        let refused = blueprint.check_users_choice(&values, |it, value| value == it.default).err();
+        let expected = expected.map(|rule| Invalid::new("variables.MOTD", rule));
+        assert_eq!(refused, expected, "{user_viewable} {user_editable} {value:?}");
     }
 }
 

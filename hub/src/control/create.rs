@@ -115,6 +115,28 @@ pub struct Placing {
 }
 
 impl NewServer {
+    /// Describes a server as an administrator makes it who leaves everything else to the hub.
+    #[must_use]
+    pub fn new(name: String, blueprint: String, limits: Limits) -> Self {
+        Self {
+            name,
+            node: None,
+            blueprint,
+            image: None,
+            variables: BTreeMap::new(),
+            limits,
+            allocations: Vec::new(),
+            auto_start: AutoStart::LastState,
+            restart: RestartPolicy::default(),
+            placing: Placing::default(),
+            description: None,
+            external_id: None,
+            allocation_limit: 0,
+            skip_scripts: false,
+            maker: Maker::Administrator,
+        }
+    }
+
     fn needs(&self) -> Needs {
         let Placing { region, tags } = self.placing.clone();
         Needs { size: Size::of(&self.limits), region, tags }
@@ -146,7 +168,7 @@ impl NewServer {
         check_names(self.description.as_deref(), self.external_id.as_deref())?;
         check_range("allocation_limit", self.allocation_limit, 0, ALLOCATION_LIMIT_MAX)?;
         if self.maker == Maker::Member {
-            blueprint.check_users_choice(&self.variables)?;
+            blueprint.check_users_choice(&self.variables, |it, value| value == it.default)?;
         }
         let ip = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let ports = blueprint.ports.iter().zip(1..);

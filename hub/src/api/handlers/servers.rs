@@ -6,11 +6,11 @@ use crate::{
 };
 use mamba_core::{
     access::{AdminRight, ServerKey, Wanted},
-    blueprint::{Blueprint, Pick},
+    blueprint::{Blueprint, Pick, Variable},
     error::Invalid,
     ids::ServerId,
     lifecycle::PowerAction,
-    server::{AutoStart, Limits, PIDS_DEFAULT, RestartPolicy},
+    server::{AutoStart, Limits, PIDS_DEFAULT},
     units::Mib,
 };
 use mamba_wire::api::{
@@ -24,7 +24,7 @@ use mamba_wire::api::{
     table,
     usage::{Usage, UsageQuery},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 impl Api {
     /// Checks a further key for the server of a request.
@@ -45,20 +45,10 @@ impl Api {
         }
         let server = self.hub().server(context.scope()?, server)?;
         let blueprint = self.hub().blueprint_of_server(context.scope()?, server.server)?;
-        // One that may not be seen is as good as none: comparing it would tell its value.
-        let mut hidden = blueprint.variables.iter().filter(|it| !it.user_viewable);
-        if let Some(it) = hidden.find(|it| variables.contains_key(&it.env)) {
-            let field = format!("variables.{}", it.env);
-            return Err(Invalid::new(field, "is not a variable of this blueprint").into());
-        }
-        let fixed = blueprint.variables.into_iter();
-        let touched = fixed.filter(|it| !it.user_editable).find(|it| {
-            variables.get(&it.env).is_some_and(|to| server.variables.get(&it.env) != Some(to))
-        });
-        touched.map_or(Ok(()), |it| {
-            let rule = "may only be changed by an administrator";
-            Err(Invalid::new(format!("variables.{}", it.env), rule).into())
-        })
+        let current = |it: &Variable, value: &str| {
+            server.variables.get(&it.env).is_some_and(|current| current == value)
+        };
+        Ok(blueprint.check_users_choice(variables, current)?)
     }
 
     /// Leaves out of a server what the caller may not see: variables without `startup.read`, and those
@@ -149,28 +139,20 @@ impl Handle<table::CreateOwnServer> for Api {
         (): (),
         body: CreateOwnServer,
     ) -> Result<Served<Server>, ApiError> {
+        let limits = Limits {
+            memory_mib: body.memory_mib,
+            swap_mib: Mib(0),
+            cpu_millicores: body.cpu_millicores,
+            disk_mib: body.disk_mib,
+            pids: PIDS_DEFAULT,
+        };
         let new = NewServer {
-            name: body.name,
-            node: None,
-            blueprint: body.blueprint,
             image: body.image,
             variables: body.variables,
-            limits: Limits {
-                memory_mib: body.memory_mib,
-                swap_mib: Mib(0),
-                cpu_millicores: body.cpu_millicores,
-                disk_mib: body.disk_mib,
-                pids: PIDS_DEFAULT,
-            },
-            allocations: Vec::new(),
-            auto_start: AutoStart::LastState,
-            restart: RestartPolicy::default(),
-            placing: Placing { region: body.region, tags: BTreeSet::new() },
+            placing: Placing { region: body.region, ..Placing::default() },
             description: body.description,
-            external_id: None,
-            allocation_limit: 0,
-            skip_scripts: false,
             maker: Maker::Member,
+            ..NewServer::new(body.name, body.blueprint, limits)
         };
         let server = self.hub().create_server(context.scope()?, new).await?;
         Ok(Served::Json(self.shown_to(&context, server)?))

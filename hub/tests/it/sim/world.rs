@@ -16,7 +16,7 @@ use mamba_core::{
     ids::{ServerId, TenantId, UserId},
     lifecycle::PowerAction,
     scope::{AdminScope, TenantScope},
-    server::{AutoStart, Limits, PortProtocol, RestartPolicy},
+    server::{Limits, PortProtocol},
     units::{Mib, Millicores},
 };
 use mamba_edge::runtime::fake::FakeRuntime;
@@ -355,21 +355,5 @@ pub(super) fn limits() -> Limits {
 }
 
 fn new_server() -> NewServer {
-    NewServer {
-        name: "world".to_owned(),
-        node: None,
-        blueprint: "teeworlds".to_owned(),
-        image: None,
-        variables: BTreeMap::new(),
-        limits: limits(),
-        allocations: vec![],
-        auto_start: AutoStart::LastState,
-        restart: RestartPolicy::default(),
-        placing: Default::default(),
-        description: None,
-        external_id: None,
-        allocation_limit: 0,
-        skip_scripts: false,
-        maker: Default::default(),
-    }
+    NewServer::new("world".to_owned(), "teeworlds".to_owned(), limits())
 }

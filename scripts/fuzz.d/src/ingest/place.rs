@@ -8,12 +8,12 @@ use mamba_core::{
     },
     ids::{InstanceId, NodeId, ServerId, TenantId, UserId},
     scope::{AdminScope, NodeScope, TenantScope},
-    server::{AutoStart, Limits, PortProtocol, RestartPolicy},
+    server::{Limits, PortProtocol},
     units::{Mib, Millicores},
 };
 use mamba_hub::{
     Hub, HubParts,
-    control::{AllocationWords, Maker, NewServer, Placing},
+    control::{AllocationWords, NewServer},
     link::backend::Enrolment,
     nodes::NewToken,
     secrets::Vault,
@@ -27,7 +27,6 @@ use mamba_wire::{
     net::authority::HubSecrets,
 };
 use std::{
-    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc, OnceLock,
@@ -211,27 +210,13 @@ fn hello(node: NodeId, streams: Vec<StreamHello>) -> Hello {
 }
 
 fn new_server(node: NodeId) -> NewServer {
-    NewServer {
-        name: "world".to_owned(),
-        node: Some(node),
-        blueprint: "teeworlds".to_owned(),
-        image: None,
-        variables: BTreeMap::new(),
-        limits: Limits {
-            memory_mib: Mib(256),
-            swap_mib: Mib(0),
-            cpu_millicores: Millicores(500),
-            disk_mib: Mib(512),
-            pids: 64,
-        },
-        allocations: vec![],
-        auto_start: AutoStart::LastState,
-        restart: RestartPolicy::default(),
-        placing: Placing::default(),
-        description: None,
-        external_id: None,
-        allocation_limit: 0,
-        skip_scripts: false,
-        maker: Maker::default(),
-    }
+    let limits = Limits {
+        memory_mib: Mib(256),
+        swap_mib: Mib(0),
+        cpu_millicores: Millicores(500),
+        disk_mib: Mib(512),
+        pids: 64,
+    };
+    let new = NewServer::new("world".to_owned(), "teeworlds".to_owned(), limits);
+    NewServer { node: Some(node), ..new }
 }
