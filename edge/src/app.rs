@@ -211,13 +211,13 @@ impl<'a> Base<'a> {
         &self,
         runtime: &Arc<DockerRuntime>,
         consoles: &Consoles,
+        data: DataDirs,
     ) -> Result<(Supervisor<DockerRuntime>, SupervisorHandle), AppError> {
         let parts = supervisor::Parts {
             runtime: Arc::clone(runtime),
             store: EdgeStore::new(self.store.clone()),
             consoles: consoles.clone(),
-            data: DataDirs::open(&self.config.data_dir, self.config.game_uid)?
-                .with_mounts(self.config.allowed_mounts.clone()),
+            data,
             clock: Arc::clone(&self.clock),
             calendar: Arc::clone(&self.calendar) as Arc<dyn Calendar>,
             entropy: Arc::clone(&self.entropy),
@@ -308,7 +308,9 @@ impl Edge {
         let runtime = DockerRuntime::new(&base.config.docker_socket)
             .with_registries(base.config.registries.clone());
         let runtime = Arc::new(runtime);
-        let (supervisor, handle) = base.supervisor(&runtime, &consoles)?;
+        let data = DataDirs::open(data_dir, base.config.game_uid)?
+            .with_mounts(base.config.allowed_mounts.clone());
+        let (supervisor, handle) = base.supervisor(&runtime, &consoles, data.clone())?;
         let (meter, meter_handle) = base.meter(&handle)?;
         let (view, seen) = watch::channel(Arc::new(machine::unseen()));
         let backend = Arc::new(base.backend(&handle, seen)?);
@@ -335,7 +337,7 @@ impl Edge {
             machine: machine.clone(),
             supervisor: handle.clone(),
             consoles: consoles.clone(),
-            data: DataDirs::open(data_dir, base.config.game_uid)?,
+            data,
             link: link_handle,
         });
         Ok(Self {
