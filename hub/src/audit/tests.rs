@@ -9,16 +9,6 @@ use mamba_core::{
 };
 use mamba_wire::api::audit::AuditQuery;
 
-const ALL: AuditQuery = AuditQuery {
-    actor: None,
-    event: None,
-    server: None,
-    from: None,
-    until: None,
-    after: None,
-    limit: None,
-};
-
 async fn add(world: &World, number: u8, event: &str) {
     let entry = AuditEntry::new(world.hub.now(), &Actor::Hub, Origin::default(), event);
     let id = tenant(number).tenant();
@@ -151,22 +141,22 @@ async fn a_change_and_its_entry_are_made_together() {
     let mut world = World::new().await;
     let node = world.node("n1").await;
     let server = world.server(&tenant(1), node).await;
-    let page = world.hub.audit(tenant(1).tenant(), &ALL).unwrap();
+    let page = world.hub.audit(tenant(1).tenant(), &AuditQuery::ALL).unwrap();
     assert_eq!(page.items[0].entry.event, "server:create");
     assert_eq!(page.items[0].entry.server, Some(server));
     let before = page.items.len();
     let change = crate::control::ServerChange { name: Some(String::new()), ..Default::default() };
     assert!(world.hub.change_server(&tenant(1), server, change).await.is_err());
-    assert_eq!(world.hub.audit(tenant(1).tenant(), &ALL).unwrap().items.len(), before);
+    assert_eq!(world.hub.audit(tenant(1).tenant(), &AuditQuery::ALL).unwrap().items.len(), before);
     let change =
         crate::control::ServerChange { name: Some("new".to_owned()), ..Default::default() };
     world.hub.change_server(&tenant(1), server, change).await.unwrap();
-    let page = world.hub.audit(tenant(1).tenant(), &ALL).unwrap();
+    let page = world.hub.audit(tenant(1).tenant(), &AuditQuery::ALL).unwrap();
     assert_eq!(page.items[0].entry.event, "server:settings.rename");
     let change = Change::new("name", Some("world"), Some("new"));
     assert!(page.items[0].entry.changes.contains(&change), "{:?}", page.items[0]);
     world.hub.revoke_node(&admin(), node).await.unwrap();
-    let page = world.hub.audit(HUB_CHAIN, &ALL).unwrap();
+    let page = world.hub.audit(HUB_CHAIN, &AuditQuery::ALL).unwrap();
     assert_eq!(page.items[0].entry.event, "node:revoke");
 }
 
@@ -178,16 +168,22 @@ async fn reading_filters_and_pages() {
         let page = world.hub.audit(id, query).unwrap();
         (page.items.into_iter().map(|it| it.entry.event).collect::<Vec<_>>(), page.next)
     };
-    assert_eq!(events(&ALL).0, ["b:three", "a:two", "a:one"]);
-    assert_eq!(events(&AuditQuery { event: Some("a:".into()), ..ALL }).0, ["a:two", "a:one"]);
-    let (first, next) = events(&AuditQuery { limit: Some(2), ..ALL });
+    assert_eq!(events(&AuditQuery::ALL).0, ["b:three", "a:two", "a:one"]);
+    assert_eq!(
+        events(&AuditQuery { event: Some("a:".into()), ..AuditQuery::ALL }).0,
+        ["a:two", "a:one"]
+    );
+    let (first, next) = events(&AuditQuery { limit: Some(2), ..AuditQuery::ALL });
     assert_eq!(first, ["b:three", "a:two"]);
-    assert_eq!(events(&AuditQuery { after: next, ..ALL }), (vec!["a:one".to_owned()], None));
+    assert_eq!(
+        events(&AuditQuery { after: next, ..AuditQuery::ALL }),
+        (vec!["a:one".to_owned()], None)
+    );
     let from = Some(UnixMs(crate::testing::START.0 + 2 * HOUR_MS));
-    assert_eq!(events(&AuditQuery { from, ..ALL }).0, ["b:three"]);
-    assert_eq!(events(&AuditQuery { until: from, ..ALL }).0, ["a:two", "a:one"]);
+    assert_eq!(events(&AuditQuery { from, ..AuditQuery::ALL }).0, ["b:three"]);
+    assert_eq!(events(&AuditQuery { until: from, ..AuditQuery::ALL }).0, ["a:two", "a:one"]);
     let user = Some(mamba_core::ids::UserId::from_bytes([1; 16]));
-    assert!(events(&AuditQuery { actor: user, ..ALL }).0.is_empty());
+    assert!(events(&AuditQuery { actor: user, ..AuditQuery::ALL }).0.is_empty());
 }
 
 #[tokio::test]

@@ -29,6 +29,19 @@ params! {
     }
 }
 
+impl AuditQuery {
+    /// Every entry that one may read, the newest first.
+    pub const ALL: Self = Self {
+        actor: None,
+        event: None,
+        server: None,
+        from: None,
+        until: None,
+        after: None,
+        limit: None,
+    };
+}
+
 /// One entry of a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditItem {

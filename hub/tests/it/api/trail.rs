@@ -22,21 +22,11 @@ const ADMIN: &str = "admin@example.org";
 /// Typed into the field for the address by mistake.
 const TYPED: &str = "hunter2 hunter2";
 
-const ALL: AuditQuery = AuditQuery {
-    actor: None,
-    event: None,
-    server: None,
-    from: None,
-    until: None,
-    after: None,
-    limit: None,
-};
-
 impl World {
     /// Returns the installation's audit trail, newest first.
     async fn trail(&self) -> Vec<AuditEntry> {
         self.identity.flush().await;
-        let query = AuditQuery { limit: Some(100), ..ALL };
+        let query = AuditQuery { limit: Some(100), ..AuditQuery::ALL };
         let page = self.admin::<table::ListHubAudit>(&(), &query, &()).await;
         page.items.into_iter().map(|item| item.entry).collect()
     }
@@ -136,7 +126,7 @@ async fn a_tenant_is_told_where_it_is_and_where_it_was_made() {
     let child = world.call::<table::CreateChild>(Some(&owner), &path, &(), &body).await.unwrap();
     let made = async |tenant: TenantId| {
         let path = TenantPath { tenant };
-        let page = world.admin::<table::ListAudit>(&path, &ALL, &()).await.items;
+        let page = world.admin::<table::ListAudit>(&path, &AuditQuery::ALL, &()).await.items;
         let entries = page.into_iter().map(|item| item.entry);
         entries.filter(|it| it.event == "tenant:create").collect::<Vec<_>>()
     };

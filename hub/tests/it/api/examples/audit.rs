@@ -3,17 +3,7 @@
 use super::{Example, examples};
 use mamba_wire::api::{audit::AuditQuery, params::TenantPath};
 
-const ALL: AuditQuery = AuditQuery {
-    actor: None,
-    event: None,
-    server: None,
-    from: None,
-    until: None,
-    after: None,
-    limit: None,
-};
-
 examples! {
-    ListAudit, seed => Example::new(TenantPath { tenant: seed.tenant }, ALL, ());
-    ListHubAudit, _seed => Example::new((), ALL, ());
+    ListAudit, seed => Example::new(TenantPath { tenant: seed.tenant }, AuditQuery::ALL, ());
+    ListHubAudit, _seed => Example::new((), AuditQuery::ALL, ());
 }
