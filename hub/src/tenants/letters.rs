@@ -76,6 +76,17 @@ pub(super) fn to_account(
     Ok(())
 }
 
+/// Writes to the owner of an account that it has no access to something any more.
+pub(super) fn removed(
+    txn: &mut Txn<'_>,
+    now: UnixMs,
+    id: EventId,
+    user: UserId,
+    from: String,
+) -> Result<(), HubError> {
+    to_account(txn, now, id, (user, Topic::Access), &Letter::Removed { from })
+}
+
 /// Writes to the owners of a server's tenant what they want to know of it: that it was installed or could
 /// not be, or that it gave up after crashes. Each kind once an hour, so that no node fills their
 /// mailboxes.

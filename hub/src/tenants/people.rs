@@ -5,12 +5,7 @@ use super::{
     access::{SUB_USER_OF_MAX, lineage, rights_of},
     letters,
 };
-use crate::{
-    Hub, HubError, audit,
-    control::Cut,
-    identity::{Topic, email_of},
-    mail::Letter,
-};
+use crate::{Hub, HubError, audit, control::Cut, identity::email_of};
 use mamba_core::{
     access::{Access, Rights, Role, ServerKey},
     audit::{AuditEntry, Change},
@@ -151,13 +146,7 @@ impl Hub {
             txn.delete(MEMBERS, &(tenant, user))?;
             txn.delete(MEMBERSHIPS, &(user, tenant))?;
             let from = txn.get(TENANTS, &tenant)?.map(|it| it.name).unwrap_or_default();
-            letters::to_account(
-                txn,
-                now,
-                letter_id,
-                (user, Topic::Access),
-                &Letter::Removed { from },
-            )?;
+            letters::removed(txn, now, letter_id, user, from)?;
             by.note(txn, now, "member:delete", None, [Change::set("user", user.to_string())])
         })
         .await
@@ -239,13 +228,7 @@ impl Hub {
             txn.delete(SUB_USER_OF, &(user, server))?;
             let to = InvitedTo::SubUser { server, keys: record.keys };
             let from = letters::name_of(txn, key.0, &to)?;
-            letters::to_account(
-                txn,
-                now,
-                letter_id,
-                (user, Topic::Access),
-                &Letter::Removed { from },
-            )?;
+            letters::removed(txn, now, letter_id, user, from)?;
             let who = Change::set("user", user.to_string());
             by.note(txn, now, "server:subuser.delete", Some(server), [who])
         })
