@@ -16,10 +16,39 @@ fn complaint(
     here.or_else(|| failure.and_then(|it| it.with(|it| it.as_ref()?.about(name))))
 }
 
-fn complained(id: String, text: ReadSignal<Option<String>>) -> View {
-    view! { p(class="field-error", id=id, role="alert", hidden=text.with(Option::is_none)) {
-        (text.get_clone().unwrap_or_default())
-    } }
+/// What ties the label, the hint and the error of a field to its input.
+struct Ties {
+    id: String,
+    hint_id: String,
+    /// Ids of what describes the input.
+    described: String,
+    wrong: ReadSignal<Option<String>>,
+    error: View,
+}
+
+impl Ties {
+    fn new(
+        name: &str,
+        failure: Option<Signal<Option<Failure>>>,
+        wrong: Option<ReadSignal<Option<String>>>,
+    ) -> Self {
+        let id = format!("field-{}", name.replace(['.', ' '], "-"));
+        let (error_id, hint_id) = (format!("{id}-error"), format!("{id}-hint"));
+        let described = format!("{hint_id} {error_id}");
+        let name = name.to_owned();
+        let wrong = selector(move || complaint(&name, failure, wrong));
+        let error = view! {
+            p(class="field-error", id=error_id, role="alert", hidden=wrong.with(Option::is_none)) {
+                (wrong.get_clone().unwrap_or_default())
+            }
+        };
+        Self { id, hint_id, described, wrong, error }
+    }
+}
+
+/// Whether an input is wrong, in the words of ARIA.
+fn invalid(wrong: ReadSignal<Option<String>>) -> &'static str {
+    if wrong.with(Option::is_some) { "true" } else { "false" }
 }
 
 /// A line of text.
@@ -42,18 +71,13 @@ pub(crate) fn Field(
     #[prop(default, setter(strip_option))] failure: Option<Signal<Option<Failure>>>,
     #[prop(default, setter(strip_option))] wrong: Option<ReadSignal<Option<String>>>,
 ) -> View {
-    let id = format!("field-{}", name.replace(['.', ' '], "-"));
-    let (error_id, hint_id) = (format!("{id}-error"), format!("{id}-hint"));
-    let described = format!("{hint_id} {error_id}");
-    let own_name = name.clone();
-    let text = selector(move || complaint(&own_name, failure, wrong));
+    let Ties { id, hint_id, described, wrong, error } = Ties::new(&name, failure, wrong);
     let node = create_node_ref();
     if autofocus {
         on_mount(move || focus(node));
     }
     let for_id = id.clone();
     let has_unit = !unit.is_empty();
-    let error = complained(error_id, text);
     let has_hint = !hint.is_empty();
     view! {
         div(class="field") {
@@ -62,7 +86,7 @@ pub(crate) fn Field(
                 input(id=id, name=name, r#type=kind, r#ref=node, bind:value=value, autocomplete=autocomplete,
                     inputmode=inputmode, placeholder=placeholder, required=!optional, disabled=disabled,
                     autocapitalize="none", "spellcheck"="false", aria-describedby=described,
-                    aria-invalid=if text.with(Option::is_some) { "true" } else { "false" })
+                    aria-invalid=invalid(wrong))
                 span(class="unit", hidden=!has_unit, aria-hidden="true") { (unit) }
             }
             p(class="hint", id=hint_id, hidden=!has_hint) { (hint) }
@@ -87,19 +111,14 @@ pub(crate) fn TextArea(
     #[prop(default = "4")] rows: &'static str,
     #[prop(default, setter(strip_option))] failure: Option<Signal<Option<Failure>>>,
 ) -> View {
-    let id = format!("field-{}", name.replace('.', "-"));
-    let (error_id, hint_id) = (format!("{id}-error"), format!("{id}-hint"));
-    let described = format!("{hint_id} {error_id}");
-    let own_name = name.clone();
-    let text = selector(move || complaint(&own_name, failure, None));
-    let error = complained(error_id, text);
+    let Ties { id, hint_id, described, wrong, error } = Ties::new(&name, failure, None);
     let for_id = id.clone();
     let has_hint = !hint.is_empty();
     view! {
         div(class="field") {
             label(r#for=for_id) { (label) }
             textarea(id=id, name=name, rows=rows, bind:value=value, "spellcheck"="false", aria-describedby=described,
-                aria-invalid=if text.with(Option::is_some) { "true" } else { "false" })
+                aria-invalid=invalid(wrong))
             p(class="hint", id=hint_id, hidden=!has_hint) { (hint) }
             (error)
         }
@@ -132,12 +151,7 @@ pub(crate) fn Select(
     #[prop(default, setter(into))] hint: String,
     #[prop(default, setter(strip_option))] failure: Option<Signal<Option<Failure>>>,
 ) -> View {
-    let id = format!("field-{}", name.replace('.', "-"));
-    let (error_id, hint_id) = (format!("{id}-error"), format!("{id}-hint"));
-    let described = format!("{hint_id} {error_id}");
-    let own_name = name.clone();
-    let text = selector(move || complaint(&own_name, failure, None));
-    let error = complained(error_id, text);
+    let Ties { id, hint_id, described, wrong, error } = Ties::new(&name, failure, None);
     let for_id = id.clone();
     let has_hint = !hint.is_empty();
     let chosen = move |event: web_sys::Event| {
@@ -150,7 +164,7 @@ pub(crate) fn Select(
         div(class="field") {
             label(r#for=for_id) { (label) }
             select(id=id, name=name, on:change=chosen, aria-describedby=described,
-                aria-invalid=if text.with(Option::is_some) { "true" } else { "false" }) {
+                aria-invalid=invalid(wrong)) {
                 Indexed(list=choices, view=move |choice: Choice| {
                     let own = choice.value.clone();
                     view! {
