@@ -350,6 +350,28 @@ pub enum Activity {
     },
     /// The end of its install script was asked for.
     InstallCancelAsked,
+    /// A power action was taken back before the node had it.
+    PowerCancelled {
+        /// Which.
+        action: PowerAction,
+    },
+}
+
+impl Activity {
+    /// Whether only the hub makes this kind, so that a node which sends it lies.
+    #[must_use]
+    pub fn is_made_at_hub(&self) -> bool {
+        matches!(
+            self,
+            Self::Created
+                | Self::Changed { .. }
+                | Self::PowerAsked { .. }
+                | Self::PowerCancelled { .. }
+                | Self::DeletionAsked { .. }
+                | Self::ReinstallAsked { .. }
+                | Self::InstallCancelAsked
+        )
+    }
 }
 
 /// Why bytes are not a fact.

@@ -305,6 +305,7 @@ fn event(it: &Activity) -> String {
             format!("generation {generation} asked for: {}", fields.join(", "))
         }
         Activity::PowerAsked { action } => format!("power {} asked for", power(*action)),
+        Activity::PowerCancelled { action } => format!("power {} taken back", power(*action)),
         Activity::DeletionAsked { not_before } => format!("deletion asked for, after {not_before}"),
     }
 }

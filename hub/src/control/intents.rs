@@ -74,6 +74,41 @@ impl Hub {
         Ok(view(server, intent, &record, self.now()))
     }
 
+    /// Takes back a power action that was not handed to the node. One that is cancelled already stays so.
+    ///
+    /// # Errors
+    /// `NotFound`, and `Refused` once the node has it or it is settled.
+    pub async fn cancel_intent(
+        &self,
+        scope: &TenantScope,
+        server: ServerId,
+        intent: IntentId,
+    ) -> Result<server::Intent, HubError> {
+        let key = (scope.tenant(), server);
+        let happened = Happened::of(self, scope);
+        let record = self
+            .write(move |txn| {
+                let place = (key.0, key.1, intent);
+                let record = txn.get(INTENTS, &place)?;
+                let mut record = record.ok_or(HubError::NotFound { what: "intent" })?;
+                if record.state == IntentState::Cancelled {
+                    return Ok(record);
+                }
+                if let Some(why) = too_late(&record.shown_state(happened.now)) {
+                    return Err(HubError::Refused(why.to_owned()));
+                }
+                record.state = IntentState::Cancelled;
+                record.state_at = happened.now;
+                txn.put(INTENTS, &place, &record)?;
+                txn.delete(INTENTS_OF_NODE, &(record.node, intent))?;
+                let action = record.action;
+                happened.record(txn, &key, Activity::PowerCancelled { action })?;
+                Ok(record)
+            })
+            .await?;
+        Ok(view(server, intent, &record, self.now()))
+    }
+
     /// Shows one power action.
     ///
     /// # Errors
@@ -136,6 +171,17 @@ fn check_power(
     }
 }
 
+/// Returns why a power action cannot be taken back any more.
+fn too_late(state: &IntentState) -> Option<&'static str> {
+    match state {
+        IntentState::Pending | IntentState::Cancelled => None,
+        IntentState::Sent => Some("the node has the power action already: ask for the opposite"),
+        IntentState::Applied => Some("the node carried the power action out already"),
+        IntentState::Expired => Some("the power action expired and did nothing"),
+        IntentState::Refused(_) => Some("the node refused the power action already"),
+    }
+}
+
 /// Settles what expired before it was handed over. Returns how many actions stay open.
 pub(crate) fn settle_expired(
     txn: &mut Txn<'_>,
@@ -173,10 +219,12 @@ fn view(server: ServerId, intent: IntentId, record: &IntentRecord, now: UnixMs) 
         expires_at: record.expires_at,
         state_at,
         state: match state {
-            IntentState::Pending | IntentState::Sent => server::IntentState::Pending,
+            IntentState::Pending => server::IntentState::Pending,
+            IntentState::Sent => server::IntentState::Sent,
             IntentState::Applied => server::IntentState::Applied,
             IntentState::Expired => server::IntentState::Expired,
             IntentState::Refused(why) => server::IntentState::Refused(why),
+            IntentState::Cancelled => server::IntentState::Cancelled,
         },
     }
 }

@@ -250,6 +250,34 @@ async fn a_power_action_is_pending_then_applied_or_expires() {
 }
 
 #[tokio::test]
+async fn a_power_action_can_be_taken_back_until_its_node_has_it() {
+    let mut world = World::new().await;
+    let node = world.node("a").await;
+    let (owner, scope) = (tenant(1), NodeScope::granted(node));
+    let server = world.server(&owner, node).await;
+    let power = async || world.hub.power(&owner, server, PowerAction::Start, None).await.unwrap();
+    let cancel = async |intent| world.hub.cancel_intent(&owner, server, intent).await;
+    let given = power().await;
+    let taken = cancel(given.intent).await.unwrap();
+    assert_eq!(taken.state, IntentState::Cancelled);
+    assert!(world.hub.wanted(&scope).await.unwrap().intents.is_empty());
+    world.clock.advance(120_000);
+    assert_eq!(cancel(given.intent).await.unwrap(), taken, "cancelled for good");
+    let sent = power().await;
+    assert_eq!(world.hub.wanted(&scope).await.unwrap().intents.len(), 1);
+    let shown = world.hub.intent(&owner, server, sent.intent).unwrap();
+    assert_eq!(shown.state, IntentState::Sent);
+    let err = cancel(sent.intent).await.unwrap_err();
+    assert!(err.to_string().starts_with("the node has the power action already"), "{err}");
+    let late = power().await;
+    world.clock.advance(60_000);
+    let err = cancel(late.intent).await.unwrap_err();
+    assert_eq!(err.to_string(), "the power action expired and did nothing");
+    let stranger = world.hub.cancel_intent(&tenant(2), server, late.intent).await.unwrap_err();
+    assert!(matches!(stranger, HubError::NotFound { .. }), "{stranger}");
+}
+
+#[tokio::test]
 async fn an_offered_port_is_offered_once_and_withdrawn_only_when_free() {
     let mut world = World::new().await;
     let node = world.node("a").await;

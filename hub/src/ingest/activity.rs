@@ -60,7 +60,7 @@ impl Booking {
             Ok(fact) => fact,
             Err(err) => return Ok(Err(Doubt::new(err.to_string()))),
         };
-        if is_of_the_hub(&fact.body) {
+        if fact.body.is_made_at_hub() {
             return Ok(Err(Doubt::new("only the hub makes this kind of activity")));
         }
         let Some(server) = fact.about else { return Ok(Ok(fact)) };
@@ -96,15 +96,4 @@ impl Booking {
         self.leases.forget((tenant, server));
         Ok(())
     }
-}
-
-/// Whether an activity is never a node's.
-fn is_of_the_hub(activity: &Activity) -> bool {
-    matches!(
-        activity,
-        Activity::Created
-            | Activity::Changed { .. }
-            | Activity::PowerAsked { .. }
-            | Activity::DeletionAsked { .. }
-    )
 }

@@ -172,6 +172,8 @@ pub enum IntentState {
     Expired,
     /// The node may not or cannot, and why.
     Refused(String),
+    /// It was taken back before it was handed over.
+    Cancelled,
 }
 
 impl IntentRecord {

@@ -4,8 +4,8 @@ use mamba_core::{
     clock::UnixMs,
     error::Invalid,
     ids::{
-        AllocationId, EventId, InvitationId, NodeId, RoleId, ServerId, SessionId, TenantId,
-        TokenId, UserId,
+        AllocationId, EventId, IntentId, InvitationId, NodeId, RoleId, ServerId, SessionId,
+        TenantId, TokenId, UserId,
     },
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -99,6 +99,7 @@ plain_values! {
     EventId: "must be an id",
     NodeId: "must be an id",
     ServerId: "must be an id",
+    IntentId: "must be an id",
     SessionId: "must be an id",
     TenantId: "must be an id",
     TokenId: "must be an id",
@@ -288,6 +289,14 @@ params! {
         server: ServerId,
         /// Which of its allocations.
         allocation: AllocationId,
+    }
+
+    /// Names a power action of a server.
+    IntentPath {
+        /// Which server.
+        server: ServerId,
+        /// Which of its power actions.
+        intent: IntentId,
     }
 
     /// Names a server.

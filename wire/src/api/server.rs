@@ -439,12 +439,16 @@ pub struct Intent {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum IntentState {
-    /// The node has not answered yet.
+    /// It waits at the hub for the node; it can be cancelled.
     Pending,
+    /// It was handed to the node, which has not answered yet.
+    Sent,
     /// The node took it over in time.
     Applied,
     /// It came too late and did nothing.
     Expired,
     /// The node may not or cannot, and why.
     Refused(String),
+    /// It was taken back before the node had it.
+    Cancelled,
 }

@@ -11,6 +11,7 @@ mod members;
 mod mounts;
 mod servers;
 mod install;
+mod intents;
 mod allocations;
 mod console;
 mod health;

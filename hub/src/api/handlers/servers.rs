@@ -9,7 +9,6 @@ use mamba_core::{
     blueprint::{Blueprint, Pick, Variable},
     error::Invalid,
     ids::ServerId,
-    lifecycle::PowerAction,
     server::{AutoStart, Limits, PIDS_DEFAULT},
     units::Mib,
 };
@@ -18,7 +17,7 @@ use mamba_wire::api::{
     activity::ActivityItem,
     params::{ServerPath, TenantPath},
     server::{
-        self, CreateOwnServer, CreateServer, CreatedServer, DeleteQuery, Server, ServerQuery,
+        CreateOwnServer, CreateServer, CreatedServer, DeleteQuery, Server, ServerQuery,
         SuspendQuery, UpdateLimits, UpdateServer,
     },
     table,
@@ -28,7 +27,12 @@ use std::collections::BTreeMap;
 
 impl Api {
     /// Checks a further key for the server of a request.
-    fn require(&self, context: &Context, server: ServerId, key: ServerKey) -> Result<(), ApiError> {
+    pub(super) fn require(
+        &self,
+        context: &Context,
+        server: ServerId,
+        key: ServerKey,
+    ) -> Result<(), ApiError> {
         let wanted = Wanted::Server(key);
         self.allow(context.caller()?, wanted, About::Server(server)).map(|_| ())
     }
@@ -313,42 +317,6 @@ impl Handle<table::UnsuspendServer> for Api {
     ) -> Result<Served<Server>, ApiError> {
         let change = ServerChange { suspended: Some(false), ..ServerChange::default() };
         self.change(&context, path.server, change).await
-    }
-}
-
-impl Handle<table::Power> for Api {
-    async fn handle(
-        &self,
-        context: Context,
-        path: ServerPath,
-        (): (),
-        body: server::Power,
-    ) -> Result<Served<server::Intent>, ApiError> {
-        let scope = context.scope()?;
-        self.require(
-            &context,
-            path.server,
-            match body.action {
-                PowerAction::Start => ServerKey::ControlStart,
-                PowerAction::Stop | PowerAction::Kill => ServerKey::ControlStop,
-                PowerAction::Restart => ServerKey::ControlRestart,
-            },
-        )?;
-        let power = self.hub().power(scope, path.server, body.action, body.expires_in_ms);
-        Ok(Served::Json(power.await?))
-    }
-}
-
-impl Handle<table::ListIntents> for Api {
-    async fn handle(
-        &self,
-        context: Context,
-        path: ServerPath,
-        query: PageQuery,
-        (): (),
-    ) -> Result<Served<Page<server::Intent>>, ApiError> {
-        let scope = context.scope()?;
-        Ok(Served::Json(self.hub().intents(scope, path.server, &query)?))
     }
 }
 

@@ -6,7 +6,7 @@ use mamba_wire::api::{
     Code, LinkState,
     allocation::AllocationQuery,
     node,
-    params::{AllocationPath, NodePath, ServerPath, TokenPath},
+    params::{AllocationPath, IntentPath, NodePath, ServerPath, TokenPath},
     server::{
         DeleteQuery, IntentState, Power, ServerQuery, SuspendQuery, UpdateLimits, UpdateServer,
     },
@@ -81,6 +81,16 @@ async fn a_power_action_waits_for_its_node_and_expires() {
     assert_eq!(list().await, [given]);
     world.clock.advance(10_000);
     assert_eq!(list().await[0].state, IntentState::Expired);
+    let given = world.call::<table::Power>(Some(&owner), &path, &(), &start).await.unwrap();
+    let which = IntentPath { server: path.server, intent: given.intent };
+    let cancel = async || world.call::<table::CancelIntent>(Some(&owner), &which, &(), &()).await;
+    assert_eq!(cancel().await.unwrap().state, IntentState::Cancelled);
+    assert_eq!(list().await[0].state, IntentState::Cancelled);
+    assert_eq!(
+        cancel().await.unwrap().state,
+        IntentState::Cancelled,
+        "the second time changes nothing"
+    );
     let never = Power { action: PowerAction::Start, expires_in_ms: Some(0) };
     let err = world.call::<table::Power>(Some(&owner), &path, &(), &never).await.unwrap_err();
     assert_eq!(err.errors[0].field, "expires_in_ms");

@@ -243,16 +243,6 @@ async fn same_activity(cast: &Cast, role: &Role, earlier: &Books) -> Played<usiz
 /// Returns the events of a server that came from its edge, as the hub shows them.
 pub(crate) async fn events_of_edge(owner: &Api, server: ServerId) -> Played<Vec<EventId>> {
     let all = owner.activity(server).await?;
-    let from_edge = all.iter().filter(|it| !is_made_at_hub(&it.activity));
+    let from_edge = all.iter().filter(|it| !it.activity.is_made_at_hub());
     Ok(from_edge.map(|it| it.event).collect())
-}
-
-fn is_made_at_hub(activity: &Activity) -> bool {
-    matches!(
-        activity,
-        Activity::Created
-            | Activity::Changed { .. }
-            | Activity::PowerAsked { .. }
-            | Activity::DeletionAsked { .. }
-    )
 }

@@ -138,6 +138,7 @@ texts! {
     by_hub: "the hub",
     did_power: "{action} accepted by the node",
     did_power_asked: "{action} asked for",
+    did_power_cancelled: "{action} taken back before the node had it",
     did_started: "The process started",
     did_ready: "Ready after {span}",
     did_adopted: "Taken over while running, after the node's daemon came back",

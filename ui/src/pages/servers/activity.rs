@@ -91,6 +91,9 @@ fn sentence(activity: &Activity) -> (Tone, String) {
         Activity::PowerAsked { action } => {
             (Tone::Calm, fill(texts.did_power_asked, &[("action", &action_name(*action))]))
         }
+        Activity::PowerCancelled { action } => {
+            (Tone::Calm, fill(texts.did_power_cancelled, &[("action", &action_name(*action))]))
+        }
         Activity::Started => calm(texts.did_started),
         Activity::Ready { after_ms } => {
             (Tone::Good, fill(texts.did_ready, &[("span", &time::span(*after_ms))]))

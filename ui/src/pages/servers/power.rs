@@ -122,17 +122,19 @@ fn words(intent: &Intent, now: mamba_core::clock::UnixMs) -> Option<String> {
     };
     let is_recent = now.since(intent.state_at) < REMEMBERED_MS;
     match &intent.state {
-        IntentState::Pending if intent.expires_at > now => {
+        IntentState::Pending | IntentState::Sent if intent.expires_at > now => {
             let left = time::span(intent.expires_at.since(now));
             Some(fill(texts.intent_pending, &[("action", &action), ("left", &left)]))
         }
-        IntentState::Pending | IntentState::Expired if is_recent => {
+        IntentState::Pending | IntentState::Sent | IntentState::Expired if is_recent => {
             Some(fill(texts.intent_expired, &[("action", &action)]))
         }
         IntentState::Refused(why) if is_recent => {
             Some(fill(texts.intent_refused, &[("action", &action), ("why", why)]))
         }
         IntentState::Pending
+        | IntentState::Sent
+        | IntentState::Cancelled
         | IntentState::Applied
         | IntentState::Expired
         | IntentState::Refused(_) => None,

@@ -58,6 +58,10 @@ endpoints! {
     /// Lists power actions, newest first.
     ListIntents: Get "/api/v1/servers/{server}/intents", Permission::Server(ServerKey::WebsocketConnect), 200,
         (ServerPath, PageQuery, ()) -> Page<server::Intent>;
+    /// Takes back a power action that the node does not have yet; needs the key that asking for it needs.
+    CancelIntent: Delete "/api/v1/servers/{server}/intents/{intent}",
+        Permission::Server(ServerKey::WebsocketConnect), 200,
+        (IntentPath, (), ()) -> server::Intent, [Conflict];
     /// Makes a single-use ticket for the console.
     CreateConsoleTicket: Post "/api/v1/servers/{server}/console-ticket",
         Permission::Server(ServerKey::ControlReadConsole), 201,

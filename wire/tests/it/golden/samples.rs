@@ -245,6 +245,7 @@ pub(super) fn all_activity() -> Vec<ActivityFact> {
         Activity::InstallCancelled { asked: order() },
         Activity::ReinstallAsked { files: InstallFiles::Wipe },
         Activity::InstallCancelAsked,
+        Activity::PowerCancelled { action: PowerAction::Stop },
     ];
     let fact = |body| ActivityFact {
         event: EventId::from_bytes([0x55; 16]),

@@ -12,11 +12,12 @@ use mamba_core::{
 use mamba_wire::api::{
     Code,
     console::{ConsoleQuery, CreateTicket},
-    params::{ServerPath, TenantPath},
+    params::{IntentPath, ServerPath, TenantPath},
     server::{
         CreateOwnServer, DeleteQuery, Mounts, Power, Reinstall, SuspendQuery, UpdateLimits,
         UpdateServer,
     },
+    table,
     usage::UsageQuery,
 };
 use std::collections::BTreeMap;
@@ -91,6 +92,12 @@ examples! {
         Example::new(fresh(seed).await, (), body)
     };
     ListIntents, seed => Example::new(looked_at(seed).await, NO_PAGE, ());
+    CancelIntent, seed => {
+        let path = fresh(seed).await;
+        let body = Power { action: PowerAction::Stop, expires_in_ms: None };
+        let given = seed.world.admin::<table::Power>(&path, &(), &body).await;
+        Example::new(IntentPath { server: path.server, intent: given.intent }, (), ())
+    };
     CreateConsoleTicket, seed => {
         Example::new(looked_at(seed).await, (), CreateTicket { write: true })
     };
