@@ -48,9 +48,10 @@ const FILES_MS_MAX: u64 = 600_000;
 const SIZE_MS_MAX: u64 = 120_000;
 /// Longest wait for the store.
 const STORE_MS_MAX: u64 = 10_000;
-/// Exit codes of a process that somebody else ended: SIGKILL, SIGTERM, and what the engine says of one
-/// whose end it missed.
-const ENDED_FROM_OUTSIDE: [i64; 3] = [137, 143, 255];
+/// Exit codes of a process that somebody else ended: SIGKILL and SIGTERM.
+const ENDED_BY_SIGNAL: [i64; 2] = [137, 143];
+/// What the engine says of a process whose end it missed. A script may end so too (`exit -1`).
+const END_MISSED: i64 = 255;
 
 /// Bounds of runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,6 +246,7 @@ impl<R: Runtime> Run<'_, R> {
         let mut output = Output::resume(self).await?;
         let mut measured_at = parts.clock.boot();
         let mut deadline = None;
+        let mut was_watched = false;
         loop {
             let found = self.look().await?.filter(|found| found.asked == plan.asked);
             let gone = || StepError::new("install: script", "its container is gone".to_owned());
@@ -255,9 +257,11 @@ impl<R: Runtime> Run<'_, R> {
                 ContainerStatus::Exited { code, oom_killed, .. } => {
                     tokio::time::sleep(Duration::from_millis(LAST_LINES_MS)).await;
                     output.read(self, &id).await?;
-                    return self.judge(code, oom_killed).await;
+                    let from_outside = is_from_outside(code, was_watched);
+                    return self.judge(code, oom_killed, from_outside).await;
                 }
                 ContainerStatus::Running { started_at, .. } => {
+                    was_watched = true;
                     let limit_ms = plan.bounds.run_ms_max;
                     // Its age is asked for once: the machine's clock may be set meanwhile.
                     let deadline = *deadline.get_or_insert_with(|| {
@@ -282,13 +286,18 @@ impl<R: Runtime> Run<'_, R> {
     }
 
     /// What the end of the script means.
-    async fn judge(&self, code: i64, oom_killed: bool) -> Result<InstallOutcome, StepError> {
+    async fn judge(
+        &self,
+        code: i64,
+        oom_killed: bool,
+        from_outside: bool,
+    ) -> Result<InstallOutcome, StepError> {
         let failed = |error| Ok(InstallOutcome::Failed { code: Some(code), error });
         if oom_killed && code != 0 {
             let Mib(mib) = install_limits(&self.plan.spec.limits).memory_mib;
             return failed(format!("script ran out of memory at {mib} MiB"));
         }
-        if ENDED_FROM_OUTSIDE.contains(&code) {
+        if from_outside {
             // The engine or the machine went down: that says nothing about the script.
             self.remove().await?;
             let error = format!("it was ended from outside with code {code}");
@@ -323,6 +332,12 @@ impl<R: Runtime> Run<'_, R> {
     async fn say(&self, text: &str) {
         say(self.parts, self.plan.server, self.plan.asked, text).await;
     }
+}
+
+/// Whether an exit code says that something else than the script ended it. An engine that answered all
+/// the time, as it did when the script `was_watched` from running to its end, missed no end.
+fn is_from_outside(code: i64, was_watched: bool) -> bool {
+    ENDED_BY_SIGNAL.contains(&code) || (code == END_MISSED && !was_watched)
 }
 
 /// What was taken of a script's output.

@@ -181,6 +181,27 @@ async fn a_run_that_the_machine_took_with_it_is_made_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_code_that_an_engine_gives_to_missed_ends_is_the_scripts_own_when_it_was_watched() {
+    let machine = Machine::new();
+    machine.fake.script_install(server(1), [Script::install(5_000, 255)]);
+    let daemon = machine.daemon().await;
+    machine.wish(&daemon, server(1), scripted(1)).await;
+    let seen = daemon.wait(server(1), |it| failed(it).is_some()).await;
+    assert_eq!(failed(&seen).unwrap(), "script ended with code 255");
+    assert_eq!(machine.fake.calls(Call::CreateInstaller), 1);
+    // This one ends while no daemon looks.
+    let scripts = [Script::install(5_000, 255), Script::install(500, 0)];
+    machine.fake.script_install(server(1), scripts);
+    machine.wish(&daemon, server(1), scripted(2)).await;
+    pass(2_000).await;
+    machine.kill(daemon).await;
+    pass(10_000).await;
+    let daemon = machine.daemon().await;
+    daemon.wait(server(1), is_installed).await;
+    assert_eq!(machine.fake.calls(Call::CreateInstaller), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_is_ended_from_the_hub_and_from_the_node() {
     let machine = Machine::new();
     machine.fake.script_install(server(1), [Script::deaf()]);
