@@ -9,6 +9,7 @@
 
 use super::disk::Disk;
 use super::fault::{ENGINE_FORMAT, Fault, guarded};
+use super::follow::ChangedKey;
 use super::health::{Shared, StoreHealth};
 use super::pairs::{META, META_PROBE, PAIRS, Pairs, durable};
 use super::txn::{Overlay, Source, Txn, TxnError, TxnLimits};
@@ -297,29 +298,36 @@ impl Engine {
         };
         match self.run_jobs(&transaction, more, jobs) {
             Err(fault) => BatchEnd::NotApplied(fault),
-            Ok(0) => BatchEnd::Committed,
-            Ok(_) => match transaction.commit() {
+            Ok((0, _)) => BatchEnd::Committed,
+            Ok((_, changed)) => match transaction.commit() {
                 Ok(()) => {
+                    self.shared.followers.tell(changed);
                     self.shared.commits.send_modify(|count| *count += 1);
                     BatchEnd::Committed
                 }
-                Err(err) => BatchEnd::Unknown(err.into()),
+                Err(err) => {
+                    // It may be stored: whoever looks again finds out.
+                    self.shared.followers.tell(changed);
+                    BatchEnd::Unknown(err.into())
+                }
             },
         }
     }
 
-    /// Runs the jobs over the batch's table. Returns the number of bytes written.
+    /// Runs the jobs over the batch's table. Returns the number of bytes written, and the keys of
+    /// which somebody wants to hear.
     fn run_jobs(
         &self,
         transaction: &WriteTransaction,
         more: &mut dyn FnMut() -> Option<Box<dyn Job>>,
         jobs: &mut Vec<Box<dyn Job>>,
-    ) -> Result<usize, Fault> {
+    ) -> Result<(usize, Vec<ChangedKey>), Fault> {
         let mut pairs = Pairs(transaction.open_table(PAIRS)?);
-        let mut bytes = 0;
+        let (mut bytes, mut changed) = (0, Vec::new());
         while let Some(job) = jobs.last_mut() {
             for (key, value) in self.run_job(&mut **job, &pairs)? {
                 bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+                changed.extend(self.shared.followers.note(&key));
                 match value {
                     Some(value) => pairs.0.insert(key.as_slice(), value.as_slice())?,
                     None => pairs.0.remove(key.as_slice())?,
@@ -333,7 +341,7 @@ impl Engine {
                 None => break,
             }
         }
-        Ok(bytes)
+        Ok((bytes, changed))
     }
 
     /// Runs one job on an overlay of its own, so that one that fails leaves nothing behind.

@@ -1,6 +1,7 @@
 //! How a store is doing: what its owner shows, and what readers share with the engine.
 
 use super::fault::{Fault, guarded};
+use super::follow::Followers;
 use super::pairs::{PAIRS, Pairs, durable};
 use super::txn::ReadTxn;
 use redb::{Database, ReadableDatabase, WriteTransaction};
@@ -74,6 +75,7 @@ pub(super) struct Shared {
     database: RwLock<Result<Database, Fault>>,
     pub(super) health: watch::Sender<StoreHealth>,
     pub(super) commits: watch::Sender<u64>,
+    pub(super) followers: Followers,
 }
 
 impl Shared {
@@ -82,6 +84,7 @@ impl Shared {
             database: RwLock::new(Err(Fault::Reopening)),
             health: watch::Sender::new(StoreHealth::Ok),
             commits: watch::Sender::new(0),
+            followers: Followers::new(),
         }
     }
 

@@ -4,7 +4,9 @@ use super::dir::DataDir;
 use super::disk::{Disk, FileDisk};
 use super::engine::{BatchEnd, Engine, Job, StoreOptions};
 use super::fault::Fault;
+use super::follow::Follower;
 use super::health::{Shared, StoreHealth};
+use super::table::TableDef;
 use super::txn::{ReadTxn, Txn, TxnError};
 use super::writer::Queue;
 use std::future::Future;
@@ -203,6 +205,12 @@ impl Store {
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.shared.commits.subscribe()
+    }
+
+    /// Follows tables: which of their keys commits change from now on.
+    #[must_use]
+    pub fn follow(&self, tables: &[TableDef]) -> Follower {
+        self.shared.followers.follow(tables)
     }
 
     /// How the disk is doing, now and later.

@@ -156,3 +156,39 @@ fn a_dropped_caller_leaves_the_store_working() {
         store.close().await;
     });
 }
+
+#[test]
+fn followers_hear_of_their_tables_only_and_of_what_they_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    run(async {
+        let store = open_in(dir.path());
+        store.write(|txn| count_up(txn, "before")).await.unwrap();
+        let mut counts = store.follow(&[COUNTS.def()]);
+        let mut rows = store.follow(&[ROWS.def()]);
+        let put = |txn: &mut Txn<'_>| {
+            count_up(txn, "a")?;
+            txn.put(ROWS, &(1, 2), &vec![7])
+        };
+        store.write(put).await.unwrap();
+        let refused = |txn: &mut Txn<'_>| {
+            count_up(txn, "refused")?;
+            Err::<(), _>(TestError::OnPurpose)
+        };
+        store.write(refused).await.unwrap_err();
+        store.write(|txn| txn.delete(ROWS, &(1, 2))).await.unwrap();
+        let Some(Followed::Keys(keys)) = counts.next().await else { panic!("nothing told") };
+        assert_eq!(keys.len(), 1);
+        assert_eq!(keys[0].of(COUNTS), Some("a".to_owned()));
+        assert_eq!(keys[0].of(ROWS), None);
+        for _ in 0..2 {
+            let Some(Followed::Keys(keys)) = rows.next().await else { panic!("nothing told") };
+            assert_eq!(keys.iter().map(|key| key.of(ROWS)).collect::<Vec<_>>(), [Some((1, 2))]);
+        }
+        for _ in 0..300 {
+            store.write(|txn| count_up(txn, "a")).await.unwrap();
+        }
+        assert_eq!(counts.next().await, Some(Followed::Missed));
+        assert!(matches!(counts.next().await, Some(Followed::Keys(_))), "it goes on after that");
+        store.close().await;
+    });
+}
