@@ -8,7 +8,7 @@ use crate::{
     console::{ConsoleError, Consoles},
     data::{DataDirs, DataError},
     desired::Adopter,
-    doors::{Doors, local},
+    doors::{Doors, Pace, local},
     link::{
         EdgeLink, EnrolConfig, Identity, IdentityError, IdentityFiles, LinkConfig, LinkHandle,
         backend::View,
@@ -339,6 +339,7 @@ impl Edge {
             consoles: consoles.clone(),
             data,
             link: link_handle,
+            pace: Pace::default(),
         });
         Ok(Self {
             supervisor,

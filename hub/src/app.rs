@@ -10,12 +10,13 @@ use crate::{
     audit, backup,
     cli::{self, AdminContext, SocketError},
     config::{BackupConfig, Config, LogFormat, MetricsConfig, TlsConfig},
+    feed,
     identity::{AccessKey, Identity, IdentityParts, KeyError},
     ingest::requeue,
     link::{HubLink, LinkConfig, LinkError, Links, RequestError},
     mail::{Mailer, SmtpError},
     metrics::{self, MetricsError, Token},
-    relay::{Boxed, Consoles, DoorError, NodeDoor},
+    relay::{Boxed, DoorError, NodeDoor, Sockets},
     secrets::{self, SecretsError, Vault, VaultError},
     store::KIND,
 };
@@ -134,7 +135,8 @@ pub struct App {
     pub hub: Hub,
     /// Accounts and sessions.
     pub identity: Identity,
-    consoles: Arc<Consoles>,
+    consoles: Arc<Sockets>,
+    feeds: Arc<Sockets>,
     /// API and local socket.
     doors: Part,
     links: Part,
@@ -244,12 +246,13 @@ impl App {
         };
         let socket = cli::listen(dir.path())?;
 
-        let consoles = Consoles::new(config.consoles);
+        let (consoles, feeds) = (Sockets::new(config.consoles), Sockets::new(feed::LIMITS));
         let api = Arc::new(Api::new(ApiParts {
             hub: hub.clone(),
             identity: identity.clone(),
             links: Arc::new(ways),
             consoles: consoles.clone(),
+            feeds: feeds.clone(),
             public_link_address: config.public_link_address.clone(),
             link_listen: link,
             trusted_proxies: config.trusted_proxies,
@@ -271,7 +274,7 @@ impl App {
         backups.spawn("the mails", mailer.run(backups.stopping()));
         backups.spawn("the attempts", identity.clone().keep_flushed(backups.stopping()));
         keep_store(&mut backups, &hub, config.backup, config.audit_retain_ms);
-        Ok(Self { http, link, hub, identity, consoles, doors, links, backups })
+        Ok(Self { http, link, hub, identity, consoles, feeds, doors, links, backups })
     }
 
     /// Waits until a part ends by itself, which none should. Cancelled, nothing is lost.
@@ -287,8 +290,8 @@ impl App {
     pub async fn stop(mut self) {
         let store = self.hub.store().clone();
         let ordered = async {
-            // Consoles are upgraded connections, which the API no longer knows.
-            tokio::join!(self.doors.stop(), self.consoles.close());
+            // Open sockets are upgraded connections, which the API no longer knows.
+            tokio::join!(self.doors.stop(), self.consoles.close(), self.feeds.close());
             self.links.stop().await;
             self.backups.stop().await;
         };
@@ -396,7 +399,7 @@ fn open_store(config: &Config) -> Result<(DataDir, Store), AppError> {
     Ok((dir, store))
 }
 
-/// Consoles go to nodes over their sessions.
+/// Consoles and gauges go over the sessions of their nodes.
 impl NodeDoor for Links {
     fn open(
         &self,

@@ -19,6 +19,7 @@ pub mod service;
 pub mod secrets;
 pub mod api;
 pub mod relay;
+pub mod feed;
 pub mod metrics;
 pub mod cli;
 pub mod app;

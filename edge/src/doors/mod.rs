@@ -4,6 +4,9 @@
 //! waits for the hub.
 
 pub mod local;
+mod gauges;
+
+pub use gauges::Pace;
 
 use crate::{
     calendar::{Calendar, HubCalendar},
@@ -58,12 +61,16 @@ pub struct Doors<R> {
     pub data: DataDirs,
     /// The link to the hub.
     pub link: LinkHandle,
+    /// How often people make the meter look.
+    pub pace: Pace,
 }
 
 impl<R: Runtime> Dispatcher for Doors<R> {
     async fn serve(&self, request: NodeRequest, mut stream: FrameStream) {
         let served = if let NodeRequest::Console { server, from, follow, by } = request {
             self.console(server, from, follow, by, stream).await
+        } else if let NodeRequest::Gauges { server } = request {
+            self.gauges(server, stream).await
         } else {
             let reply = match self.answer(request).await {
                 Ok(answer) => NodeReply::Ok(Box::new(answer)),
@@ -122,7 +129,9 @@ impl<R: Runtime> Doors<R> {
                 self.supervisor.cancel_install(server, by).await?;
                 Answer::Accepted
             }
-            NodeRequest::Console { .. } => return Err(NodeError::Unsupported),
+            NodeRequest::Console { .. } | NodeRequest::Gauges { .. } => {
+                return Err(NodeError::Unsupported);
+            }
         })
     }
 

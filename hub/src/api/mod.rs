@@ -30,7 +30,7 @@ pub use tls::{Certificates, TlsError, TlsFiles};
 use crate::{
     Hub,
     identity::{Caller, Identity, Tickets},
-    relay::{Consoles, NodeDoor},
+    relay::{NodeDoor, Sockets},
 };
 use bytes::Bytes;
 use idempotency::Running;
@@ -59,7 +59,9 @@ pub struct ApiParts {
     /// Ways to connected nodes.
     pub links: Arc<dyn NodeDoor>,
     /// Open consoles.
-    pub consoles: Arc<Consoles>,
+    pub consoles: Arc<Sockets>,
+    /// Open feeds.
+    pub feeds: Arc<Sockets>,
     /// Host and port that go into join tokens.
     pub public_link_address: String,
     /// Where edges connect, as bound.

@@ -43,7 +43,7 @@ pub use provider::{Provider, ProviderKind};
 pub use records::{Account, TABLES};
 pub use settings::{PublicUrl, Registration, SecondFactorPolicy, Settings};
 pub use ssh_keys::SSH_KEYS_MAX;
-pub use tickets::{Ticket, TicketError, Tickets};
+pub use tickets::{Opens, Ticket, TicketError, Tickets};
 
 use crate::{
     HubError,

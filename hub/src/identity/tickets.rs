@@ -1,6 +1,6 @@
-//! Console tickets: what stands in for a token where a browser cannot send a header.
+//! Tickets of sockets: what stands in for a token where a browser cannot send a header.
 //!
-//! Single-use, alive for [`TICKET_TTL_MS`], bound to one server, session and permission. Kept hashed
+//! Single-use, alive for [`TICKET_TTL_MS`], bound to one session and one purpose. Kept hashed
 //! and in memory: a restart of the hub outlives every ticket.
 
 use super::sessions::{hash_of, hex, unhex};
@@ -14,23 +14,35 @@ use std::collections::BTreeMap;
 /// Tickets that wait to be used. At some 100 bytes each they take 1 MiB; above it new ones are
 /// refused until old ones expire.
 const TICKETS_MAX: usize = 10_000;
-/// Tickets of one session that wait to be used: as many consoles as anybody opens at once.
+/// Tickets of one session that wait to be used: as many sockets as anybody opens at once.
 const TICKETS_PER_SESSION_MAX: usize = 32;
+
+/// What a ticket opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opens {
+    /// A console.
+    Console {
+        /// Of this server.
+        server: ServerId,
+        /// Whether one may type.
+        can_write: bool,
+    },
+    /// The live feed.
+    Feed,
+}
 
 /// What a ticket allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    /// Console of this server.
-    pub server: ServerId,
+    /// What it opens.
+    pub opens: Opens,
     /// On behalf of this session.
     pub session: SessionId,
-    /// Whether it may type.
-    pub can_write: bool,
 }
 
 /// Why no ticket was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too many console tickets are waiting to be used")]
+#[error("too many tickets are waiting to be used")]
 pub struct TicketError;
 
 /// Pure: the tickets that wait to be used.
@@ -59,10 +71,15 @@ impl Tickets {
         Ok(hex(&secret))
     }
 
-    /// Takes a ticket; it cannot be taken again, also when it is for another server.
-    pub fn take(&mut self, now: BootMs, text: &str, server: ServerId) -> Option<Ticket> {
+    /// Takes a ticket; it cannot be taken again, also when it opens something else.
+    pub fn take(
+        &mut self,
+        now: BootMs,
+        text: &str,
+        fits: impl FnOnce(&Opens) -> bool,
+    ) -> Option<Ticket> {
         let (ticket, until) = self.waiting.remove(&hash_of(&unhex(text)?))?;
-        (now < until && ticket.server == server).then_some(ticket)
+        (now < until && fits(&ticket.opens)).then_some(ticket)
     }
 }
 
@@ -71,11 +88,9 @@ mod tests {
     use super::*;
 
     fn ticket(server: u8) -> Ticket {
-        Ticket {
-            server: ServerId::from_bytes([server; 16]),
-            session: SessionId::from_bytes([9; 16]),
-            can_write: true,
-        }
+        let server = ServerId::from_bytes([server; 16]);
+        let opens = Opens::Console { server, can_write: true };
+        Ticket { opens, session: SessionId::from_bytes([9; 16]) }
     }
 
     #[test]
@@ -84,17 +99,22 @@ mod tests {
         let give = |tickets: &mut Tickets, secret: u8| {
             tickets.give(BootMs(0), [secret; 32], ticket(1)).unwrap()
         };
+        let take = |tickets: &mut Tickets, now: u64, text: &str, wanted: u8| {
+            tickets.take(BootMs(now), text, |opens| *opens == ticket(wanted).opens)
+        };
         let text = give(&mut tickets, 1);
         assert_eq!(text.len(), 64);
-        assert_eq!(tickets.take(BootMs(1), &text, ticket(1).server), Some(ticket(1)));
-        assert_eq!(tickets.take(BootMs(1), &text, ticket(1).server), None);
+        assert_eq!(take(&mut tickets, 1, &text, 1), Some(ticket(1)));
+        assert_eq!(take(&mut tickets, 1, &text, 1), None);
         let late = give(&mut tickets, 2);
-        assert_eq!(tickets.take(BootMs(TICKET_TTL_MS), &late, ticket(1).server), None);
+        assert_eq!(take(&mut tickets, TICKET_TTL_MS, &late, 1), None);
         let elsewhere = give(&mut tickets, 3);
-        assert_eq!(tickets.take(BootMs(1), &elsewhere, ticket(2).server), None);
-        assert_eq!(tickets.take(BootMs(1), &elsewhere, ticket(1).server), None);
+        assert_eq!(take(&mut tickets, 1, &elsewhere, 2), None);
+        assert_eq!(take(&mut tickets, 1, &elsewhere, 1), None);
+        let feed = give(&mut tickets, 4);
+        assert_eq!(tickets.take(BootMs(1), &feed, |opens| *opens == Opens::Feed), None);
         for broken in ["", "zz", &"z".repeat(64), &"ü".repeat(32)] {
-            assert_eq!(tickets.take(BootMs(1), broken, ticket(1).server), None);
+            assert_eq!(take(&mut tickets, 1, broken, 1), None);
         }
     }
 

@@ -34,6 +34,16 @@ struct LiveNode {
 }
 
 impl LiveNode {
+    fn link_state(&self, now: UnixMs) -> LinkState {
+        if self.sessions.is_empty() {
+            LinkState::Unreachable
+        } else if now.since(self.last_heard) > SILENCE_MS {
+            LinkState::Delayed
+        } else {
+            LinkState::Live
+        }
+    }
+
     fn tell(&self, standing: Standing) {
         self.signal.send_modify(|signal| {
             signal.standing = standing;
@@ -125,11 +135,14 @@ impl Live {
     /// Returns the state of a node's link.
     #[must_use]
     pub fn link_state(&self, node: NodeId, now: UnixMs) -> LinkState {
-        match self.last_heard(node) {
-            None => LinkState::Unreachable,
-            Some(heard) if now.since(heard) > SILENCE_MS => LinkState::Delayed,
-            Some(_) => LinkState::Live,
-        }
+        self.nodes().get(&node).map_or(LinkState::Unreachable, |it| it.link_state(now))
+    }
+
+    /// Returns the state of every link that was ever up since the start.
+    #[must_use]
+    pub fn link_states(&self, now: UnixMs) -> BTreeMap<NodeId, LinkState> {
+        let nodes = self.nodes();
+        nodes.iter().map(|(node, it)| (*node, it.link_state(now))).collect()
     }
 
     fn nodes(&self) -> MutexGuard<'_, BTreeMap<NodeId, LiveNode>> {
@@ -155,6 +168,7 @@ mod tests {
         assert!(live.connected().contains(&node()));
         assert_eq!(live.link_state(node(), UnixMs(3)), LinkState::Live);
         assert_eq!(live.link_state(node(), UnixMs(3 + SILENCE_MS)), LinkState::Delayed);
+        assert_eq!(live.link_states(UnixMs(3)), [(node(), LinkState::Live)].into());
         live.begin(node(), new, UnixMs(3));
         live.end(node(), new);
         assert!(live.connected().contains(&node()), "of two sessions of one run one is left");

@@ -11,5 +11,5 @@ mod run;
 mod tests;
 
 pub use door::{Boxed, DoorError, NodeDoor};
-pub use places::Consoles;
+pub use places::Sockets;
 pub(crate) use run::{Visit, run};

@@ -1,4 +1,4 @@
-//! How many consoles are open, of whom, and the word that ends them all.
+//! How many sockets of one kind are open, of whom, and the word that ends them all.
 
 use crate::config::ConsoleLimits;
 use mamba_core::ids::UserId;
@@ -8,9 +8,9 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// Counts open consoles. Made once; sockets that were upgraded belong to nobody else.
+/// Counts open sockets of one kind. Made once; sockets that were upgraded belong to nobody else.
 #[derive(Debug)]
-pub struct Consoles {
+pub struct Sockets {
     limits: ConsoleLimits,
     open: Mutex<BTreeMap<UserId, usize>>,
     /// How many are open; kept beside `open` so that the end can be waited for.
@@ -18,14 +18,14 @@ pub struct Consoles {
     closing: watch::Sender<bool>,
 }
 
-/// One open console; dropping it makes room.
+/// One open socket; dropping it makes room.
 #[derive(Debug)]
-pub(super) struct Place {
-    consoles: Arc<Consoles>,
+pub(crate) struct Place {
+    sockets: Arc<Sockets>,
     user: UserId,
 }
 
-impl Consoles {
+impl Sockets {
     /// Makes an empty house.
     #[must_use]
     pub fn new(limits: ConsoleLimits) -> Arc<Self> {
@@ -33,7 +33,7 @@ impl Consoles {
         Arc::new(Self { limits, open: Mutex::default(), count, closing })
     }
 
-    /// Tells all consoles to end and waits until they have. Cancelled, they end all the same.
+    /// Tells all of them to end and waits until they have. Cancelled, they end all the same.
     pub async fn close(&self) {
         self.closing.send_replace(true);
         // The sender lives in `self`, so waiting cannot fail.
@@ -41,7 +41,7 @@ impl Consoles {
     }
 
     /// Takes a place for a user, `None` when there is none.
-    pub(super) fn enter(self: &Arc<Self>, user: UserId) -> Option<Place> {
+    pub(crate) fn enter(self: &Arc<Self>, user: UserId) -> Option<Place> {
         let mut open = self.open();
         let own = open.get(&user).copied().unwrap_or_default();
         let all: usize = open.values().sum();
@@ -50,10 +50,10 @@ impl Consoles {
         }
         open.insert(user, own + 1);
         self.count.send_replace(all + 1);
-        Some(Place { consoles: self.clone(), user })
+        Some(Place { sockets: self.clone(), user })
     }
 
-    pub(super) fn closing(&self) -> watch::Receiver<bool> {
+    pub(crate) fn closing(&self) -> watch::Receiver<bool> {
         self.closing.subscribe()
     }
 
@@ -64,11 +64,11 @@ impl Consoles {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut open = self.consoles.open();
+        let mut open = self.sockets.open();
         let own = open.remove(&self.user).unwrap_or_default();
         if own > 1 {
             open.insert(self.user, own - 1);
         }
-        self.consoles.count.send_replace(open.values().sum());
+        self.sockets.count.send_replace(open.values().sum());
     }
 }

@@ -1,6 +1,6 @@
 //! One console, from the upgrade to the close.
 
-use super::{Consoles, DoorError, NodeDoor};
+use super::{DoorError, NodeDoor, Sockets};
 use crate::{Hub, identity::Identity, tenants::lineage};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use mamba_core::{
@@ -48,7 +48,7 @@ pub(crate) struct Visit {
     pub(crate) hub: Hub,
     pub(crate) identity: Identity,
     pub(crate) links: Arc<dyn NodeDoor>,
-    pub(crate) consoles: Arc<Consoles>,
+    pub(crate) consoles: Arc<Sockets>,
     pub(crate) scope: TenantScope,
     pub(crate) node: NodeId,
     pub(crate) server: ServerId,

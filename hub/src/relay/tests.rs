@@ -1,7 +1,7 @@
 //! Places, and the cutting of events into messages. The relay as a whole is tested over real
 //! sockets in `tests/it`.
 
-use super::{Consoles, run::messages};
+use super::{Sockets, run::messages};
 use crate::config::ConsoleLimits;
 use mamba_core::{clock::UnixMs, ids::UserId, seq::LineNumber};
 use mamba_wire::{
@@ -12,7 +12,7 @@ use mamba_wire::{
 /// CVE-2025-69199 (GHSA-8w7m): WebSockets without a limit on how many.
 #[tokio::test]
 async fn places_are_bounded_per_user_and_over_all() {
-    let consoles = Consoles::new(ConsoleLimits { all_max: 3, user_max: 2 });
+    let consoles = Sockets::new(ConsoleLimits { all_max: 3, user_max: 2 });
     let (one, two) = (UserId::from_bytes([1; 16]), UserId::from_bytes([2; 16]));
     let first = consoles.enter(one).unwrap();
     let second = consoles.enter(one).unwrap();

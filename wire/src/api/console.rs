@@ -52,10 +52,10 @@ pub struct CreateTicket {
 
 impl RequestBody for CreateTicket {}
 
-/// A console ticket.
+/// A ticket for a socket: a console's, or the live feed's.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Ticket {
-    /// Opens one console once.
+    /// Opens it once.
     pub ticket: String,
     /// Path and query of the socket, ticket included.
     pub target: String,

@@ -41,6 +41,7 @@ pub mod member;
 pub mod server;
 pub mod allocation;
 pub mod console;
+pub mod feed;
 pub mod activity;
 pub mod audit;
 pub mod usage;

@@ -49,6 +49,7 @@ fn what_is_public_is_a_short_list() {
             "BeginVisit",
             "FinishVisit",
             "OpenConsole",
+            "OpenFeed",
             "ShowHealth",
             "ShowReadyz",
             "ShowHealthz",

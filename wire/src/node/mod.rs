@@ -3,7 +3,7 @@
 //! One request per stream: the asker sends one [`NodeRequest`] frame, the edge answers with
 //! [`NodeReply`] frames. All requests have exactly one reply but [`NodeRequest::Console`], which goes
 //! on with [`ConsoleEvent`] replies until either side ends the stream, and takes [`ConsoleInput`]
-//! frames meanwhile. The doors are the hub's QUIC link and the node's local socket.
+//! frames meanwhile, and [`NodeRequest::Gauges`], which goes on until the asker ends it. The doors are the hub's QUIC link and the node's local socket.
 
 use crate::{
     frame::{CRITICAL, Frame, FrameError},
@@ -15,7 +15,7 @@ use mamba_core::{
     error::Invalid,
     fact::{ActivityFact, Chain, Stream, UsageFact},
     ids::{InstanceId, NodeId, ServerId, TenantId},
-    lifecycle::{Actor, Observed, PowerAction, install::InstallRecord},
+    lifecycle::{Actor, Observed, PowerAction, ServerState, install::InstallRecord},
     seq::{Epoch, LineNumber, Seq},
     server::ServerSpec,
 };
@@ -28,6 +28,8 @@ pub const LINES_MAX: usize = 1_000;
 pub const LINES_BYTES_MAX: usize = 256 * 1024;
 /// Longest line that can be typed, in bytes.
 pub const INPUT_BYTES_MAX: usize = 4_096;
+/// Time between two gauges of a server: half a screen's patience, and two of them are one rate.
+pub const GAUGES_MS: u64 = 2_000;
 /// Most facts in one reply.
 pub const FACTS_MAX: usize = 500;
 
@@ -88,6 +90,11 @@ pub enum NodeRequest {
         /// On whose behalf.
         by: Actor,
     },
+    /// Follows what a server uses: [`Answer::Gauges`] every [`GAUGES_MS`], as long as somebody asks.
+    Gauges {
+        /// Which server.
+        server: ServerId,
+    },
 }
 
 /// Where a console reader begins.
@@ -133,6 +140,8 @@ pub enum Answer {
     Doctor(Vec<Check>),
     /// To [`NodeRequest::InstallLog`].
     InstallLog(InstallLog),
+    /// To [`NodeRequest::Gauges`], many.
+    Gauges(Gauges),
 }
 
 /// Why a request was not served.
@@ -297,6 +306,25 @@ pub struct InstallLog {
     pub is_cut: bool,
     /// Lines, oldest first, secrets masked. The edge's own are among them.
     pub lines: Vec<ConsoleLine>,
+}
+
+/// What a server uses just now. `None` is not known: it has no process, or was seen only once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Gauges {
+    /// Which server.
+    pub server: ServerId,
+    /// When it was looked at, by the node's calendar.
+    pub at: UnixMs,
+    /// Its state at that time.
+    pub state: ServerState,
+    /// Working set in bytes.
+    pub memory_bytes: Option<u64>,
+    /// CPU since the look before, in thousandths of a core.
+    pub cpu_millicores: Option<u64>,
+    /// Bytes sent per second since the look before.
+    pub sent_bytes_per_s: Option<u64>,
+    /// Bytes of its data when they were counted last, and when that was.
+    pub disk: Option<(u64, UnixMs)>,
 }
 
 /// What a console reader is told.

@@ -2,12 +2,13 @@
 
 use crate::{
     api::{Api, ApiError, Context, Handle, Served, resolve::About},
-    identity::Ticket,
+    identity::{Opens, Ticket},
     relay::{self, Visit},
 };
 use mamba_core::{
     access::{ServerKey, Wanted},
     clock::draw,
+    ids::SessionId,
     lifecycle::Actor,
 };
 use mamba_wire::api::{
@@ -19,6 +20,7 @@ use mamba_wire::api::{
 use warp::{
     Reply as _,
     http::{HeaderMap, header},
+    ws::Ws,
 };
 
 impl Handle<table::CreateConsoleTicket> for Api {
@@ -35,19 +37,11 @@ impl Handle<table::CreateConsoleTicket> for Api {
             let wanted = Wanted::Server(ServerKey::ControlConsole);
             self.allow(caller, wanted, About::Server(path.server))?;
         }
-        let ticket = Ticket { server: path.server, session: caller.session, can_write: body.write };
-        let now = self.clock().boot();
-        let text = self.tickets().give(now, draw(self.entropy()), ticket).map_err(|err| {
-            let mut answer = ApiError::new(Code::Throttled, err.to_string());
-            answer.retry_after_s = Some(TICKET_TTL_MS / 1_000);
-            answer
+        let opens = Opens::Console { server: path.server, can_write: body.write };
+        let ticket = self.give_ticket(opens, caller.session, |text| {
+            target::<table::OpenConsole>(&path, &ConsoleQuery { ticket: Some(text) })
         })?;
-        let query = ConsoleQuery { ticket: Some(text.clone()) };
-        Ok(Served::Json(console::Ticket {
-            target: target::<table::OpenConsole>(&path, &query),
-            ticket: text,
-            expires_at: self.clock().wall().plus(TICKET_TTL_MS),
-        }))
+        Ok(Served::Json(ticket))
     }
 }
 
@@ -59,16 +53,12 @@ impl Handle<table::OpenConsole> for Api {
         query: ConsoleQuery,
         (): (),
     ) -> Result<Served<()>, ApiError> {
-        // What does not use up the ticket is checked first.
-        let Some(ws) = context.ws else {
-            return Err(ApiError::new(Code::Malformed, "this endpoint is a WebSocket"));
-        };
-        if !is_own_origin(&context.headers) {
-            return Err(ApiError::new(Code::Forbidden, "the page is from another origin"));
-        }
-        let now = self.clock().boot();
-        let ticket = query.ticket.and_then(|text| self.tickets().take(now, &text, path.server));
-        let ticket = ticket.ok_or_else(ApiError::not_signed_in)?;
+        let (ws, ticket) = self.take_ticket(
+            context,
+            query.ticket,
+            |opens| matches!(opens, Opens::Console { server, .. } if *server == path.server),
+        )?;
+        let can_write = matches!(ticket.opens, Opens::Console { can_write: true, .. });
         let caller = self.identity().caller(ticket.session)?;
         let caller = caller.ok_or_else(ApiError::not_signed_in)?;
         let wanted = Wanted::Server(ServerKey::ControlReadConsole);
@@ -84,7 +74,7 @@ impl Handle<table::OpenConsole> for Api {
             node,
             server: path.server,
             session: ticket.session,
-            by: ticket.can_write.then_some(Actor::User(caller.user)),
+            by: can_write.then_some(Actor::User(caller.user)),
             user: caller.user,
         };
         let upgrade = ws
@@ -92,6 +82,44 @@ impl Handle<table::OpenConsole> for Api {
             .max_frame_size(SEND_BYTES_MAX)
             .on_upgrade(move |socket| relay::run(socket, visit));
         Ok(Served::Whole(upgrade.into_response()))
+    }
+}
+
+impl Api {
+    /// Makes a ticket. `target` says where the socket with a ticket's text is.
+    pub(super) fn give_ticket(
+        &self,
+        opens: Opens,
+        session: SessionId,
+        target: impl FnOnce(String) -> String,
+    ) -> Result<console::Ticket, ApiError> {
+        let now = self.clock().boot();
+        let ticket = Ticket { opens, session };
+        let text = self.tickets().give(now, draw(self.entropy()), ticket).map_err(|err| {
+            let mut answer = ApiError::new(Code::Throttled, err.to_string());
+            answer.retry_after_s = Some(TICKET_TTL_MS / 1_000);
+            answer
+        })?;
+        let expires_at = self.clock().wall().plus(TICKET_TTL_MS);
+        Ok(console::Ticket { target: target(text.clone()), ticket: text, expires_at })
+    }
+
+    /// Takes the ticket of a request for a socket. What does not use it up is checked first.
+    pub(super) fn take_ticket(
+        &self,
+        context: Context,
+        text: Option<String>,
+        fits: impl FnOnce(&Opens) -> bool,
+    ) -> Result<(Ws, Ticket), ApiError> {
+        let Some(ws) = context.ws else {
+            return Err(ApiError::new(Code::Malformed, "this endpoint is a WebSocket"));
+        };
+        if !is_own_origin(&context.headers) {
+            return Err(ApiError::new(Code::Forbidden, "the page is from another origin"));
+        }
+        let now = self.clock().boot();
+        let ticket = text.and_then(|text| self.tickets().take(now, &text, fits));
+        Ok((ws, ticket.ok_or_else(ApiError::not_signed_in)?))
     }
 }
 

@@ -14,4 +14,5 @@ mod install;
 mod intents;
 mod allocations;
 mod console;
+mod feed;
 mod health;

@@ -1,6 +1,6 @@
 //! Consoles over real WebSockets, with a node that is played by the test.
 
-use super::world::World;
+use super::world::{Socket, World};
 use futures_util::{SinkExt, StreamExt};
 use mamba_core::{access::ServerKey, clock::UnixMs, ids::ServerId, seq::LineNumber};
 use mamba_wire::{
@@ -20,13 +20,8 @@ use mamba_wire::{
     },
 };
 use std::{collections::BTreeSet, time::Duration};
-use tokio::{net::TcpStream, time::Instant};
-use tokio_tungstenite::{
-    WebSocketStream, client_async,
-    tungstenite::{Error, Message, client::IntoClientRequest, http::HeaderValue},
-};
-
-type Socket = WebSocketStream<TcpStream>;
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Message;
 
 struct Open {
     world: World,
@@ -53,16 +48,7 @@ impl Open {
     }
 
     async fn connect(&self, target: &str, origin: Option<&'static str>) -> Result<Socket, u16> {
-        let mut request = format!("ws://hub{target}").into_client_request().unwrap();
-        if let Some(origin) = origin {
-            request.headers_mut().insert("origin", HeaderValue::from_static(origin));
-        }
-        let tcp = TcpStream::connect(self.world.address).await.unwrap();
-        match client_async(request, tcp).await {
-            Ok((socket, _)) => Ok(socket),
-            Err(Error::Http(reply)) => Err(reply.status().as_u16()),
-            Err(err) => panic!("{err}"),
-        }
+        self.world.socket(target, origin).await
     }
 }
 

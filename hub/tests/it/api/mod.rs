@@ -6,6 +6,7 @@ mod account;
 mod app;
 mod console;
 mod contract;
+mod feed;
 mod examples;
 mod hostile;
 mod input;

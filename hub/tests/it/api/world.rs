@@ -16,7 +16,7 @@ use mamba_hub::{
     identity::{AccessKey, Identity, IdentityParts, NewAccount, Settings, create_admin},
     link::backend::Enrolment,
     nodes::NewToken,
-    relay::{Boxed, Consoles, DoorError, NodeDoor},
+    relay::{Boxed, DoorError, NodeDoor, Sockets},
     secrets::{self, Vault},
     store::KIND,
 };
@@ -47,6 +47,13 @@ use tokio::{
     sync::watch,
     task::JoinSet,
 };
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Error, client::IntoClientRequest, http::HeaderValue},
+};
+
+/// A WebSocket's client.
+pub(super) type Socket = WebSocketStream<TcpStream>;
 
 pub(super) const PASSWORD: &str = "correct horse battery";
 
@@ -125,7 +132,8 @@ pub(super) struct World {
     pub(super) hub: Hub,
     pub(super) identity: Identity,
     pub(super) door: Arc<FakeDoor>,
-    pub(super) consoles: Arc<Consoles>,
+    pub(super) consoles: Arc<Sockets>,
+    pub(super) feeds: Arc<Sockets>,
     pub(super) address: SocketAddr,
     pub(super) admin: String,
     _stop: watch::Sender<bool>,
@@ -169,12 +177,14 @@ impl World {
         let parts = HubParts { store, keys, vault, clock: clock.clone(), entropy };
         let hub = Hub::open(parts).await.unwrap();
         let door = Arc::new(FakeDoor::default());
-        let consoles = Consoles::new(ConsoleLimits { all_max: 4, user_max: 2 });
+        let consoles = Sockets::new(ConsoleLimits { all_max: 4, user_max: 2 });
+        let feeds = Sockets::new(ConsoleLimits { all_max: 4, user_max: 2 });
         let api = Arc::new(Api::new(ApiParts {
             hub: hub.clone(),
             identity: identity.clone(),
             links: door.clone(),
             consoles: consoles.clone(),
+            feeds: feeds.clone(),
             public_link_address: "hub.example.org:7443".to_owned(),
             link_listen: "127.0.0.1:7443".parse().unwrap(),
             trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
@@ -194,6 +204,7 @@ impl World {
             identity,
             door,
             consoles,
+            feeds,
             address,
             admin,
             _stop: stop,
@@ -291,6 +302,24 @@ impl World {
             return Ok(if empty { from("null") } else { from(&reply.body) });
         }
         Err(reply.problem())
+    }
+
+    /// Opens a WebSocket, as a page of `origin` when there is one.
+    pub(super) async fn socket(
+        &self,
+        target: &str,
+        origin: Option<&'static str>,
+    ) -> Result<Socket, u16> {
+        let mut request = format!("ws://hub{target}").into_client_request().unwrap();
+        if let Some(origin) = origin {
+            request.headers_mut().insert("origin", HeaderValue::from_static(origin));
+        }
+        let tcp = TcpStream::connect(self.address).await.unwrap();
+        match client_async(request, tcp).await {
+            Ok((socket, _)) => Ok(socket),
+            Err(Error::Http(reply)) => Err(reply.status().as_u16()),
+            Err(err) => panic!("{err}"),
+        }
     }
 
     /// Sends one request on a connection of its own.

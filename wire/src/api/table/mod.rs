@@ -102,6 +102,7 @@ areas! {
     audit AUDIT for_each_audit_endpoint;
     servers SERVERS for_each_server_endpoint;
     allocations ALLOCATIONS for_each_allocation_endpoint;
+    feed FEED for_each_feed_endpoint;
     health HEALTH for_each_health_endpoint;
 }
 

@@ -10,13 +10,13 @@ use super::{
 use mamba_core::{
     fact::{Chain, Stream},
     ids::InstanceId,
-    lifecycle::Actor,
+    lifecycle::{Actor, ServerState},
     seq::{Epoch, LineNumber, Seq},
 };
 use mamba_wire::node::{
-    Answer, Check, CheckLevel, ConsoleEvent, ConsoleFrom, ConsoleInput, ConsoleLine, InstallLog,
-    LineSource, LinkStatus, NodeError, NodeReply, NodeRequest, OutboxLine, ServerDetail,
-    ServerLine, Status,
+    Answer, Check, CheckLevel, ConsoleEvent, ConsoleFrom, ConsoleInput, ConsoleLine, Gauges,
+    InstallLog, LineSource, LinkStatus, NodeError, NodeReply, NodeRequest, OutboxLine,
+    ServerDetail, ServerLine, Status,
 };
 
 pub(super) fn samples() -> Vec<Sample> {
@@ -59,6 +59,7 @@ fn requests() -> Vec<(String, NodeRequest)> {
             "node.cancel_install".to_owned(),
             NodeRequest::CancelInstall { server: server(), by: Actor::Hub },
         ),
+        ("node.gauges".to_owned(), NodeRequest::Gauges { server: server() }),
     ];
     let actors = [Actor::Edge, Actor::Operator("root".to_owned()), Actor::User(user()), Actor::Hub];
     let power = POWER.into_iter().zip(actors).zip(0..).map(|((action, by), at)| {
@@ -82,6 +83,15 @@ fn answers() -> Vec<(&'static str, Answer)> {
         run: all_seen().remove(0).install,
         is_cut: true,
         lines: vec![line(LineSource::Stdout)],
+    };
+    let gauges = Gauges {
+        server: server(),
+        at: AT,
+        state: ServerState::Running,
+        memory_bytes: Some(300 << 20),
+        cpu_millicores: Some(750),
+        sent_bytes_per_s: Some(4_096),
+        disk: Some((5 << 30, AT)),
     };
     let gap = ConsoleEvent::Gap { first: LineNumber(300), count: 5 };
     let observed = all_seen().remove(0);
@@ -131,6 +141,7 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("node.reply.link", Answer::Link(link)),
         ("node.reply.doctor", Answer::Doctor(checks.to_vec())),
         ("node.reply.install_log", Answer::InstallLog(install)),
+        ("node.reply.gauges", Answer::Gauges(gauges)),
     ]
 }
 

@@ -15,6 +15,7 @@ mod account;
 mod audit;
 mod allocations;
 mod blueprints;
+mod feed;
 mod health;
 mod mail;
 mod members;
