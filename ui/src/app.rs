@@ -3,8 +3,9 @@
 use crate::reactive::{effect, selector};
 use crate::{
     i18n::t,
+    lazy,
     nav::{self, Place},
-    pages::{account, invitation, servers, sign_in},
+    pages::{servers, sign_in},
     parts::{self, Corner, Icon, Toasts},
     route::{Gate, Route},
     session::{Phase, Session},
@@ -92,16 +93,12 @@ fn is_own(address: &str) -> bool {
 fn outside(gate: Gate) -> View {
     let page = match gate {
         Gate::Login => view! { sign_in::Login() },
-        Gate::Register => view! { sign_in::Register() },
-        Gate::ConfirmRegistration => view! { sign_in::ConfirmRegistration() },
-        Gate::ConfirmAddress => view! { sign_in::ConfirmAddress() },
-        Gate::Forgot => view! { sign_in::Forgot() },
-        Gate::Reset => view! { sign_in::Reset() },
+        other => lazy::page(lazy::gate(other)),
     };
     view! { main(id="main", tabindex="-1") { (page) } }
 }
 
-/// The page. One server stays on the screen while its tabs change.
+/// The page. One server stays on the screen while its tabs change. What is not needed at first is `lazy`.
 #[component(inline_props)]
 fn Inside(route: ReadSignal<Route>) -> View {
     let tab = selector(move || match route.get_clone() {
@@ -116,10 +113,10 @@ fn Inside(route: ReadSignal<Route>) -> View {
         (match page.get_clone() {
             Route::Home | Route::SignIn(_) => parts::loading(),
             Route::Servers => view! { servers::List() },
-            Route::NewServer => view! { servers::Create() },
-            Route::Server(id, _) => view! { servers::Page(id=id, tab=tab) },
-            Route::Account => view! { account::Account() },
-            Route::Invitation => view! { invitation::Invitation() },
+            Route::NewServer => lazy::page(lazy::create()),
+            Route::Server(id, _) => lazy::page(lazy::server(id, tab)),
+            Route::Account => lazy::page(lazy::account()),
+            Route::Invitation => lazy::page(lazy::invitation()),
             Route::NotFound => view! { NotFound() },
         })
     }

@@ -1,11 +1,13 @@
 //! The panel: what people see of the hub, in their browser.
 //!
-//! `app` is the root. A page (`pages`) is built from `parts`, reads from the hub with `remote` and changes
-//! with a `task`; only `net` touches the network. Texts are in `i18n`, looks in `ui/css`, what comes from
+//! `app` is the root, and `lazy` says which pages are loaded only when they are shown. A page (`pages`) is
+//! built from `parts`, reads from the hub with `remote` and changes with a `task`; only `net` touches the
+//! network. Texts are in `i18n`, looks in `ui/css`, what comes from
 //! npm in `ui/js`. The hub serves the result, packed by `scripts/ui`.
 
 mod app;
 mod i18n;
+mod lazy;
 mod nav;
 mod net;
 mod pages;
