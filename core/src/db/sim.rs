@@ -187,6 +187,12 @@ impl SimDisk {
         state.durable[offset..offset + bytes.len()].copy_from_slice(bytes);
     }
 
+    /// Whether a text stands anywhere on the disk.
+    #[must_use]
+    pub fn holds(&self, text: &str) -> bool {
+        self.state().live.windows(text.len()).any(|bytes| bytes == text.as_bytes())
+    }
+
     /// Bytes in use, with the ballast.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {

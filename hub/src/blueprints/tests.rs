@@ -28,8 +28,8 @@ async fn import(world: &World, stop: &str) -> Imported {
 
 fn spec_of(world: &World, server: ServerId) -> mamba_core::server::ServerSpec {
     let found = world.hub.read(|txn| Ok(txn.range(ENVELOPES, Span::all(), 1_000)?)).unwrap();
-    let (_, record) = found.into_iter().find(|((_, id), _)| *id == server).unwrap();
-    match record.signed.open().unwrap().body {
+    let (key, _) = found.into_iter().find(|((_, id), _)| *id == server).unwrap();
+    match world.hub.signed_wish(key).unwrap().unwrap().open().unwrap().body {
         Wish::Exist(spec) => *spec,
         Wish::Deleted { .. } => panic!("deleted"),
     }

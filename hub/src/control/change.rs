@@ -3,12 +3,13 @@
 use super::{
     Deleting, ServerChange,
     create::{ALLOCATION_LIMIT_MAX, check_growth},
+    hidden::Whole,
     names::{check_names, name_outside},
-    wish::{Happened, ServerKey, blueprint_of, check_mass_limit, commit, find, find_kept},
+    wish::{Happened, ServerKey, blueprint_of, check_mass_limit, commit},
 };
 use crate::{
     Hub, HubError,
-    store::{Deletion, SERVERS, ServerRecord},
+    store::{Deletion, ServerRecord},
     tenants::check_quota,
 };
 use mamba_core::{
@@ -79,8 +80,8 @@ fn apply(
     change: &ServerChange,
     happened: &Happened,
 ) -> Result<NodeId, HubError> {
-    let mut record = find_kept(txn, &key)?;
-    let before = record.clone();
+    let mut record = Whole::find_kept(hub, txn, &key)?;
+    let before = ServerRecord::clone(&record);
     let mut fields = merge(&mut record, change);
     let is_new_wish = !fields.is_empty();
     fields.extend(merge_names(&mut record, change));
@@ -96,7 +97,7 @@ fn apply(
     if is_new_wish {
         commit(hub, txn, key, &mut record, change.force)?;
     } else {
-        txn.put(SERVERS, &key, &record)?;
+        record.put(hub, txn, &key)?;
     }
     // What shrinks is always allowed, also to a tenant whose quota was lowered.
     let (now, then) = (record.choices.limits, before.choices.limits);
@@ -211,7 +212,7 @@ fn entomb(
     deleting: Deleting,
     happened: &Happened,
 ) -> Result<NodeId, HubError> {
-    let mut record = find(txn, &key)?;
+    let mut record = Whole::find(hub, txn, &key)?;
     let not_before = happened.now.plus(deleting.after_ms);
     let known = record.deletion.as_ref();
     if known.is_some_and(|known| known.not_before <= not_before) {

@@ -1,6 +1,7 @@
 //! Makes servers: checks the input, finds a node and ports, and records all of it at once.
 
 use super::{
+    hidden::Whole,
     names::{check_names, name_outside},
     ports::{self, grant, settle_gone},
     wish::{Happened, ServerKey, commit, next_order},
@@ -219,10 +220,10 @@ impl Hub {
                 let seat = Seat::find(txn, &new, &blueprint.ports, &connected)?;
                 let has_script = blueprint.install.is_some() && !new.skip_scripts;
                 let made = Made { key, new: &new, blueprint_version: version, has_script };
-                let record = seat.take(&hub, txn, &made, &happened)?;
+                let node = seat.take(&hub, txn, &made, &happened)?;
                 check_quota(txn, key.0)?;
                 happened.record(txn, &key, Activity::Created)?;
-                Ok((record.node, seat.rejected))
+                Ok((node, seat.rejected))
             })
             .await
             .map_err(|err| maker.may_know(err))?;
@@ -294,7 +295,7 @@ impl Seat {
         txn: &mut Txn<'_>,
         made: &Made<'_>,
         happened: &Happened,
-    ) -> Result<ServerRecord, HubError> {
+    ) -> Result<NodeId, HubError> {
         let Self { node, ports, .. } = self;
         let Made { key, new, blueprint_version, has_script } = *made;
         let (tenant, server) = key;
@@ -304,10 +305,11 @@ impl Seat {
         }
         ports::take(txn, *node, key, ports)?;
         name_outside(txn, key, None, new.external_id.as_ref())?;
-        let mut record = ServerRecord {
+        let mut record = Whole::made(ServerRecord {
             node: *node,
             blueprint: new.blueprint.clone(),
             blueprint_version,
+            has_secrets: false,
             choices: new.choices(ports.iter().map(|port| port.binding.clone()).collect()),
             allocations: ports.iter().map(|port| port.allocation).collect(),
             allocation_limit: new.allocation_limit,
@@ -319,7 +321,7 @@ impl Seat {
             made_at: happened.now,
             changed_at: happened.now,
             deletion: None,
-        };
+        });
         if has_script {
             let asked = next_order(hub, &record);
             record.choices.install = Some(InstallAsk::new(asked, InstallFiles::Keep));
@@ -328,7 +330,7 @@ impl Seat {
         txn.put(LEASES, &(tenant, server, happened.now), &lease)?;
         txn.put(SERVER_TENANTS, &server, &TenantRef(tenant))?;
         commit(hub, txn, key, &mut record, false)?;
-        Ok(record)
+        Ok(record.node)
     }
 }
 

@@ -11,6 +11,7 @@ mod own_ports;
 mod names;
 mod change;
 mod create;
+pub(crate) mod hidden;
 mod install;
 mod intents;
 mod list;

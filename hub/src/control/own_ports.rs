@@ -1,8 +1,9 @@
 //! Ports of a server, changed by who owns it or by an administrator.
 
 use super::{
+    hidden::Whole,
     ports,
-    wish::{Happened, ServerKey, blueprint_of, commit, find, find_kept},
+    wish::{Happened, ServerKey, blueprint_of, commit, find},
 };
 use crate::{
     Hub, HubError,
@@ -133,7 +134,7 @@ fn apply(
     change: &PortChange,
     happened: &Happened,
 ) -> Result<NodeId, HubError> {
-    let mut record = find_kept(txn, &key)?;
+    let mut record = Whole::find_kept(hub, txn, &key)?;
     let needs = blueprint_of(txn, &record)?.ports;
     let before = record.allocations.clone();
     let mut order = before.clone();

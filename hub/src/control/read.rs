@@ -2,6 +2,7 @@
 
 use super::{
     Cut,
+    hidden::Whole,
     wish::{ServerKey, blueprint_of},
 };
 use crate::{
@@ -153,6 +154,7 @@ impl Hub {
         }
         let seen = observed.as_ref().map(|it| &it.observed);
         let pending = Pending::of(record.order, seen);
+        let record = Whole::of(self, txn, &(tenant, server), record)?.into_record();
         let variables = with_defaults(txn, &record)?;
         let image = image(txn, &record)?;
         let run = observed.as_ref().and_then(|it| it.observed.install.as_ref());

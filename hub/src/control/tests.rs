@@ -22,6 +22,17 @@ use mamba_wire::{
 };
 use std::collections::BTreeMap;
 
+/// An egg with a variable whose name says that it is secret.
+const SECRETIVE: &str = r#"{
+    "meta": { "version": "PTDL_v2" }, "name": "Secretive",
+    "docker_images": { "One": "game:1" }, "startup": "./game",
+    "config": { "files": "{}", "startup": "{\"done\": \"up \"}", "logs": "[]", "stop": "^C" },
+    "variables": [{
+        "name": "Password", "description": "", "env_variable": "RCON_PASSWORD", "default_value": "",
+        "user_viewable": true, "user_editable": true, "rules": "nullable|string", "field_type": "text"
+    }]
+}"#;
+
 fn count_servers(world: &World) -> usize {
     let count = world.hub.read(|txn| Ok(txn.range(SERVERS, Span::all(), 1_000)?.len()));
     count.unwrap()
@@ -29,8 +40,8 @@ fn count_servers(world: &World) -> usize {
 
 fn wish(world: &World, server: ServerId) -> (u64, Wish, UnixMs) {
     let found = world.hub.read(|txn| Ok(txn.range(ENVELOPES, Span::all(), 1_000)?)).unwrap();
-    let (_, record) = found.into_iter().find(|((_, id), _)| *id == server).unwrap();
-    let envelope = record.signed.open().unwrap();
+    let (key, record) = found.into_iter().find(|((_, id), _)| *id == server).unwrap();
+    let envelope = world.hub.signed_wish(key).unwrap().unwrap().open().unwrap();
     assert_eq!(envelope.order, record.order);
     (envelope.order.generation.0, envelope.body, envelope.not_before)
 }
@@ -247,6 +258,41 @@ async fn a_power_action_is_pending_then_applied_or_expires() {
     assert_eq!(states, [IntentState::Expired, IntentState::Applied]);
     let err = world.hub.power(&owner, server, PowerAction::Kill, Some(0)).await.unwrap_err();
     assert_eq!(err.to_string(), "`expires_in_ms`: must be 1 to 3600000");
+}
+
+#[tokio::test]
+async fn secret_values_are_sealed_in_the_store_and_whole_for_the_node() {
+    const SECRET: &str = "hunter2-of-the-console";
+    let mut world = World::new().await;
+    let node = world.node("a").await;
+    let owner = tenant(1);
+    let variable = |value: &str| BTreeMap::from([("RCON_PASSWORD".to_owned(), value.to_owned())]);
+    world.hub.import_blueprint(&admin(), SECRETIVE.as_bytes()).await.unwrap();
+    let new = NewServer {
+        node: Some(node),
+        name: "name of the world".to_owned(),
+        blueprint: "secretive".to_owned(),
+        variables: variable(SECRET),
+        ..new_server()
+    };
+    let server = world.hub.create_server(&owner, new).await.unwrap().server;
+    let spec = |world: &World| match wish(world, server).1 {
+        Wish::Exist(spec) => spec,
+        Wish::Deleted { .. } => panic!("deleted"),
+    };
+    let shown = |world: &World| world.hub.server(&owner, server).unwrap().variables;
+    assert_eq!(shown(&world)["RCON_PASSWORD"], SECRET);
+    assert_eq!(spec(&world).environment["RCON_PASSWORD"], SECRET);
+    assert!(world.disk.holds("name of the world"), "what is no secret is found");
+    assert!(!world.disk.holds(SECRET));
+    // A change of something else keeps it; a change of it replaces it.
+    let rename = ServerChange { name: Some("other".to_owned()), ..ServerChange::default() };
+    world.hub.change_server(&owner, server, rename).await.unwrap();
+    assert_eq!(spec(&world).environment["RCON_PASSWORD"], SECRET);
+    let change = ServerChange { variables: Some(variable("next")), ..ServerChange::default() };
+    world.hub.change_server(&owner, server, change).await.unwrap();
+    assert_eq!(spec(&world).environment["RCON_PASSWORD"], "next");
+    assert_eq!(shown(&world)["RCON_PASSWORD"], "next");
 }
 
 #[tokio::test]

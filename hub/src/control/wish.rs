@@ -1,10 +1,11 @@
 //! Turns a server's record into its next envelope, inside the transaction that changes the record.
 
+use super::hidden::{self, Whole};
 use crate::{
     Hub, HubError, audit, blueprints,
     store::{
-        ACTIVITY, ActivityRecord, AllocationRecord, ENVELOPES, EVENTS, EnvelopeRecord, PLACED,
-        PlacedServer, SERVERS, ServerRecord,
+        ACTIVITY, ActivityRecord, AllocationRecord, EVENTS, PLACED, PlacedServer, SERVERS,
+        ServerRecord,
     },
 };
 use mamba_core::{
@@ -59,7 +60,7 @@ pub(super) fn commit(
     hub: &Hub,
     txn: &mut Txn<'_>,
     (tenant, server): ServerKey,
-    record: &mut ServerRecord,
+    record: &mut Whole,
     force: bool,
 ) -> Result<(), HubError> {
     record.order = next_order(hub, record);
@@ -78,8 +79,8 @@ pub(super) fn commit(
     let gone = false;
     let placed = PlacedServer { tenant, order, hash, ending, promised, gone, held, refused };
     txn.put(PLACED, &(node, server), &placed)?;
-    txn.put(ENVELOPES, &(tenant, server), &EnvelopeRecord { order, signed })?;
-    txn.put(SERVERS, &(tenant, server), record)?;
+    hidden::put_wish(hub, txn, &(tenant, server), order, &signed)?;
+    record.put(hub, txn, &(tenant, server))?;
     blueprints::note_use(txn, (tenant, server), record)
 }
 

@@ -3,7 +3,7 @@
 use super::{Booked, Booking, Doubt};
 use crate::{
     HubError, audit,
-    control::note,
+    control::{hidden, note},
     store::{
         ActivityRecord, EVENTS, GONE_PORTS, LEASES, NODE_ACTIVITY, NODE_EVENTS, PLACED, SERVERS,
     },
@@ -79,6 +79,7 @@ impl Booking {
             return Ok(());
         };
         deletion.done_at = Some(self.now);
+        hidden::forget(txn, &(tenant, server), &mut record)?;
         txn.put(SERVERS, &(tenant, server), &record)?;
         if let Some(mut placed) = txn.get(PLACED, &(self.node, server))? {
             placed.gone = true;

@@ -4,10 +4,13 @@
 use super::registry::raise;
 use crate::{
     Hub, HubError, blueprints,
-    control::{holder, ports},
+    control::{
+        hidden::{self, Whole},
+        holder, ports,
+    },
     store::{
-        ALLOCATIONS, AlarmKind, AllocationRecord, Deletion, ENVELOPES, EnvelopeRecord, LEASES,
-        Lease, PLACED, PlacedServer, SERVER_TENANTS, SERVERS, ServerRecord, TenantRef,
+        ALLOCATIONS, AlarmKind, AllocationRecord, Deletion, LEASES, Lease, PLACED, PlacedServer,
+        SERVER_TENANTS, SERVERS, ServerRecord, TenantRef,
     },
 };
 use mamba_core::{
@@ -43,7 +46,8 @@ impl Hub {
             }
             let alarms = [self.new_id(EventId::new), self.new_id(EventId::new)];
             let now = self.now();
-            self.write(move |txn| take(txn, &envelope, &signed, now, alarms)).await?;
+            let hub = self.clone();
+            self.write(move |txn| take(&hub, txn, &envelope, &signed, now, alarms)).await?;
         }
         self.live().changed(node);
         Ok(())
@@ -51,6 +55,7 @@ impl Hub {
 }
 
 fn take(
+    hub: &Hub,
     txn: &mut Txn<'_>,
     envelope: &Envelope,
     signed: &SignedEnvelope,
@@ -73,7 +78,9 @@ fn take(
     }
     let mut taken = Vec::new();
     let record = match (&envelope.body, known) {
-        (Wish::Exist(spec), known) => existing(txn, envelope, spec, known, now, &mut taken)?,
+        (Wish::Exist(spec), known) => {
+            Whole::made(existing(txn, envelope, spec, known, now, &mut taken)?)
+        }
         (Wish::Deleted { retain_ms }, Some(mut record)) => {
             record.deletion = Some(Deletion {
                 asked_at: now,
@@ -82,7 +89,7 @@ fn take(
                 retain_ms: *retain_ms,
                 done_at: None,
             });
-            ServerRecord { order, changed_at: now, ..record }
+            Whole::of(hub, txn, &key, ServerRecord { order, changed_at: now, ..record })?
         }
         // Neither made nor deleted in the life that this hub remembers: nothing is left to do.
         (Wish::Deleted { .. }, None) => return Ok(()),
@@ -98,8 +105,8 @@ fn take(
     let placed = PlacedServer { tenant, order, hash, ending, promised, gone, held, refused };
     txn.put(PLACED, &(node, server), &placed)?;
     txn.put(SERVER_TENANTS, &server, &TenantRef(tenant))?;
-    txn.put(ENVELOPES, &key, &EnvelopeRecord { order, signed: signed.clone() })?;
-    txn.put(SERVERS, &key, &record)?;
+    hidden::put_wish(hub, txn, &key, order, signed)?;
+    record.put(hub, txn, &key)?;
     blueprints::note_use(txn, key, &record)?;
     let text = "what is wanted of this server was taken over from its node";
     let about = (Some(node), Some(key));
@@ -178,6 +185,7 @@ fn existing(
             Some((key, _)) => key,
             None => blueprint.map(|it| it.key.clone()).unwrap_or_default(),
         },
+        has_secrets: false,
         choices,
         allocations,
         allocation_limit: known.as_ref().map_or(0, |it| it.allocation_limit),

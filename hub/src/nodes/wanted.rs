@@ -2,10 +2,8 @@
 
 use crate::{
     Hub, HubError,
-    store::{
-        ENVELOPES, INTENTS, INTENTS_OF_NODE, IntentState, OPEN_EPOCHS, PLACED, STREAMS,
-        stream_number,
-    },
+    control::hidden,
+    store::{INTENTS, INTENTS_OF_NODE, IntentState, OPEN_EPOCHS, PLACED, STREAMS, stream_number},
 };
 use mamba_core::{
     db::Snapshot as _,
@@ -89,13 +87,13 @@ impl Hub {
             let mut bytes = 0;
             for server in servers.iter().take(SERVERS_MAX) {
                 let Some(placed) = txn.get(PLACED, &(scope.node(), *server))? else { continue };
-                let found = txn.get(ENVELOPES, &(placed.tenant, *server))?;
-                let Some(found) = found else { continue };
-                bytes += found.signed.bytes.len() + found.signed.signature.len() + 16;
+                let found = hidden::wish(self, txn, &(placed.tenant, *server))?;
+                let Some(signed) = found else { continue };
+                bytes += signed.bytes.len() + signed.signature.len() + 16;
                 if bytes > ENVELOPES_BYTES_MAX && !envelopes.is_empty() {
                     break;
                 }
-                envelopes.push(found.signed);
+                envelopes.push(signed);
             }
             Ok(envelopes)
         })

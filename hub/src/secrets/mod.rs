@@ -15,6 +15,7 @@ mod tests;
 
 pub use master::{VARIABLE, VARIABLE_OLD};
 pub use sealed::Rotated;
+pub(crate) use sealed::forget;
 pub use vault::{Place, SECRET_BYTES_MAX, Sealed, Vault, VaultError};
 
 use crate::HubError;

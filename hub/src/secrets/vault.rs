@@ -17,8 +17,8 @@ use std::{
 };
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// Most bytes of one secret: a private key of 4,096 bits in text fits twice.
-pub const SECRET_BYTES_MAX: usize = 16 * 1024;
+/// Most bytes of one secret: the signed wish of a server, which holds its secret variables.
+pub const SECRET_BYTES_MAX: usize = mamba_core::desired::ENVELOPE_BYTES_MAX + 1_024;
 
 /// Why there is no vault, or why a secret cannot be sealed or opened.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 use mamba_core::{
     blueprint::Choices,
     clock::UnixMs,
-    desired::{EnvelopeHash, Order, SignedEnvelope},
+    desired::{EnvelopeHash, Order},
     ids::{AllocationId, NodeId, ServerId, TenantId, UserId},
     lifecycle::{Actor, Observed, PowerAction},
     placement::Size,
@@ -22,8 +22,10 @@ pub struct ServerRecord {
     pub blueprint: String,
     /// Version of the blueprint that it is made from.
     pub blueprint_version: u32,
-    /// Name, variables, limits, ports and the rest.
+    /// Name, variables, limits, ports and the rest; without the values of secret variables.
     pub choices: Choices,
+    /// Whether there are such values; they are sealed.
+    pub has_secrets: bool,
     /// Allocations that its ports come from, in the order of `choices.ports`.
     pub allocations: Vec<AllocationId>,
     /// Most ports that its owner may bring it to; those that it has already stay.
@@ -97,13 +99,11 @@ impl ServerRecord {
     }
 }
 
-/// The newest envelope of a server.
+/// The newest envelope of a server. What travels is sealed beside it, for it holds secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvelopeRecord {
     /// Its rank.
     pub order: Order,
-    /// What travels.
-    pub signed: SignedEnvelope,
 }
 record!(EnvelopeRecord, 1);
 

@@ -3,7 +3,10 @@
 //! Both are part of what is wanted of the server, so that they wait for the node as long as it takes
 //! and are done once. What a node says of its newest run tells how far that is.
 
-use super::wish::{Happened, ServerKey, blueprint_of, commit, find_kept, next_order};
+use super::{
+    hidden::Whole,
+    wish::{Happened, ServerKey, blueprint_of, commit, next_order},
+};
 use crate::{
     Hub, HubError,
     store::{OBSERVED, SERVERS, ServerRecord},
@@ -64,7 +67,7 @@ fn reinstall(
     happened: &Happened,
 ) -> Result<NodeId, HubError> {
     let refused = |why: &str| Err(HubError::Refused(why.to_owned()));
-    let mut record = find_kept(txn, &key)?;
+    let mut record = Whole::find_kept(hub, txn, &key)?;
     if record.choices.suspended {
         return refused("server is suspended");
     }
@@ -90,7 +93,7 @@ fn cancel(
     key: ServerKey,
     happened: &Happened,
 ) -> Result<NodeId, HubError> {
-    let mut record = find_kept(txn, &key)?;
+    let mut record = Whole::find_kept(hub, txn, &key)?;
     let is_open =
         matches!(state(txn, &key, &record)?, InstallState::Waiting | InstallState::Running);
     let Some(ask) = record.choices.install.as_mut().filter(|_| is_open) else {

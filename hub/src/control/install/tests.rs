@@ -53,7 +53,7 @@ async fn scripted(world: &World, node: NodeId, skip_scripts: bool) -> ServerId {
 fn wanted(world: &World, server: ServerId) -> (Order, ServerSpec) {
     let key = (tenant(1).tenant(), server);
     let record = world.hub.read(|txn| Ok(txn.get(ENVELOPES, &key)?)).unwrap().unwrap();
-    match record.signed.open().unwrap().body {
+    match world.hub.signed_wish(key).unwrap().unwrap().open().unwrap().body {
         Wish::Exist(spec) => (record.order, *spec),
         Wish::Deleted { .. } => panic!("deleted"),
     }

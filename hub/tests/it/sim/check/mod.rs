@@ -29,7 +29,7 @@ use mamba_edge::{
 use mamba_hub::{
     Hub,
     ingest::AHEAD_MS_MAX,
-    store::{ENVELOPES, StreamKey, stream_number},
+    store::{StreamKey, stream_number},
 };
 use mamba_wire::node::OutboxLine;
 use std::collections::{BTreeMap, BTreeSet};
@@ -368,9 +368,8 @@ impl Truth {
             let held: BTreeMap<_, _> = held.map_err(|err| err.to_string())?.into_iter().collect();
             for placed in world.servers.iter().filter(|it| it.edge == edge && !it.is_deleted) {
                 let key = (placed.tenant, placed.id);
-                let wanted: Result<_, TxnError> =
-                    running.hub.store().read(|txn| txn.get(ENVELOPES, &key));
-                let wanted = wanted.map_err(|err| err.to_string())?.map(|it| it.signed.hash());
+                let wanted = running.hub.signed_wish(key).map_err(|err| err.to_string())?;
+                let wanted = wanted.map(|it| it.hash());
                 let has = held.get(&placed.id).and_then(|it| it.newest()).map(|it| it.hash);
                 if wanted != has {
                     return Err(format!("edge {edge} has another wish of {}", placed.id));
