@@ -13,11 +13,13 @@ use crate::{
     feed,
     identity::{AccessKey, Identity, IdentityParts, KeyError},
     ingest::requeue,
+    legal::{Legal, LegalError},
     link::{HubLink, LinkConfig, LinkError, Links, RequestError},
     mail::{Mailer, SmtpError},
     metrics::{self, MetricsError, Token},
     relay::{Boxed, DoorError, NodeDoor, Sockets},
     secrets::{self, SecretsError, Vault, VaultError},
+    status,
     store::KIND,
 };
 use mamba_core::{
@@ -78,6 +80,9 @@ pub enum AppError {
     /// Mail cannot be sent.
     #[error("`smtp`: mail cannot be sent")]
     Mail(#[source] SmtpError),
+    /// Legal pages cannot be shown.
+    #[error("`[legal]`: legal pages cannot be shown")]
+    Legal(#[source] LegalError),
     /// The hub's records cannot be read.
     #[error("hub cannot take up its store")]
     Hub(#[source] HubError),
@@ -211,6 +216,7 @@ impl App {
         let keys = secrets::load(&store).map_err(AppError::Secrets)?;
         let link_keys = Arc::new(secrets::load(&store).map_err(AppError::Secrets)?);
         let vault = Vault::open(dir.path(), &*entropy).map_err(AppError::Vault)?;
+        let legal = Legal::load(&config.legal.dir, &config.legal.words).map_err(AppError::Legal)?;
         let mailer = Mailer::new(store.clone(), clock.clone(), config.smtp.as_ref());
         let mailer = mailer.map_err(AppError::Mail)?;
         let identity = Identity::new(IdentityParts {
@@ -257,6 +263,7 @@ impl App {
             link_listen: link,
             trusted_proxies: config.trusted_proxies,
             request_limits: config.requests,
+            legal,
         }));
         let (mut doors, mut links, mut backups) = (Part::new(), Part::new(), Part::new());
         links.spawn("the link", hub_link.run(links.stopping()));
@@ -373,6 +380,7 @@ fn keep_store(backups: &mut Part, hub: &Hub, config: BackupConfig, audit_retain_
     backups.spawn("the look at quarantine", requeueing);
     let auditing = audit::keep_audit(hub.clone(), audit_retain_ms, backups.stopping());
     backups.spawn("the audit", auditing);
+    backups.spawn("the status", status::keep_status(hub.clone(), backups.stopping()));
 }
 
 async fn bind_metrics(config: &MetricsConfig) -> Result<(TcpListener, Option<Token>), AppError> {

@@ -14,6 +14,8 @@ pub mod control;
 pub mod blueprints;
 pub mod backup;
 pub mod doctor;
+pub mod status;
+pub mod legal;
 pub mod reconcile;
 pub mod service;
 pub mod secrets;

@@ -30,6 +30,7 @@ pub use tls::{Certificates, TlsError, TlsFiles};
 use crate::{
     Hub,
     identity::{Caller, Identity, Tickets},
+    legal::Legal,
     relay::{NodeDoor, Sockets},
 };
 use bytes::Bytes;
@@ -41,7 +42,7 @@ use mamba_core::{
     ids::UserId,
     scope::{AdminScope, TenantScope},
 };
-use mamba_wire::api::{Code, Endpoint, openapi};
+use mamba_wire::api::{Code, Endpoint, openapi, status::Status};
 use precondition::Objects;
 use std::{
     future::Future,
@@ -70,6 +71,8 @@ pub struct ApiParts {
     pub trusted_proxies: Vec<IpAddr>,
     /// How many requests may come.
     pub request_limits: RequestLimits,
+    /// Legal pages.
+    pub legal: Legal,
 }
 
 /// Serves every endpoint.
@@ -80,6 +83,8 @@ pub struct Api {
     accounts: Buckets<UserId>,
     objects: Objects,
     running_keys: Running,
+    /// What the status page was last, and when that was looked at.
+    status: Mutex<Option<(BootMs, Status)>>,
     /// The contract as JSON.
     contract: Bytes,
     started_at: UnixMs,
@@ -153,6 +158,7 @@ impl Api {
             accounts: Buckets::new(parts.request_limits.per_account),
             objects: Objects::new(),
             running_keys: Running::default(),
+            status: Mutex::default(),
             // Maps of text never fail to become JSON.
             contract: serde_json::to_vec(&document).unwrap_or_default().into(),
             parts,

@@ -100,6 +100,11 @@ pub(super) enum SecretsCommand {
 pub(super) enum ConfigCommand {
     /// Print a config file with every key, its unit and its default.
     PrintDefault,
+    /// Print a legal page's template, to be edited: terms, privacy, refund, aup or dmca.
+    PrintLegal {
+        /// Which.
+        page: String,
+    },
     /// Check a config file, with the environment over it.
     Check {
         /// The file.

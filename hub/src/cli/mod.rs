@@ -24,6 +24,7 @@ pub use socket::{SOCKET_FILE, SocketError, listen, serve as serve_socket};
 use crate::{
     app::{self, AppError},
     config::{Config, ConfigError, DOCUMENTED},
+    legal::{self, Legal},
 };
 use admin::{AdminReply, AdminRequest, Failure, Password};
 use args::{
@@ -126,8 +127,17 @@ async fn run(args: Args) -> Result<Output, CliError> {
             let json = format!("{}\n", serde_json::json!({ "file": text }));
             Ok(Output { text, json, is_good: true })
         }
+        Command::Config(ConfigCommand::PrintLegal { page }) => {
+            let text = legal::template(&page)
+                .map(str::to_owned)
+                .ok_or_else(|| CliError::Usage(format!("there is no legal page `{page}`")))?;
+            let json = format!("{}\n", serde_json::json!({ "file": text }));
+            Ok(Output { text, json, is_good: true })
+        }
         Command::Config(ConfigCommand::Check { file }) => {
-            Config::load(&file)?;
+            let config = Config::load(&file)?;
+            Legal::load(&config.legal.dir, &config.legal.words)
+                .map_err(|err| CliError::failed(&err))?;
             let text = format!("{} is good\n", file.display());
             let json = format!("{}\n", serde_json::json!({ "file": file, "is_good": true }));
             Ok(Output { text, json, is_good: true })

@@ -2,8 +2,10 @@
 
 mod accounts;
 mod environment;
+mod legal;
 
 pub use environment::DOCUMENTED;
+pub use legal::LegalConfig;
 
 use crate::{
     api::{RequestLimits, TlsFiles},
@@ -11,6 +13,7 @@ use crate::{
     mail::SmtpConfig,
 };
 use accounts::{RawAccounts, RawProvider, RawSmtp};
+use legal::RawLegal;
 use mamba_core::settings::SettingsError;
 use serde::Deserialize;
 use std::{
@@ -68,6 +71,8 @@ pub struct Config {
     pub audit_retain_ms: u64,
     /// Where mails go; `None` when they stay in the hub.
     pub smtp: Option<SmtpConfig>,
+    /// Legal pages.
+    pub legal: LegalConfig,
 }
 
 /// How lines of the log are written.
@@ -164,6 +169,8 @@ struct Raw {
     provider: Vec<RawProvider>,
     #[serde(default)]
     audit: RawAudit,
+    #[serde(default)]
+    legal: RawLegal,
 }
 
 #[derive(Default, Deserialize)]
@@ -263,7 +270,13 @@ impl Config {
         let data_dir = raw.data_dir.into_inner();
         let backup = raw.backup;
         let tls = place.tls(raw.tls)?;
+        let accounts = Settings {
+            has_smtp: raw.smtp.is_some(),
+            providers: place.providers(raw.provider)?,
+            ..place.accounts(raw.public_url, &raw.accounts)?
+        };
         Ok(Self {
+            legal: place.legal(raw.legal, &data_dir, accounts.public_url.origin())?,
             http_listen: place
                 .http(raw.http_listen, raw.http_plain_public == Some(true) || tls.is_some())?,
             tls,
@@ -309,11 +322,7 @@ impl Config {
                     10..=1_000_000,
                 )?,
             },
-            accounts: Settings {
-                has_smtp: raw.smtp.is_some(),
-                providers: place.providers(raw.provider)?,
-                ..place.accounts(raw.public_url, &raw.accounts)?
-            },
+            accounts,
             audit_retain_ms: DAY_MS
                 * u64::from(place.number(
                     "audit.retain_days",

@@ -79,7 +79,8 @@ fn every_key_of_the_parser_is_documented_and_the_other_way_round() {
     let known: std::collections::BTreeSet<String> =
         environment::keys().iter().map(environment::Key::path).collect();
     let mut asked = std::collections::BTreeSet::new();
-    let sections = ["tls", "metrics", "backup", "limits", "accounts", "smtp", "provider", "audit"];
+    let sections =
+        ["tls", "metrics", "backup", "limits", "accounts", "smtp", "provider", "audit", "legal"];
     for section in std::iter::once("").chain(sections) {
         let (head, dot) = match section {
             "" => (String::new(), String::new()),

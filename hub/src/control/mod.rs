@@ -17,6 +17,7 @@ mod intents;
 mod list;
 mod page;
 mod read;
+mod usage;
 mod wish;
 #[cfg(test)]
 mod tests;

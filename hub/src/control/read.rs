@@ -117,15 +117,7 @@ impl Hub {
         server: ServerId,
         query: &UsageQuery,
     ) -> Result<Usage, HubError> {
-        let to = query.to.unwrap_or_else(|| self.now());
-        let from = query.from.unwrap_or(UnixMs(to.0.saturating_sub(SPAN_MS_DEFAULT))).hour();
-        if to <= from {
-            return Err(HubError::invalid("to", "must be after `from`"));
-        }
-        if to.since(from) > SPAN_MS_MAX + HOUR_MS {
-            let rule = format!("must be at most {SPAN_MS_MAX} ms before `to`");
-            return Err(HubError::invalid("from", rule));
-        }
+        let (from, to) = usage_span(self.now(), query.from, query.to)?;
         let key = (scope.tenant(), server);
         self.read(|txn| {
             let record = txn.get(SERVERS, &key)?.ok_or(HubError::NotFound { what: "server" })?;
@@ -206,6 +198,29 @@ impl Hub {
     }
 }
 
+/// Returns start and end of the hours that are asked for.
+pub(super) fn usage_span(
+    now: UnixMs,
+    from: Option<UnixMs>,
+    to: Option<UnixMs>,
+) -> Result<(UnixMs, UnixMs), HubError> {
+    let to = to.unwrap_or(now);
+    let from = from.unwrap_or(UnixMs(to.0.saturating_sub(SPAN_MS_DEFAULT))).hour();
+    if to <= from {
+        return Err(HubError::invalid("to", "must be after `from`"));
+    }
+    if to.since(from) > SPAN_MS_MAX + HOUR_MS {
+        let rule = format!("must be at most {SPAN_MS_MAX} ms before `to`");
+        return Err(HubError::invalid("from", rule));
+    }
+    Ok((from, to))
+}
+
+/// Most hours of a span that [`usage_span`] lets through.
+pub(super) fn hours_max() -> usize {
+    usize::try_from(SPAN_MS_MAX / HOUR_MS + 2).unwrap_or(usize::MAX)
+}
+
 /// Adds the defaults of variables that nobody set.
 fn with_defaults(
     txn: &impl Snapshot,
@@ -247,9 +262,8 @@ fn hours(
     from: UnixMs,
     to: UnixMs,
 ) -> Result<Vec<UsageHour>, HubError> {
-    let hours_max = usize::try_from(SPAN_MS_MAX / HOUR_MS + 2).unwrap_or(usize::MAX);
     let span = Span::keys((tenant, server, from)..(tenant, server, to));
-    let sums = txn.range(HOURS, span, hours_max)?;
+    let sums = txn.range(HOURS, span, hours_max())?;
     let first = (tenant, server, from, mamba_core::seq::Epoch(0), mamba_core::seq::Seq(0));
     let last = (tenant, server, to, mamba_core::seq::Epoch(0), mamba_core::seq::Seq(0));
     let gaps = txn.range(GAPS, Span::keys(first..last), GAPS_MAX)?;

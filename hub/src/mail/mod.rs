@@ -22,7 +22,7 @@ use mamba_core::{
     db::{Order, Snapshot, Span, Store, Txn, TxnError},
     ids::EventId,
 };
-use mamba_wire::api::mail::Mail;
+use mamba_wire::api::{mail::Mail, member::LetterState};
 use records::{DUE, Due, MAILS, MAILS_COUNT, MailRecord};
 
 /// Letters kept. Above it the oldest goes: with some kilobytes each they stay below 100 MiB.
@@ -77,6 +77,18 @@ pub fn remove(txn: &mut Txn<'_>, id: EventId) -> Result<bool, TxnError> {
     let count = txn.get(MAILS_COUNT, &())?.unwrap_or(0);
     txn.put(MAILS_COUNT, &(), &count.saturating_sub(1))?;
     Ok(true)
+}
+
+/// Returns where a letter is.
+///
+/// # Errors
+/// As the transaction.
+pub fn state(view: &impl Snapshot, id: EventId) -> Result<LetterState, TxnError> {
+    Ok(match view.get(MAILS, &id)? {
+        Some(MailRecord { next_at: Some(_), .. }) => LetterState::Waits,
+        Some(MailRecord { next_at: None, .. }) => LetterState::GivenUp,
+        None => LetterState::Left,
+    })
 }
 
 /// What of a letter is shown to somebody who is not its recipient.

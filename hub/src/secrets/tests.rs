@@ -168,6 +168,7 @@ fn no_two_tables_of_the_hub_share_an_id_or_name() {
         crate::audit::TABLES,
         crate::api::TABLES,
         crate::blueprints::TABLES,
+        crate::status::TABLES,
         TABLES,
     ];
     assert_eq!(mamba_core::db::duplicate_table(&all.concat()), None);

@@ -60,10 +60,9 @@ impl Hub {
             member @ InvitedTo::Member(_) => member,
         };
         let until = now.plus(INVITATION_MS);
-        let record = InvitationRecord { email, to, made_at: now, until, token: hash };
-        let shown = show(id, &record);
-        let (letter_id, link) = (self.new_id(EventId::new), panel.page("/invitation", &token));
-        self.write(move |txn| {
+        let (letter, link) = (self.new_id(EventId::new), panel.page("/invitation", &token));
+        let record = InvitationRecord { email, to, made_at: now, until, token: hash, letter };
+        let invitation = self.write(move |txn| {
             let tenant = by.scope.tenant();
             let event = check_invited(txn, &by, &record.to)?;
             let open = txn.prefix(INVITATIONS, &(tenant,), INVITATIONS_MAX)?;
@@ -76,18 +75,18 @@ impl Hub {
             }
             txn.put(INVITATIONS, &(tenant, id), &record)?;
             txn.put(INVITATIONS_BY_TOKEN, &hash, &InvitationRef(tenant, id))?;
-            let letter = Letter::Invitation {
+            let written = Letter::Invitation {
                 by: letters::sender(txn, by.scope.actor())?,
                 to: letters::name_of(txn, tenant, &record.to)?,
                 link: link.clone(),
             };
-            mail::queue(txn, now, letter_id, &record.email, &letter)?;
+            mail::queue(txn, now, letter, &record.email, &written)?;
             let server = server_of(&record.to);
             let changes = [Change::set("email", record.email.clone()), described(&record.to)];
-            by.note(txn, now, event, server, changes)
-        })
-        .await?;
-        Ok(NewInvitation { invitation: shown, token })
+            by.note(txn, now, event, server, changes)?;
+            show(txn, id, &record)
+        });
+        Ok(NewInvitation { invitation: invitation.await?, token })
     }
 
     /// Lists open invitations, oldest first.
@@ -105,8 +104,8 @@ impl Hub {
             let rows = view.prefix(INVITATIONS, &(tenant,), INVITATIONS_MAX)?;
             let open = rows.into_iter().filter(|(_, it)| it.until > now);
             let rest = open.filter(|((_, id), _)| cut.after.is_none_or(|after| *id > after));
-            let shown = rest.take(cut.fetch()).map(|((_, id), it)| (id, show(id, &it)));
-            Ok(cut.page(shown.collect()))
+            let shown = rest.take(cut.fetch()).map(|((_, id), it)| Ok((id, show(view, id, &it)?)));
+            Ok(cut.page(shown.collect::<Result<_, HubError>>()?))
         })
     }
 
@@ -250,9 +249,14 @@ fn described(to: &InvitedTo) -> Change {
     }
 }
 
-fn show(id: InvitationId, it: &InvitationRecord) -> Invitation {
-    let InvitationRecord { email, to, made_at, until, .. } = it.clone();
-    Invitation { invitation: id, email, to, made_at, until }
+fn show(
+    view: &impl Snapshot,
+    id: InvitationId,
+    it: &InvitationRecord,
+) -> Result<Invitation, HubError> {
+    let InvitationRecord { email, to, made_at, until, letter, .. } = it.clone();
+    let letter = mail::state(view, letter)?;
+    Ok(Invitation { invitation: id, email, to, made_at, until, letter })
 }
 
 /// The hashed form of a token of 256 random bits; it needs no salt and no delay.

@@ -4,7 +4,7 @@ use mamba_core::{
     access::{Rights, Role, ServerKey},
     clock::UnixMs,
     db::{Table, TableDef},
-    ids::{InvitationId, RoleId, ServerId, TenantId, UserId},
+    ids::{EventId, InvitationId, RoleId, ServerId, TenantId, UserId},
     quota::Quota,
     record,
 };
@@ -108,6 +108,8 @@ pub(crate) struct InvitationRecord {
     pub(crate) until: UnixMs,
     /// Hash of its token.
     pub(crate) token: [u8; 32],
+    /// Its letter.
+    pub(crate) letter: EventId,
 }
 
 /// Where an invitation is.

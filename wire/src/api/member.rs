@@ -108,6 +108,18 @@ pub enum InvitedTo {
     },
 }
 
+/// Where the letter of an invitation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LetterState {
+    /// In the hub: no mail server took it yet.
+    Waits,
+    /// In the hub: it is not tried any more.
+    GivenUp,
+    /// Not in the hub: a mail server took it, or an administrator deleted it.
+    Left,
+}
+
 /// One invitation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Invitation {
@@ -121,6 +133,8 @@ pub struct Invitation {
     pub made_at: UnixMs,
     /// End of its life.
     pub until: UnixMs,
+    /// Where its letter is.
+    pub letter: LetterState,
 }
 
 /// A new invitation, with the token that accepts it.

@@ -46,6 +46,8 @@ pub mod activity;
 pub mod audit;
 pub mod usage;
 pub mod health;
+pub mod status;
+pub mod legal;
 pub mod table;
 
 pub use page::{Freshness, LinkState, Page, PageQuery};

@@ -1,7 +1,11 @@
 //! Pure: customers and their owners' accounts.
 
 use super::{RequestBody, params::params};
-use mamba_core::{clock::UnixMs, ids::TenantId, quota::Quota};
+use mamba_core::{
+    clock::UnixMs,
+    ids::TenantId,
+    quota::{Amounts, Quota},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -69,4 +73,13 @@ pub struct Tenant {
     pub quota: Quota,
     /// When it was made.
     pub made_at: UnixMs,
+}
+
+/// What a tenant may use, and what of it is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct QuotaUse {
+    /// What it may use.
+    pub quota: Quota,
+    /// What its servers take, and what it gave to tenants that it owns.
+    pub used: Amounts,
 }

@@ -53,7 +53,9 @@ fn what_is_public_is_a_short_list() {
             "ShowHealth",
             "ShowReadyz",
             "ShowHealthz",
-            "ShowContract"
+            "ShowContract",
+            "ShowStatus",
+            "ShowLegal"
         ]
     );
 }

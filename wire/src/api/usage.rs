@@ -24,6 +24,36 @@ params! {
     }
 }
 
+/// Most servers of a page of [`super::table::ListUsage`]: each has up to 744 hours to be summed.
+pub const USAGE_SERVERS_MAX: u32 = 20;
+
+params! {
+    /// Which servers and hours: those that begin in `[from, to)`.
+    TenantUsageQuery {
+        /// Start; a day before `to` without.
+        from: Option<UnixMs>,
+        /// End; now without.
+        to: Option<UnixMs>,
+        /// `next` of the page before; from the oldest server without.
+        after: Option<String>,
+        /// Most items, 1 to [`USAGE_SERVERS_MAX`], and as many without.
+        limit: Option<u32> where 1..=USAGE_SERVERS_MAX,
+    }
+}
+
+/// What one server used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ServerUsage {
+    /// Which server.
+    pub server: ServerId,
+    /// Its name.
+    pub name: String,
+    /// Whether it is deleted and gone.
+    pub is_gone: bool,
+    /// Sum of each meter, in the order of [`Meter::ALL`].
+    pub amounts: Vec<Amount>,
+}
+
 /// Usage of one server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Usage {

@@ -4,6 +4,7 @@ mod account;
 mod auth;
 mod mail;
 mod nodes;
+mod public;
 mod blueprints;
 mod tenants;
 mod audit;

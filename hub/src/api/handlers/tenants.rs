@@ -7,14 +7,15 @@ use crate::{
     tenants,
 };
 use mamba_core::{
-    access::{AdminRight, TenantRight, Wanted},
+    access::{AdminRight, Rights, TenantRight, Wanted},
     ids::TenantId,
 };
 use mamba_wire::api::{
     Page, PageQuery,
     params::TenantPath,
     table,
-    tenant::{CreateTenant, DeleteTenantQuery, LimitTenant, Tenant, UpdateTenant},
+    tenant::{CreateTenant, DeleteTenantQuery, LimitTenant, QuotaUse, Tenant, UpdateTenant},
+    usage::{ServerUsage, TenantUsageQuery},
 };
 use zeroize::Zeroizing;
 
@@ -135,6 +136,57 @@ impl Handle<table::CreateChild> for Api {
         let new = NewTenant { name: body.name, quota: body.quota, parent, owner };
         let (id, tenant) = self.identity().create_tenant(context.caller()?, new).await?;
         Ok(Served::Json(show(id, tenant)))
+    }
+}
+
+impl Handle<table::ShowQuota> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        _path: TenantPath,
+        (): (),
+        (): (),
+    ) -> Result<Served<QuotaUse>, ApiError> {
+        Ok(Served::Json(self.hub().quota_use(context.scope()?)?))
+    }
+}
+
+impl Handle<table::ShowRights> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        _path: TenantPath,
+        (): (),
+        (): (),
+    ) -> Result<Served<Rights>, ApiError> {
+        let access = &context.caller()?.access;
+        Ok(Served::Json(self.hub().rights_in(context.scope()?, access)?))
+    }
+}
+
+impl Handle<table::ListUsage> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        _path: TenantPath,
+        query: TenantUsageQuery,
+        (): (),
+    ) -> Result<Served<Page<ServerUsage>>, ApiError> {
+        Ok(Served::Json(self.hub().tenant_usage(context.scope()?, &query)?))
+    }
+}
+
+impl Handle<table::ListChildren> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        _path: TenantPath,
+        query: PageQuery,
+        (): (),
+    ) -> Result<Served<Page<Tenant>>, ApiError> {
+        let cut = Cut::<TenantId>::new(&query)?;
+        let found = self.hub().children(context.scope()?, cut.after, cut.fetch())?;
+        Ok(Served::Json(cut.page(found.into_iter().map(|(id, it)| (id, show(id, it))).collect())))
     }
 }
 

@@ -14,6 +14,7 @@ use mamba_hub::{
     api::{Api, ApiParts, RequestLimits, serve},
     config::ConsoleLimits,
     identity::{AccessKey, Identity, IdentityParts, NewAccount, Settings, create_admin},
+    legal::{Legal, LegalWords},
     link::backend::Enrolment,
     nodes::NewToken,
     relay::{Boxed, DoorError, NodeDoor, Sockets},
@@ -189,6 +190,7 @@ impl World {
             link_listen: "127.0.0.1:7443".parse().unwrap(),
             trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
             request_limits,
+            legal: Legal::load(&dir.path().join("legal"), &LegalWords::default()).unwrap(),
         }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -104,6 +104,7 @@ areas! {
     allocations ALLOCATIONS for_each_allocation_endpoint;
     feed FEED for_each_feed_endpoint;
     health HEALTH for_each_health_endpoint;
+    public PUBLIC for_each_public_endpoint;
 }
 
 const COUNT: usize = count();

@@ -1,7 +1,8 @@
 //! Pure: customers.
 
 use super::prelude::*;
-use crate::api::tenant;
+use crate::api::{tenant, usage};
+use mamba_core::access::Rights;
 
 endpoints! {
     /// Customers.
@@ -25,6 +26,18 @@ endpoints! {
     /// Limits a tenant; for administrators, and for who administers the tenant above.
     LimitTenant: Post "/api/v1/tenants/{tenant}/quota", Permission::Tenant(TenantRight::TenantRead), 200,
         (TenantPath, (), tenant::LimitTenant) -> tenant::Tenant, [Conflict];
+    /// Shows what a tenant may use, and what of it is taken.
+    ShowQuota: Get "/api/v1/tenants/{tenant}/quota", Permission::Tenant(TenantRight::TenantRead), 200,
+        (TenantPath, (), ()) -> tenant::QuotaUse;
+    /// Says what the caller may do with a tenant and its servers.
+    ShowRights: Get "/api/v1/tenants/{tenant}/rights", Permission::Tenant(TenantRight::TenantRead), 200,
+        (TenantPath, (), ()) -> Rights;
+    /// Lists servers of a tenant with what they used, also those that are gone.
+    ListUsage: Get "/api/v1/tenants/{tenant}/usage", Permission::Tenant(TenantRight::BillingRead), 200,
+        (TenantPath, usage::TenantUsageQuery, ()) -> Page<usage::ServerUsage>;
+    /// Lists tenants that this one owns.
+    ListChildren: Get "/api/v1/tenants/{tenant}/children", Permission::Tenant(TenantRight::ChildRead), 200,
+        (TenantPath, PageQuery, ()) -> Page<tenant::Tenant>;
     /// Makes a tenant that this one owns, and its owner's account.
     CreateChild: Post "/api/v1/tenants/{tenant}/children", Permission::Tenant(TenantRight::ChildWrite), 201,
         (TenantPath, (), tenant::CreateTenant) -> tenant::Tenant, [Conflict];

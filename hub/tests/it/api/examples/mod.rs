@@ -20,6 +20,7 @@ mod health;
 mod mail;
 mod members;
 mod nodes;
+mod public;
 mod servers;
 mod tenants;
 

@@ -9,6 +9,7 @@ use mamba_wire::api::{
     Code,
     params::TenantPath,
     tenant::{CreateTenant, DeleteTenantQuery, LimitTenant, NewOwner, UpdateTenant},
+    usage::TenantUsageQuery,
 };
 
 examples! {
@@ -36,6 +37,13 @@ examples! {
         LimitTenant { quota: Quota::default() },
     )
     .refused(Code::Forbidden);
+    ShowQuota, seed => Example::new(TenantPath { tenant: seed.tenant }, (), ());
+    ShowRights, seed => Example::new(TenantPath { tenant: seed.tenant }, (), ());
+    ListUsage, seed => {
+        let query = TenantUsageQuery { from: None, to: None, after: None, limit: None };
+        Example::new(TenantPath { tenant: seed.tenant }, query, ())
+    };
+    ListChildren, seed => Example::new(TenantPath { tenant: seed.tenant }, NO_PAGE, ());
     CreateChild, seed => {
         let email = format!("child-{}@example.org", seed.number());
         let owner = NewOwner { email, password: PASSWORD.to_owned() };

@@ -1,0 +1,82 @@
+//! What a tenant has, uses and owns, and what of it each of its people may see.
+
+use super::world::{NO_PAGE, PASSWORD, World, ids};
+use mamba_core::{
+    access::{Role, TenantRight},
+    quota::{Amounts, Quota},
+};
+use mamba_wire::api::{
+    Code,
+    mail::MailPath,
+    member::{AnswerInvitation, CreateInvitation, LetterState},
+    params::TenantPath,
+    table,
+    tenant::{CreateTenant, LimitTenant, NewOwner},
+    usage::TenantUsageQuery,
+};
+
+const USAGE: TenantUsageQuery = TenantUsageQuery { from: None, to: None, after: None, limit: None };
+
+#[tokio::test]
+async fn a_quota_is_shown_with_what_is_taken_of_it() {
+    let world = World::new().await;
+    let node = world.node("n1", 1).await;
+    let (acme, owner) = world.tenant("acme").await;
+    let path = TenantPath { tenant: acme };
+    let quota = Quota { servers: Some(3), memory_mib: Some(1_024), ..Quota::default() };
+    world.admin::<table::LimitTenant>(&path, &(), &LimitTenant { quota }).await;
+    let show =
+        async || world.call::<table::ShowQuota>(Some(&owner), &path, &(), &()).await.unwrap();
+    assert_eq!((show().await.quota, show().await.used), (quota, Amounts::default()));
+    let server = world.server(node, acme, 30_001).await;
+    let used = show().await.used;
+    assert_eq!((used.servers, used.memory_mib, used.allocations), (1, 128, 1));
+    // What is promised to a tenant below is taken too.
+    let email = "below@example.org".to_owned();
+    let body = CreateTenant {
+        name: "below".to_owned(),
+        quota: Quota { servers: Some(1), memory_mib: Some(512), ..Quota::default() },
+        owner: NewOwner { email, password: PASSWORD.to_owned() },
+    };
+    let child = world.call::<table::CreateChild>(Some(&owner), &path, &(), &body).await.unwrap();
+    assert_eq!(show().await.used.memory_mib, 640);
+    let list = async |token: &str| {
+        world.call::<table::ListChildren>(Some(token), &path, &NO_PAGE, &()).await
+    };
+    assert_eq!(ids(&list(&owner).await.unwrap(), |it| it.tenant), [child.tenant]);
+    let below = world.login("below@example.org").await.access_token;
+    assert_eq!(list(&below).await.err().unwrap().code, Code::NotFound);
+    // Nothing was measured: every meter is there, with nothing.
+    let usage = world.call::<table::ListUsage>(Some(&owner), &path, &USAGE, &()).await.unwrap();
+    assert_eq!((usage.items.len(), usage.items[0].server), (1, server));
+    assert!(usage.items[0].amounts.iter().all(|it| it.amount == "0") && !usage.items[0].is_gone);
+}
+
+#[tokio::test]
+async fn rights_follow_the_role_and_letters_are_told_until_they_left() {
+    let world = World::new().await;
+    let (acme, owner) = world.tenant("acme").await;
+    let (_, friend) = world.tenant("friend").await;
+    let path = TenantPath { tenant: acme };
+    let rights =
+        async |token: &str| world.call::<table::ShowRights>(Some(token), &path, &(), &()).await;
+    assert_eq!(rights(&friend).await.err().unwrap().code, Code::NotFound);
+    assert_eq!(Some(rights(&owner).await.unwrap()), Role::Owner.rights());
+    assert!(rights(&world.admin).await.unwrap().tenant.contains(&TenantRight::TenantDelete));
+    let body = CreateInvitation { email: "friend@example.org".to_owned(), role: Role::Viewer };
+    let made = world.call::<table::CreateInvitation>(Some(&owner), &path, &(), &body).await;
+    let made = made.unwrap();
+    assert_eq!(made.invitation.letter, LetterState::Waits);
+    let mails = world.admin::<table::ListMails>(&(), &NO_PAGE, &()).await.items;
+    let mail = mails.iter().find(|it| it.to == "friend@example.org").unwrap().mail;
+    world.admin::<table::DeleteMail>(&MailPath { mail }, &(), &()).await;
+    let open = world.call::<table::ListInvitations>(Some(&owner), &path, &NO_PAGE, &()).await;
+    assert_eq!(open.unwrap().items[0].letter, LetterState::Left);
+    let answer = AnswerInvitation { token: made.token };
+    world.call::<table::AcceptInvitation>(Some(&friend), &(), &(), &answer).await.unwrap();
+    assert_eq!(Some(rights(&friend).await.unwrap()), Role::Viewer.rights());
+    let usage = world.call::<table::ListUsage>(Some(&friend), &path, &USAGE, &()).await;
+    assert_eq!(usage.err().unwrap().code, Code::Forbidden);
+    let children = world.call::<table::ListChildren>(Some(&friend), &path, &NO_PAGE, &()).await;
+    assert_eq!(children.err().unwrap().code, Code::Forbidden);
+}
