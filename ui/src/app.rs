@@ -5,7 +5,7 @@ use crate::{
     i18n::t,
     lazy,
     nav::{self, Place},
-    pages::{servers, sign_in},
+    pages::{servers, sign_in, tenant},
     parts::{self, Corner, Icon, Toasts},
     route::{Gate, Route},
     session::{Phase, Session},
@@ -105,8 +105,13 @@ fn Inside(route: ReadSignal<Route>) -> View {
         Route::Server(_, tab) => tab,
         _ => servers::Tab::Console,
     });
+    let tenants = selector(move || match route.get_clone() {
+        Route::Tenant(route) => route,
+        _ => tenant::Route::List,
+    });
     let page = selector(move || match route.get_clone() {
         Route::Server(id, _) => Route::Server(id, servers::Tab::Console),
+        Route::Tenant(_) => Route::Tenant(tenant::Route::List),
         other => other,
     });
     view! {
@@ -115,6 +120,7 @@ fn Inside(route: ReadSignal<Route>) -> View {
             Route::Servers => view! { servers::List() },
             Route::NewServer => lazy::page(lazy::create()),
             Route::Server(id, _) => lazy::page(lazy::server(id, tab)),
+            Route::Tenant(_) => lazy::page(lazy::tenant(tenants)),
             Route::Account => lazy::page(lazy::account()),
             Route::Invitation => lazy::page(lazy::invitation()),
             Route::NotFound => view! { NotFound() },

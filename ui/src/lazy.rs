@@ -7,7 +7,7 @@
 
 use crate::{
     i18n::t,
-    pages::{account, invitation, servers, sign_in},
+    pages::{account, invitation, servers, sign_in, tenant},
     parts,
     route::Gate,
 };
@@ -29,6 +29,12 @@ pub(crate) fn server(id: ServerId, tab: ReadSignal<servers::Tab>) -> Loaded {
 #[wasm_split(create, fallible)]
 pub(crate) fn create() -> Loaded {
     Ok(view! { servers::Create() })
+}
+
+/// Tenants.
+#[wasm_split(tenant, fallible)]
+pub(crate) fn tenant(route: ReadSignal<tenant::Route>) -> Loaded {
+    Ok(view! { tenant::Tenant(route=route) })
 }
 
 /// One's own account.

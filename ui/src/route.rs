@@ -1,6 +1,6 @@
 //! Pure: which page an address means.
 
-use crate::pages::servers::Tab;
+use crate::pages::{servers::Tab, tenant};
 use mamba_core::ids::ServerId;
 
 /// A page.
@@ -16,6 +16,8 @@ pub(crate) enum Route {
     NewServer,
     /// One server.
     Server(ServerId, Tab),
+    /// Tenants.
+    Tenant(tenant::Route),
     /// One's own account.
     Account,
     /// The answer to an invitation.
@@ -56,6 +58,7 @@ impl Route {
             ["servers", "new"] => Self::NewServer,
             ["servers", id] => server(id, "console"),
             ["servers", id, tab] => server(id, tab),
+            ["tenants", rest @ ..] => tenant::Route::of(rest).map_or(Self::NotFound, Self::Tenant),
             ["account"] => Self::Account,
             ["invitation"] => Self::Invitation,
             _ => Self::NotFound,
@@ -66,8 +69,17 @@ impl Route {
     pub(crate) fn is_about_servers(&self) -> bool {
         match self {
             Self::Home | Self::Servers | Self::NewServer | Self::Server(..) => true,
-            Self::SignIn(_) | Self::Account | Self::Invitation | Self::NotFound => false,
+            Self::SignIn(_)
+            | Self::Tenant(_)
+            | Self::Account
+            | Self::Invitation
+            | Self::NotFound => false,
         }
+    }
+
+    /// Whether it is about tenants.
+    pub(crate) fn is_about_tenants(&self) -> bool {
+        matches!(self, Self::Tenant(_))
     }
 }
 

@@ -56,8 +56,9 @@ fn Links(route: ReadSignal<Route>) -> View {
         view! { li { a(class="nav-link", href=to, aria-current=here.get()) { (picture) (text) } } }
     };
     let servers = link("/servers", Icon::Servers, t().general.servers, Route::is_about_servers);
+    let tenants = link("/tenants", Icon::People, t().general.tenants, Route::is_about_tenants);
     let account = link("/account", Icon::Account, t().general.account, |it| *it == Route::Account);
-    view! { nav(aria-label=t().general.main_menu) { ul { (servers) (account) } } }
+    view! { nav(aria-label=t().general.main_menu) { ul { (servers) (tenants) (account) } } }
 }
 
 #[component]

@@ -97,6 +97,22 @@ pub(crate) fn local(at: UnixMs) -> String {
     String::from(date.to_locale_string("en-GB", &JsValue::UNDEFINED))
 }
 
+/// Returns a time for programs: `2026-11-22T17:00:00.000Z`.
+pub(crate) fn iso(at: UnixMs) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "times stay below 2^53 for 285,000 years")]
+    let date = js_sys::Date::new(&JsValue::from_f64(at.0 as f64));
+    String::from(date.to_iso_string())
+}
+
+/// Returns the beginning of a day, by the reader's calendar, that a field of dates holds.
+pub(crate) fn day(text: &str) -> Option<UnixMs> {
+    if text.is_empty() {
+        return None;
+    }
+    let start = js_sys::Date::parse(&format!("{text}T00:00:00"));
+    start.is_finite().then(|| UnixMs(whole(start)))
+}
+
 /// Shows how long ago something was; the exact time is its tooltip.
 #[component(inline_props)]
 pub(crate) fn Age(at: UnixMs) -> View {

@@ -16,3 +16,13 @@ export function matches_pattern(pattern, value) {
     return undefined;
   }
 }
+
+// Gives the reader a text as a file.
+export function save_text(name, kind, text) {
+  const address = URL.createObjectURL(new Blob([text], { type: kind }));
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(address);
+}

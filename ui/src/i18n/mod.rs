@@ -26,6 +26,7 @@ pub(crate) struct Language {
     pub(crate) account: &'static en::account::Texts,
     pub(crate) keys: &'static en::keys::Texts,
     pub(crate) invitation: &'static en::invitation::Texts,
+    pub(crate) tenant: &'static en::tenant::Texts,
 }
 
 static ENGLISH: Language = Language {
@@ -35,6 +36,7 @@ static ENGLISH: Language = Language {
     account: &en::account::EN,
     keys: &en::keys::EN,
     invitation: &en::invitation::EN,
+    tenant: &en::tenant::EN,
 };
 
 /// Returns the texts of the chosen language.

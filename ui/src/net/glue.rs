@@ -15,6 +15,9 @@ extern "C" {
     /// Whether a pattern matches a value; `None` when the browser cannot read the pattern.
     pub(crate) fn matches_pattern(pattern: &str, value: &str) -> Option<bool>;
 
+    /// Gives the reader a text as a file.
+    pub(crate) fn save_text(name: &str, kind: &str, text: &str);
+
     /// A terminal on the screen.
     #[derive(Clone)]
     pub(crate) type Terminal;

@@ -4,3 +4,4 @@ pub(crate) mod account;
 pub(crate) mod invitation;
 pub(crate) mod servers;
 pub(crate) mod sign_in;
+pub(crate) mod tenant;

@@ -69,7 +69,7 @@ fn tick(key: ServerKey, chosen: Signal<BTreeSet<ServerKey>>) -> View {
 }
 
 /// Returns a group's name for people.
-fn title(group: &'static str) -> &'static str {
+pub(super) fn title(group: &'static str) -> &'static str {
     let texts = &t().keys;
     match group {
         "control" => texts.control,
@@ -82,6 +82,22 @@ fn title(group: &'static str) -> &'static str {
         "schedule" => texts.schedule,
         "settings" => texts.settings,
         "activity" => texts.activity,
+        "tenant" => texts.tenant,
+        "member" => texts.member,
+        "role" => texts.role,
+        "api-key" => texts.api_key,
+        "billing" => texts.billing,
+        "audit" => texts.audit,
+        "server" | "servers" => texts.servers,
+        "child" => texts.child,
+        "nodes" => texts.nodes,
+        "tenants" => texts.tenants,
+        "users" => texts.users,
+        "blueprints" => texts.blueprints,
+        "allocations" => texts.allocation,
+        "mail" => texts.mail,
+        "mounts" => texts.mounts,
+        "registries" => texts.registries,
         other => other,
     }
 }

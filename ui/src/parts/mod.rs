@@ -1,5 +1,6 @@
 //! The design system: what every page is built from. How it looks is in `ui/css/parts.css`.
 
+mod ask;
 mod badge;
 mod button;
 mod copy;
@@ -7,11 +8,14 @@ mod dialog;
 mod field;
 mod icon;
 mod keys;
+mod listing;
 mod page;
 mod qr;
 mod states;
+mod ticks;
 mod toast;
 
+pub(crate) use ask::{Question, ask};
 pub(crate) use badge::{Badge, Fresh, Tone};
 pub(crate) use button::{Action, IconButton, Kind, Submit};
 pub(crate) use copy::Copyable;
@@ -19,7 +23,9 @@ pub(crate) use dialog::{confirm, dialog};
 pub(crate) use field::{Choice, Field, Select, TextArea};
 pub(crate) use icon::{Icon, icon};
 pub(crate) use keys::Keys;
+pub(crate) use listing::{listed, listing};
 pub(crate) use page::{Crumb, head, menu, nothing, titled};
 pub(crate) use qr::qr;
 pub(crate) use states::{complaint, empty, loading, notice, shown};
+pub(crate) use ticks::{Chosen, Tick, ticks};
 pub(crate) use toast::{Corner, Toasts};

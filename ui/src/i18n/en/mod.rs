@@ -6,3 +6,4 @@ pub(crate) mod invitation;
 pub(crate) mod keys;
 pub(crate) mod servers;
 pub(crate) mod sign_in;
+pub(crate) mod tenant;
