@@ -5,7 +5,7 @@ use crate::{
     i18n::t,
     lazy,
     nav::{self, Place},
-    pages::{servers, sign_in, tenant},
+    pages::{account, public, servers, sign_in, tenant},
     parts::{self, Corner, Icon, Toasts},
     route::{Gate, Route},
     session::{Phase, Session},
@@ -21,6 +21,8 @@ enum Door {
     Waiting,
     /// Outside: one of the pages for that.
     Outside(Gate),
+    /// What everybody may read, whoever they are.
+    Public,
     /// Inside.
     Inside,
 }
@@ -42,6 +44,7 @@ pub(crate) fn App() -> View {
         (match door.get() {
             Door::Waiting => view! { div(class="gate") { (parts::loading()) } },
             Door::Outside(gate) => outside(gate),
+            Door::Public => everybody(route),
             Door::Inside => view! { Shell(route=route) { Inside(route=route) } },
         })
         Corner()
@@ -51,6 +54,7 @@ pub(crate) fn App() -> View {
 /// Decides what somebody may see. Links of mails work for everybody.
 fn door(phase: &Phase, route: &Route) -> Door {
     match (phase, route) {
+        (_, Route::Public(_)) => Door::Public,
         (_, Route::SignIn(gate)) if *gate != Gate::Login => Door::Outside(*gate),
         (Phase::Asking, _) => Door::Waiting,
         (Phase::Out, _) => Door::Outside(Gate::Login),
@@ -69,7 +73,7 @@ fn lead(place: Place, phase: &Phase, route: &Route) {
         )
     };
     match (phase, route) {
-        (Phase::Out, Route::SignIn(_)) | (Phase::Asking, _) => {}
+        (Phase::Out, Route::SignIn(_) | Route::Public(_)) | (Phase::Asking, _) => {}
         (Phase::Out, Route::Home) => place.replace("/sign-in"),
         (Phase::Out, _) => {
             nav::keep_secret();
@@ -88,6 +92,15 @@ fn lead(place: Place, phase: &Phase, route: &Route) {
 /// Whether an address is a page of this panel: nobody is to be led elsewhere by a link.
 fn is_own(address: &str) -> bool {
     address.starts_with('/') && !address.starts_with("//") && !address.contains('\\')
+}
+
+/// Returns what everybody may read.
+fn everybody(route: ReadSignal<Route>) -> View {
+    let route = selector(move || match route.get_clone() {
+        Route::Public(route) => route,
+        _ => public::Route::Status,
+    });
+    lazy::page(lazy::public(route))
 }
 
 fn outside(gate: Gate) -> View {
@@ -109,19 +122,24 @@ fn Inside(route: ReadSignal<Route>) -> View {
         Route::Tenant(route) => route,
         _ => tenant::Route::List,
     });
+    let account_tab = selector(move || match route.get_clone() {
+        Route::Account(tab) => tab,
+        _ => account::Tab::Profile,
+    });
     let page = selector(move || match route.get_clone() {
         Route::Server(id, _) => Route::Server(id, servers::Tab::Console),
         Route::Tenant(_) => Route::Tenant(tenant::Route::List),
+        Route::Account(_) => Route::Account(account::Tab::Profile),
         other => other,
     });
     view! {
         (match page.get_clone() {
-            Route::Home | Route::SignIn(_) => parts::loading(),
+            Route::Home | Route::SignIn(_) | Route::Public(_) => parts::loading(),
             Route::Servers => view! { servers::List() },
             Route::NewServer => lazy::page(lazy::create()),
             Route::Server(id, _) => lazy::page(lazy::server(id, tab)),
             Route::Tenant(_) => lazy::page(lazy::tenant(tenants)),
-            Route::Account => lazy::page(lazy::account()),
+            Route::Account(_) => lazy::page(lazy::account(account_tab)),
             Route::Invitation => lazy::page(lazy::invitation()),
             Route::NotFound => view! { NotFound() },
         })
@@ -155,6 +173,8 @@ mod tests {
     fn who_is_out_sees_the_sign_in_and_links_of_mails_always_work() {
         assert!(door(&Phase::Out, &Route::Servers) == Door::Outside(Gate::Login));
         assert!(door(&Phase::Asking, &Route::Servers) == Door::Waiting);
+        let status = Route::Public(public::Route::Status);
+        assert!(door(&Phase::Asking, &status) == Door::Public);
         let reset = Route::SignIn(Gate::Reset);
         assert!(door(&Phase::Asking, &reset) == Door::Outside(Gate::Reset));
     }

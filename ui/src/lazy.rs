@@ -7,7 +7,7 @@
 
 use crate::{
     i18n::t,
-    pages::{account, invitation, servers, sign_in, tenant},
+    pages::{account, invitation, public, servers, sign_in, tenant},
     parts,
     route::Gate,
 };
@@ -39,8 +39,14 @@ pub(crate) fn tenant(route: ReadSignal<tenant::Route>) -> Loaded {
 
 /// One's own account.
 #[wasm_split(account, fallible)]
-pub(crate) fn account() -> Loaded {
-    Ok(view! { account::Account() })
+pub(crate) fn account(tab: ReadSignal<account::Tab>) -> Loaded {
+    Ok(view! { account::Account(tab=tab) })
+}
+
+/// What everybody may read.
+#[wasm_split(public, fallible)]
+pub(crate) fn public(route: ReadSignal<public::Route>) -> Loaded {
+    Ok(view! { public::Public(route=route) })
 }
 
 /// What mails lead to.
@@ -53,6 +59,7 @@ pub(crate) fn gate(gate: Gate) -> Loaded {
         Gate::ConfirmAddress => view! { sign_in::ConfirmAddress() },
         Gate::Forgot => view! { sign_in::Forgot() },
         Gate::Reset => view! { sign_in::Reset() },
+        Gate::Callback => view! { sign_in::Callback() },
     })
 }
 

@@ -1,6 +1,6 @@
 //! Pure: which page an address means.
 
-use crate::pages::{servers::Tab, tenant};
+use crate::pages::{account, public, servers::Tab, tenant};
 use mamba_core::ids::ServerId;
 
 /// A page.
@@ -19,7 +19,9 @@ pub(crate) enum Route {
     /// Tenants.
     Tenant(tenant::Route),
     /// One's own account.
-    Account,
+    Account(account::Tab),
+    /// What everybody may read.
+    Public(public::Route),
     /// The answer to an invitation.
     Invitation,
     /// Nothing.
@@ -41,6 +43,8 @@ pub(crate) enum Gate {
     Forgot,
     /// Set a new password.
     Reset,
+    /// Come back from another place that says who somebody is.
+    Callback,
 }
 
 impl Route {
@@ -59,7 +63,11 @@ impl Route {
             ["servers", id] => server(id, "console"),
             ["servers", id, tab] => server(id, tab),
             ["tenants", rest @ ..] => tenant::Route::of(rest).map_or(Self::NotFound, Self::Tenant),
-            ["account"] => Self::Account,
+            ["account", rest @ ..] => account::Tab::of(rest).map_or(Self::NotFound, Self::Account),
+            ["status" | "legal", ..] => {
+                public::Route::of(parts).map_or(Self::NotFound, Self::Public)
+            }
+            ["auth", "callback"] => Self::SignIn(Gate::Callback),
             ["invitation"] => Self::Invitation,
             _ => Self::NotFound,
         }
@@ -71,7 +79,8 @@ impl Route {
             Self::Home | Self::Servers | Self::NewServer | Self::Server(..) => true,
             Self::SignIn(_)
             | Self::Tenant(_)
-            | Self::Account
+            | Self::Account(_)
+            | Self::Public(_)
             | Self::Invitation
             | Self::NotFound => false,
         }
@@ -106,6 +115,12 @@ mod tests {
             (&["servers", id, "network"], server(Tab::Network)),
             (&["servers", id, "x"], Route::NotFound),
             (&["servers", "x"], Route::NotFound),
+            (&["account", "keys"], Route::Account(account::Tab::Keys)),
+            (&["account", "x"], Route::NotFound),
+            (&["status"], Route::Public(public::Route::Status)),
+            (&["legal", "x"], Route::NotFound),
+            (&["tenants"], Route::Tenant(tenant::Route::List)),
+            (&["auth", "callback"], Route::SignIn(Gate::Callback)),
             (&["reset-password"], Route::SignIn(Gate::Reset)),
         ] {
             assert_eq!(Route::of(path), expected);

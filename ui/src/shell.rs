@@ -57,7 +57,8 @@ fn Links(route: ReadSignal<Route>) -> View {
     };
     let servers = link("/servers", Icon::Servers, t().general.servers, Route::is_about_servers);
     let tenants = link("/tenants", Icon::People, t().general.tenants, Route::is_about_tenants);
-    let account = link("/account", Icon::Account, t().general.account, |it| *it == Route::Account);
+    let account =
+        link("/account", Icon::Account, t().general.account, |it| matches!(it, Route::Account(_)));
     view! { nav(aria-label=t().general.main_menu) { ul { (servers) (tenants) (account) } } }
 }
 

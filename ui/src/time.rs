@@ -97,6 +97,12 @@ pub(crate) fn local(at: UnixMs) -> String {
     String::from(date.to_locale_string("en-GB", &JsValue::UNDEFINED))
 }
 
+/// Returns a day as it is written everywhere: `2026-11-22`.
+pub(crate) fn date(at: UnixMs) -> String {
+    let iso = iso(at);
+    iso.split('T').next().unwrap_or_default().to_owned()
+}
+
 /// Returns a time for programs: `2026-11-22T17:00:00.000Z`.
 pub(crate) fn iso(at: UnixMs) -> String {
     #[expect(clippy::cast_precision_loss, reason = "times stay below 2^53 for 285,000 years")]

@@ -26,3 +26,16 @@ export function save_text(name, kind, text) {
   link.click();
   URL.revokeObjectURL(address);
 }
+
+// Whether this browser can use passkeys here: it wants HTTPS or this machine.
+export function has_passkeys() {
+  return window.isSecureContext && "PublicKeyCredential" in window;
+}
+
+// Has a device make a passkey, or sign in with one; see passkeys.js. Fails when a person gives up.
+export async function create_passkey(options) {
+  return (await import("./passkeys.js")).create(options);
+}
+export async function use_passkey(options) {
+  return (await import("./passkeys.js")).use(options);
+}

@@ -27,6 +27,7 @@ pub(crate) struct Language {
     pub(crate) keys: &'static en::keys::Texts,
     pub(crate) invitation: &'static en::invitation::Texts,
     pub(crate) tenant: &'static en::tenant::Texts,
+    pub(crate) public: &'static en::public::Texts,
 }
 
 static ENGLISH: Language = Language {
@@ -37,6 +38,7 @@ static ENGLISH: Language = Language {
     keys: &en::keys::EN,
     invitation: &en::invitation::EN,
     tenant: &en::tenant::EN,
+    public: &en::public::EN,
 };
 
 /// Returns the texts of the chosen language.

@@ -13,6 +13,8 @@ pub(crate) enum Failure {
     Refused(Rc<Problem>),
     /// An answer that is none of the hub's: something stands between.
     Strange(u16),
+    /// A device gave no passkey: somebody gave up, or took too long.
+    NoPasskey,
 }
 
 impl Failure {
@@ -20,7 +22,7 @@ impl Failure {
     pub(crate) fn code(&self) -> Option<Code> {
         match self {
             Self::Refused(problem) => Some(problem.code),
-            Self::Unreachable | Self::Strange(_) => None,
+            Self::Unreachable | Self::Strange(_) | Self::NoPasskey => None,
         }
     }
 
@@ -30,6 +32,7 @@ impl Failure {
             Self::Unreachable => t().general.hub_away.to_owned(),
             Self::Strange(status) => fill(t().general.strange_answer, &[("status", status)]),
             Self::Refused(problem) => sentence(problem),
+            Self::NoPasskey => t().general.no_passkey.to_owned(),
         }
     }
 

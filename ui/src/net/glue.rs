@@ -1,5 +1,6 @@
 //! What is called in JavaScript: `ui/js/src/glue.js`.
 
+use super::Failure;
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -17,6 +18,13 @@ extern "C" {
 
     /// Gives the reader a text as a file.
     pub(crate) fn save_text(name: &str, kind: &str, text: &str);
+
+    /// Whether this browser can use passkeys here.
+    pub(crate) fn has_passkeys() -> bool;
+
+    fn create_passkey(options: &str) -> js_sys::Promise;
+
+    fn use_passkey(options: &str) -> js_sys::Promise;
 
     /// A terminal on the screen.
     #[derive(Clone)]
@@ -65,4 +73,27 @@ pub(crate) fn terminal(node: NodeRef, ready: impl FnOnce(Terminal) + 'static) {
             scope.run_in(|| ready(terminal));
         });
     });
+}
+
+/// What a device is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Device {
+    /// Make a passkey.
+    Make,
+    /// Sign in with one.
+    Use,
+}
+
+/// Has a device do something with what the hub said, and returns what goes back to the hub.
+pub(crate) async fn ask_device(
+    device: Device,
+    options: serde_json::Value,
+) -> Result<serde_json::Value, Failure> {
+    let options = options.to_string();
+    let asking = match device {
+        Device::Make => create_passkey(&options),
+        Device::Use => use_passkey(&options),
+    };
+    let made = JsFuture::from(asking).await.ok().and_then(|it| it.as_string());
+    made.and_then(|it| serde_json::from_str(&it).ok()).ok_or(Failure::NoPasskey)
 }

@@ -6,6 +6,8 @@ mod requests;
 mod socket;
 
 pub(crate) use failure::Failure;
-pub(crate) use glue::{Terminal, matches_pattern, save_text, terminal};
+pub(crate) use glue::{
+    Device, Terminal, ask_device, has_passkeys, matches_pattern, save_text, terminal,
+};
 pub(crate) use requests::{Answer, Ask, exchange};
 pub(crate) use socket::Socket;

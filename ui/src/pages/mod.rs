@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod invitation;
+pub(crate) mod public;
 pub(crate) mod servers;
 pub(crate) mod sign_in;
 pub(crate) mod tenant;

@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod general;
 pub(crate) mod invitation;
 pub(crate) mod keys;
+pub(crate) mod public;
 pub(crate) mod servers;
 pub(crate) mod sign_in;
 pub(crate) mod tenant;

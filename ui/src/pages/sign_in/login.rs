@@ -1,15 +1,16 @@
 //! Signing in, with a second factor where the account has one.
 
-use super::frame;
+use super::{frame, visit};
 use crate::reactive::selector;
 use crate::{
     i18n::t,
-    parts::{Field, Submit, complaint},
+    net::{Device, ask_device, has_passkeys},
+    parts::{Action, Field, Icon, Submit, complaint, nothing},
     session::Session,
     task::Task,
 };
 use mamba_wire::api::{
-    auth::{self, SignIn},
+    auth::{self, BeginPasskeySignIn, FinishPasskeySignIn, SignIn},
     table,
 };
 use sycamore::prelude::*;
@@ -53,6 +54,8 @@ fn first(challenge: Signal<Option<String>>) -> View {
                     autocomplete="current-password")
                 Submit(label=t().sign_in.button, task=task)
             }
+            Passkey(email=email)
+            (visit::places())
             p(class="gate-links") {
                 a(href="/forgot-password") { (t().sign_in.forgot) }
                 span { (t().sign_in.no_account) " " a(href="/register") { (t().sign_in.register) } }
@@ -61,7 +64,41 @@ fn first(challenge: Signal<Option<String>>) -> View {
     )
 }
 
-fn second(challenge: Signal<Option<String>>) -> View {
+/// Signs in with a passkey of the address that is typed; nothing where the browser cannot.
+#[component(inline_props)]
+fn Passkey(email: Signal<String>) -> View {
+    let session = use_context::<Session>();
+    if !cfg!(target_arch = "wasm32") || !has_passkeys() {
+        return nothing();
+    }
+    let task = Task::new();
+    let is_asked = create_signal(false);
+    let run = move || {
+        let email = email.get_clone_untracked().trim().to_owned();
+        is_asked.set(email.is_empty());
+        if email.is_empty() {
+            return;
+        }
+        let call = async move {
+            let body = BeginPasskeySignIn { email };
+            let begun = session.call::<table::BeginPasskeySignIn>((), (), body).await?;
+            let credential = ask_device(Device::Use, begun.options).await?;
+            let body = FinishPasskeySignIn { challenge: begun.challenge, credential };
+            session.call::<table::FinishPasskeySignIn>((), (), body).await
+        };
+        task.run(call, move |tokens| session.enter(tokens));
+    };
+    let problem = complaint(task.failure, &[]);
+    view! {
+        div(class="gate-places") {
+            Action(label=t().sign_in.passkey, picture=Icon::Key, task=task, run=run)
+            p(class="field-error", role="alert", hidden=!is_asked.get()) { (t().sign_in.passkey_email) }
+            (problem)
+        }
+    }
+}
+
+pub(super) fn second(challenge: Signal<Option<String>>) -> View {
     let session = use_context::<Session>();
     let code = create_signal(String::new());
     let task = Task::new();

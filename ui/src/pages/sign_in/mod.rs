@@ -4,13 +4,15 @@ mod confirm;
 mod login;
 mod password;
 mod register;
+pub(crate) mod visit;
 
 pub(crate) use confirm::{ConfirmAddress, ConfirmRegistration};
 pub(crate) use login::Login;
 pub(crate) use password::{Forgot, Reset};
 pub(crate) use register::Register;
+pub(crate) use visit::Callback;
 
-use crate::{i18n::t, parts};
+use crate::{i18n::t, pages::public, parts};
 use sycamore::prelude::*;
 
 /// Shortest password that the hub takes.
@@ -27,7 +29,7 @@ fn frame(title: &str, content: View) -> View {
                 h1 { (title) }
                 (content)
             }
-            p(class="gate-foot") { (t().sign_in.tagline) }
+            div(class="gate-foot") { p { (t().sign_in.tagline) } (public::links(None)) }
         }
     }
 }

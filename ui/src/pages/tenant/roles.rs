@@ -8,15 +8,15 @@ use crate::reactive::selector;
 use crate::{
     i18n::{fill, t},
     parts::{
-        Action, Badge, Chosen, Field, Icon, Kind, Question, Submit, Tick, Toasts, Tone, ask,
-        complaint, confirm, dialog, listing, nothing, shown, ticks,
+        Action, Badge, Field, Icon, Kind, Picked, Question, Submit, Toasts, Tone, ask, complaint,
+        confirm, dialog, listing, nothing, shown,
     },
     remote::{self, Remote, watch},
     session::Session,
     task::Task,
 };
 use mamba_core::{
-    access::{Rights, Role, ServerKey, TenantRight},
+    access::{Role, TenantRight},
     ids::RoleId,
 };
 use mamba_wire::api::{
@@ -24,7 +24,7 @@ use mamba_wire::api::{
     member::{RoleItem, RolePath, WriteRole},
     table,
 };
-use std::{collections::BTreeSet, rc::Rc};
+use std::rc::Rc;
 use sycamore::prelude::*;
 use web_sys::SubmitEvent;
 
@@ -170,47 +170,6 @@ fn write_form(
             Field(label=t().tenant.name, name="name", value=name, autofocus=true, failure=task.failure)
             (boxes)
             (footer)
-        }
-    }
-}
-
-/// Rights that are chosen.
-#[derive(Clone, Copy)]
-pub(crate) struct Picked {
-    tenant: Chosen,
-    server: Chosen,
-}
-
-impl Picked {
-    /// Begins with these.
-    pub(crate) fn new(rights: &Rights) -> Self {
-        let tenant: BTreeSet<_> = rights.tenant.iter().map(|it| it.name()).collect();
-        let server: BTreeSet<_> = rights.server.iter().map(|it| it.name()).collect();
-        Self { tenant: create_signal(tenant), server: create_signal(server) }
-    }
-
-    /// Returns them.
-    pub(crate) fn read(self) -> Rights {
-        let read = |chosen: Chosen| chosen.get_clone_untracked();
-        Rights {
-            tenant: read(self.tenant).iter().filter_map(|it| it.parse().ok()).collect(),
-            server: read(self.server).iter().filter_map(|it| it.parse().ok()).collect(),
-        }
-    }
-
-    /// Returns boxes for those that are offered.
-    pub(crate) fn boxes(self, offered: &Rights) -> View {
-        let tenant = TenantRight::ALL.iter().filter(|it| offered.tenant.contains(it));
-        let tenant =
-            tenant.map(|it| Tick { name: it.name(), about: it.description(), group: it.group() });
-        let server = ServerKey::ALL.iter().filter(|it| offered.server.contains(it));
-        let server =
-            server.map(|it| Tick { name: it.name(), about: it.description(), group: it.group() });
-        let (tenant, server) =
-            (ticks(tenant.collect(), self.tenant), ticks(server.collect(), self.server));
-        view! {
-            h3 { (t().tenant.rights_tenant) } (tenant)
-            h3 { (t().tenant.rights_server) } (server)
         }
     }
 }
