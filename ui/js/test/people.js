@@ -1,0 +1,273 @@
+// People and their accounts in a real browser: second factor, members, keys, passkeys, and what everybody may
+// read. Part of the journey, or alone on a hub without nodes: `node people.js ADDRESS PASSWORD FOLDER`.
+import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Browser, until } from "./driver.js";
+
+const ADMIN = "admin@hub.example";
+const OWNER = "owner@people.example";
+const FRIEND = "friend@people.example";
+const SECRET = "a long enough sentence";
+const WIDTHS = [390, 820, 1440];
+const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
+// What an authenticator app shows at the moment (RFC 6238).
+function totp(secret, at = Date.now()) {
+  let bits = "";
+  for (const letter of secret.replace(/[= ]/g, "")) bits += BASE32.indexOf(letter).toString(2).padStart(5, "0");
+  const key = Buffer.from(bits.match(/.{8}/g).map((it) => parseInt(it, 2)));
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(at / 30_000)));
+  const hash = createHmac("sha1", key).update(counter).digest();
+  const number = hash.readUInt32BE(hash[19] & 15) & 0x7fffffff;
+  return String(number % 1_000_000).padStart(6, "0");
+}
+
+// Asks the API as a program would.
+async function ask(address, method, path, token, body) {
+  const headers = { "content-type": "application/json", "idempotency-key": `${Math.random()}` };
+  if (token) headers.authorization = `Bearer ${token}`;
+  const answer = await fetch(`${address}${path}`, { method, headers, body: body && JSON.stringify(body) });
+  const text = await answer.text();
+  return { status: answer.status, body: text ? JSON.parse(text) : null };
+}
+
+// Plays all of it. Nobody is signed in, before and afterwards.
+export async function people({ browser, address, password, folder, step }) {
+  const here = () => browser.run("return location.pathname");
+  const gone = (css) => until(`${css} to go`, async () => !(await browser.run(`return document.querySelector("${css}")`)));
+  const forget = () => browser.complaints();
+  let tenant;
+  let admin;
+  let secret;
+
+  async function signIn(email, word) {
+    await browser.type(browser.field("E-mail address"), email);
+    await browser.type(browser.field("Password"), word);
+    await browser.button("Sign in");
+  }
+  async function signOut() {
+    await browser.click("//button[@aria-label='Sign out']");
+    await browser.field("Password");
+  }
+  // An authenticator app's code works once: the next one is waited for.
+  let lastCode;
+  async function freshCode() {
+    await until("the next code", () => totp(secret) !== lastCode);
+    lastCode = totp(secret);
+    return lastCode;
+  }
+
+  await step("everybody reads the status and the legal pages", async () => {
+    await browser.go(`${address}/sign-in`);
+    await browser.link("Status");
+    await browser.text("Panel and API");
+    assert.equal(await here(), "/status");
+    await browser.link("Terms of service");
+    await browser.text("What you may not do");
+    await browser.text("it must be checked by a lawyer");
+    const told = await ask(address, "GET", "/api/v1/status");
+    assert.equal(told.body.store, "good");
+  });
+
+  await step("an owner sets up a second factor and signs in with it", async () => {
+    const login = await ask(address, "POST", "/api/v1/auth/login", null, { email: ADMIN, password });
+    admin = login.body.access_token;
+    const made = async (name, email) => {
+      const body = { name, quota: { memory_mib: 4096, servers: 3 }, owner: { email, password: SECRET } };
+      const answer = await ask(address, "POST", "/api/v1/tenants", admin, body);
+      assert.equal(answer.status, 201, JSON.stringify(answer.body));
+      return answer.body.tenant;
+    };
+    tenant = await made("Blocks <b>& more", OWNER);
+    await made("A friend's", FRIEND);
+    await browser.go(`${address}/account/security`);
+    await signIn(OWNER, SECRET);
+    await browser.button("Set up an authenticator app");
+    await browser.type(browser.find("//dialog//input[@type='password']"), SECRET);
+    await browser.button("Next");
+    secret = await browser.run("return arguments[0].textContent", { "element-6066-11e4-a52e-4f735466cecf":
+      await browser.find("//dialog//div[@class='copyable']/code") });
+    await browser.type(browser.field("Code"), await freshCode());
+    await browser.button("Turn on");
+    await browser.text("Keep these recovery codes");
+    await browser.click("//dialog//button[@aria-label='Close']");
+    await signOut();
+    await browser.go(`${address}/tenants`);
+    await signIn(OWNER, SECRET);
+    await browser.type(browser.field("Code"), await freshCode());
+    await browser.button("Verify");
+    await browser.link("Blocks <b>& more");
+    await browser.text("0 of 3");
+  });
+
+  let invitation;
+  await step("a member is invited, and its mail is seen to wait", async () => {
+    await browser.link("Members");
+    await browser.button("Invite a member");
+    await browser.type(browser.find("//dialog//input[@name='email']"), FRIEND);
+    await browser.click("//dialog//button[@type='submit']");
+    await browser.text("This link is shown only now");
+    invitation = await browser.run("return document.querySelector('dialog .copyable code').textContent");
+    await browser.shoot(join(folder, "invited.png"));
+    await browser.click("//dialog//button[@aria-label='Close']");
+    await browser.text("Waits in the hub");
+  });
+
+  await step("a role is made from the table of rights", async () => {
+    await browser.link("Roles");
+    await browser.button("New role");
+    await browser.type(browser.find("//dialog//input[@name='name']"), "Night watch");
+    await browser.click("//dialog//label[contains(., 'Start it.')]");
+    await browser.click("//dialog//label[contains(., 'See members and invitations.')]");
+    await browser.shoot(join(folder, "role-new.png"));
+    await browser.button("Save");
+    await browser.text("Night watch");
+    await browser.text("1 over the tenant, 1 over servers");
+  });
+
+  await step("a tenant below is made and limited", async () => {
+    await browser.link("Tenants below");
+    await browser.button("New tenant");
+    await browser.type(browser.find("//dialog//input[@name='name']"), "Customer");
+    await browser.type(browser.find("//dialog//input[@name='email']"), "customer@people.example");
+    await browser.type(browser.find("//dialog//input[@name='password']"), SECRET);
+    await browser.type(browser.find("//dialog//input[@name='quota.memory_mib']"), "1024");
+    await browser.type(browser.find("//dialog//input[@name='quota.servers']"), "1");
+    await browser.shoot(join(folder, "child-new.png"));
+    await browser.click("//dialog//button[@type='submit']");
+    await browser.text("Memory 1 GiB");
+    await browser.link("Overview");
+    await browser.text("1 GiB of 4 GiB");
+  });
+
+  await step("the trail tells it, filtered and as a file", async () => {
+    await browser.link("Audit trail");
+    await browser.text("member:invite");
+    await browser.click("//select[@name='event']/option[normalize-space()='Roles']");
+    await browser.text("role:create");
+    await until("other events to go", async () => !(await browser.run("return document.body.innerText")).includes("member:invite"));
+    await browser.button("Export as CSV");
+    await browser.text("entries were exported");
+  });
+
+  await step("an API key is shown once, works, and ends", async () => {
+    await browser.go(`${address}/account/keys`);
+    await browser.button("New API key");
+    await browser.type(browser.find("//dialog//input[@name='name']"), "robot");
+    await browser.shoot(join(folder, "api-key-new.png"));
+    await browser.click("//dialog//button[@type='submit']");
+    await browser.text("It is shown only now");
+    const token = await browser.run("return document.querySelector('dialog .copyable code').textContent");
+    assert.equal((await ask(address, "GET", `/api/v1/tenants/${tenant}`, token)).status, 200);
+    const refused = await ask(address, "PATCH", `/api/v1/tenants/${tenant}`, token, { name: "x" });
+    assert.equal(refused.status, 403);
+    await browser.click("//dialog//button[@aria-label='Close']");
+    await browser.text("robot");
+    await browser.click("//tr[contains(., 'robot')]//button[normalize-space()='Remove']");
+    await browser.click("//dialog//button[@type='submit']");
+    await browser.text("You have no API key.");
+    assert.equal((await ask(address, "GET", `/api/v1/tenants/${tenant}`, token)).status, 401);
+  });
+
+  await step("a passkey is added, renamed, and signs in alone", async () => {
+    const kind = { protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true,
+      isUserVerified: true };
+    const device = await browser.ask("POST", "/webauthn/authenticator", kind);
+    await browser.go(`${address}/account/security`);
+    await browser.button("Add a passkey");
+    await browser.type(browser.find("//dialog//input[@name='name']"), "Laptop");
+    await browser.type(browser.find("//dialog//input[@type='password']"), SECRET);
+    await browser.click("//dialog//button[@type='submit']");
+    await browser.text("Laptop");
+    await gone("dialog");
+    await browser.button("Rename");
+    await browser.type(browser.find("//dialog//input[@name='name']"), " at home");
+    await browser.button("Save");
+    await browser.text("Laptop at home");
+    await signOut();
+    await browser.type(browser.field("E-mail address"), OWNER);
+    await browser.button("Sign in with a passkey");
+    await browser.find("//button[@aria-label='Sign out']");
+    await browser.ask("DELETE", `/webauthn/authenticator/${device}`);
+  });
+
+  await step("all of these pages in both themes and three widths", async () => {
+    const pages = { status: "/status", account: "/account", "account-security": "/account/security",
+      "account-keys": "/account/keys", tenants: "/tenants" };
+    for (const page of ["terms", "privacy", "refund", "aup", "dmca"]) pages[`legal-${page}`] = `/legal/${page}`;
+    for (const tab of ["overview", "members", "roles", "usage", "audit", "tenants", "settings"]) {
+      pages[`tenant-${tab}`] = `/tenants/${tenant}/${tab}`;
+    }
+    await shoot({ browser, address, folder }, pages);
+    await browser.go(`${address}/account`);
+    await signOut();
+    await shoot({ browser, address, folder }, { "sign-in": "/sign-in", register: "/register", forgot: "/forgot-password" });
+  });
+
+  await step("who was invited accepts, and is refused what it may not do", async () => {
+    await browser.go(invitation);
+    await signIn(FRIEND, SECRET);
+    await browser.shoot(join(folder, "invitation.png"));
+    await browser.button("Accept");
+    await until("the list", async () => (await here()) === "/servers");
+    await browser.link("Tenants");
+    await browser.link("Blocks <b>& more");
+    await browser.text("1 GiB of 4 GiB");
+    const tabs = await browser.run("return [...document.querySelectorAll('.tabs a')].map((it) => it.textContent)");
+    assert.deepEqual(tabs, ["Overview"]);
+    await browser.go(`${address}/tenants/${tenant}/members`);
+    await browser.text("You may not see this");
+    await browser.shoot(join(folder, "refused.png"));
+    const login = await ask(address, "POST", "/api/v1/auth/login", null, { email: FRIEND, password: SECRET });
+    const answer = await ask(address, "GET", `/api/v1/tenants/${tenant}/members`, login.body.access_token);
+    assert.equal(answer.status, 403);
+    await forget();
+    await signOut();
+  });
+}
+
+// Writes each page in both themes and three widths, and looks whether it fits.
+async function shoot({ browser, address, folder }, pages) {
+  for (const theme of ["light", "dark"]) {
+    await browser.run("localStorage.setItem('mamba.theme', arguments[0])", theme);
+    for (const [name, path] of Object.entries(pages)) {
+      await browser.go(`${address}${path}`);
+      await browser.find("//h1 | //h2");
+      await until("no grey lines", async () => !(await browser.run("return document.querySelector('.skeleton')")));
+      for (const width of WIDTHS) {
+        await browser.size(width, 900);
+        const wide = await browser.run("return document.documentElement.scrollWidth - innerWidth");
+        assert.ok(wide <= 0, `${name} is ${wide} px too wide at ${width}`);
+        await browser.shoot(join(folder, `${name}-${theme}-${width}.png`));
+      }
+    }
+  }
+  await browser.run("localStorage.setItem('mamba.theme', 'light')");
+  await browser.size(1440, 900);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [address, password, folder] = process.argv.slice(2);
+  mkdirSync(folder, { recursive: true });
+  const browser = await Browser.start(folder);
+  let failed = 0;
+  const step = async (name, play) => {
+    try {
+      await play();
+      assert.deepEqual(await browser.complaints(), [], "the page's console");
+      console.log(`ok      ${name}`);
+    } catch (error) {
+      failed += 1;
+      console.log(`FAILED  ${name}: ${error.message}`);
+      await browser.shoot(join(folder, `failed-people-${failed}.png`)).catch(() => {});
+    }
+  };
+  await browser.size(1440, 900);
+  await people({ browser, address, password, folder, step });
+  await browser.stop();
+  process.exitCode = failed === 0 ? 0 : 1;
+}
