@@ -27,9 +27,10 @@ const METERS: [Meter; 4] = [Meter::CpuUsed, Meter::MemoryUsed, Meter::DiskUsed, 
 #[component(inline_props)]
 pub(super) fn Used(seen: Seen) -> View {
     let hours = create_signal((7 * DAY).to_string());
+    // The same for all pages of the list: a cursor belongs to its question.
+    let to = time::now().hour().plus(HOUR_MS);
     let pages = Pages::<ServerUsage>::open::<table::ListUsage>(move |after| {
         let hours = hours.with(|it| it.parse::<u64>().unwrap_or(DAY));
-        let to = time::now().hour().plus(HOUR_MS);
         let from = UnixMs(to.0.saturating_sub(hours * HOUR_MS));
         (seen.path(), TenantUsageQuery { from: Some(from), to: Some(to), after, limit: None })
     });
