@@ -141,11 +141,15 @@ impl<T: Clone> Pages<T> {
             (create_signal(Vec::new()), create_signal(None::<String>), Task::new());
         let what = Rc::new(what);
         let asks = what.clone();
+        // The reading lives as long as the list, and not as a dialog that has it begin anew.
+        let scope = use_current_scope();
         let read: Rc<dyn Fn(Option<String>)> = Rc::new(move |after| {
             let (path, query) = asks(after);
-            task.restart(session.call::<E>(path, query, ()), move |page: Page<T>| {
-                items.update(|it| it.extend(page.items));
-                next.set(page.next);
+            scope.run_in(|| {
+                task.restart(session.call::<E>(path, query, ()), move |page: Page<T>| {
+                    items.update(|it| it.extend(page.items));
+                    next.set(page.next);
+                });
             });
         });
         let pages = Self { items, task, next, read: create_signal(read) };

@@ -82,6 +82,7 @@ pub(super) fn title(group: &'static str) -> &'static str {
         "schedule" => texts.schedule,
         "settings" => texts.settings,
         "activity" => texts.activity,
+        "websocket" => texts.see,
         "tenant" => texts.tenant,
         "member" => texts.member,
         "role" => texts.role,

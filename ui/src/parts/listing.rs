@@ -6,6 +6,12 @@ use sycamore::prelude::*;
 
 /// Returns a table. An empty head is that of the column with what can be done.
 pub(crate) fn listing(heads: &[&'static str], rows: View) -> View {
+    // On a phone each line is a block, whose values are told by their heads.
+    let names: String = heads
+        .iter()
+        .enumerate()
+        .map(|(index, text)| format!("--h{}:\"{text}\";", index + 1))
+        .collect();
     let heads: Vec<View> = heads
         .iter()
         .map(|text| match *text {
@@ -14,7 +20,7 @@ pub(crate) fn listing(heads: &[&'static str], rows: View) -> View {
         })
         .collect();
     let heads = View::from(heads);
-    view! { div(class="table-wrap") { table { thead { tr { (heads) } } tbody { (rows) } } } }
+    view! { div(class="table-wrap") { table(class="listing", style=names) { thead { tr { (heads) } } tbody { (rows) } } } }
 }
 
 /// Returns what stands below a list that is read page by page: what went wrong, and the way to more.

@@ -11,6 +11,7 @@ texts! {
     schedule: "Schedules",
     settings: "Settings",
     activity: "Activity",
+    see: "Looking",
     tenant: "Tenant",
     member: "Members",
     role: "Roles",
