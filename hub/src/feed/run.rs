@@ -5,7 +5,8 @@ use super::{
     looks::{About, Sight, TABLES, Waiting},
     taps::Taps,
 };
-use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use crate::relay::{Gone, closed, deliver, leave, send};
+use futures_util::{Sink, Stream, StreamExt as _};
 use mamba_core::{
     db::{Followed, Follower},
     ids::NodeId,
@@ -19,10 +20,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
-use tokio::{
-    sync::watch,
-    time::{Interval, MissedTickBehavior, interval, timeout},
-};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use warp::ws::Message;
 
 /// Time between two messages of changes. What changes meanwhile is told at once.
@@ -36,8 +34,6 @@ const LOOK_TICKS: u32 = 2;
 const BEAT_TICKS: u32 = 8;
 /// Ticks without a sign of the peer after which it is gone: some pings without an answer.
 const SILENT_TICKS_MAX: u32 = 60;
-/// Time for the peer to take one message; after it the peer is gone, not slow.
-const SEND_MS_MAX: u64 = 30_000;
 
 const _: () = assert!(BEAT_TICKS as u64 * TICK_MS < BEAT_MS);
 const _: () = assert!(LOOK_TICKS as u64 * TICK_MS <= 2_500);
@@ -58,9 +54,6 @@ impl End {
     }
 }
 
-/// The peer is gone; there is nobody to tell.
-struct Gone;
-
 /// Tells until either side ends. Never fails: every end is told to the peer if it is there.
 pub(crate) async fn run<S>(mut socket: S, viewer: Viewer)
 where
@@ -74,14 +67,7 @@ where
     };
     if let Ok(End { code, error }) = end {
         let last = error.map(|error| FeedMessage::Error(error.to_owned()));
-        let told = match &last {
-            Some(message) => send(&mut socket, message).await,
-            None => Ok(()),
-        };
-        if told.is_ok() {
-            let close = Message::close_with(code, "");
-            timeout(Duration::from_millis(SEND_MS_MAX), socket.send(close)).await.ok();
-        }
+        leave(&mut socket, last, code).await;
     }
     drop(place);
 }
@@ -239,31 +225,8 @@ impl<'a> Feed<'a> {
     }
 }
 
-async fn closed(closing: &mut watch::Receiver<bool>) {
-    // An error means that nobody can say it any more, which is as good.
-    drop(closing.wait_for(|closing| *closing).await);
-}
-
 fn every(ms: u64) -> Interval {
     let mut interval = interval(Duration::from_millis(ms));
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
-}
-
-async fn send<S>(socket: &mut S, message: &FeedMessage) -> Result<(), Gone>
-where
-    S: Sink<Message, Error = warp::Error> + Unpin,
-{
-    let text = serde_json::to_string(message).map_err(|_| Gone)?;
-    deliver(socket, Message::text(text)).await
-}
-
-async fn deliver<S>(socket: &mut S, message: Message) -> Result<(), Gone>
-where
-    S: Sink<Message, Error = warp::Error> + Unpin,
-{
-    match timeout(Duration::from_millis(SEND_MS_MAX), socket.send(message)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) | Err(_) => Err(Gone),
-    }
 }

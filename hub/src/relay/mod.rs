@@ -5,11 +5,13 @@
 //! socket ends when its session ends, its node goes, its hub stops, or nobody answers.
 
 mod door;
+mod peer;
 mod places;
 mod run;
 #[cfg(test)]
 mod tests;
 
 pub use door::{Boxed, DoorError, NodeDoor};
+pub(crate) use peer::{Gone, closed, deliver, leave, send};
 pub use places::Sockets;
 pub(crate) use run::{Visit, run};

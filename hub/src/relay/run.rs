@@ -1,8 +1,11 @@
 //! One console, from the upgrade to the close.
 
-use super::{DoorError, NodeDoor, Sockets};
+use super::{
+    DoorError, NodeDoor, Sockets,
+    peer::{Gone, SEND_MS_MAX, closed, deliver, leave, send},
+};
 use crate::{Hub, identity::Identity, tenants::lineage};
-use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use futures_util::{Sink, Stream, StreamExt as _};
 use mamba_core::{
     access::ServerKey,
     error::chain,
@@ -32,8 +35,6 @@ const HISTORY_LINES: u32 = 500;
 const MESSAGE_LINES_MAX: usize = 200;
 /// Text in one message, before JSON escapes it.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
-/// Time for the peer to take one message; after it the peer is gone, not slow.
-const SEND_MS_MAX: u64 = 30_000;
 /// How often state, session and peer are looked at. Well within the 5 s in which revoked access
 /// has to end.
 const TICK_MS: u64 = 2_000;
@@ -126,9 +127,6 @@ impl From<DoorError> for End {
     }
 }
 
-/// The peer is gone; there is nobody to tell.
-struct Gone;
-
 /// Relays until either side ends. Never fails: every end is told to the peer if it is there.
 pub(crate) async fn run<S>(mut socket: S, mut visit: Visit)
 where
@@ -141,15 +139,7 @@ where
         Ok(End::new(CLOSE_TOO_MANY, "too many consoles are open"))
     };
     if let Ok(end) = end {
-        let last = end.error.map(ConsoleMessage::Error);
-        let told = match &last {
-            Some(message) => send(&mut socket, message).await,
-            None => Ok(()),
-        };
-        if told.is_ok() {
-            let close = Message::close_with(end.code, "");
-            timeout(Duration::from_millis(SEND_MS_MAX), socket.send(close)).await.ok();
-        }
+        leave(&mut socket, end.error.map(ConsoleMessage::Error), end.code).await;
     }
     drop(place);
 }
@@ -212,11 +202,6 @@ where
             }
         }
     }
-}
-
-async fn closed(closing: &mut tokio::sync::watch::Receiver<bool>) {
-    // An error means that nobody can say it any more, which is as good.
-    drop(closing.wait_for(|closing| *closing).await);
 }
 
 /// Returns the node's next reply, `None` at the orderly end. Cancelled, nothing is lost.
@@ -338,22 +323,4 @@ pub(super) fn messages(event: ConsoleEvent) -> Vec<ConsoleMessage> {
         out.push(ConsoleMessage::Lines(part));
     }
     out
-}
-
-async fn send<S>(socket: &mut S, message: &ConsoleMessage) -> Result<(), Gone>
-where
-    S: Sink<Message, Error = warp::Error> + Unpin,
-{
-    let text = serde_json::to_string(message).map_err(|_| Gone)?;
-    deliver(socket, Message::text(text)).await
-}
-
-async fn deliver<S>(socket: &mut S, message: Message) -> Result<(), Gone>
-where
-    S: Sink<Message, Error = warp::Error> + Unpin,
-{
-    match timeout(Duration::from_millis(SEND_MS_MAX), socket.send(message)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) | Err(_) => Err(Gone),
-    }
 }
