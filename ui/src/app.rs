@@ -2,6 +2,7 @@
 
 use crate::reactive::{effect, selector};
 use crate::{
+    feed::Feed,
     i18n::t,
     lazy,
     nav::{self, Place},
@@ -35,6 +36,7 @@ pub(crate) fn App() -> View {
     Toasts::start();
     let place = Place::start();
     let session = Session::start();
+    Feed::start(session);
     let route = selector(move || {
         place.path.with(|path| Route::of(&path.iter().map(String::as_str).collect::<Vec<_>>()))
     });

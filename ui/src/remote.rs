@@ -1,8 +1,14 @@
 //! What is shown from the hub: fetched, kept fresh, and never silently old.
 
 use crate::reactive::effect;
-use crate::{net::Failure, session::Session, task::Task, time};
-use mamba_wire::api::{Endpoint, Page, RequestBody, target};
+use crate::{
+    feed::{Feed, Following},
+    net::Failure,
+    session::Session,
+    task::Task,
+    time,
+};
+use mamba_wire::api::{Endpoint, Page, RequestBody, feed::Topic, target};
 use std::rc::Rc;
 use sycamore::{futures::spawn_local_scoped, prelude::*};
 
@@ -12,6 +18,10 @@ pub(crate) const OFTEN_MS: u32 = 2_500;
 pub(crate) const RARELY_MS: u32 = 15_000;
 /// For what only changes by what is done here.
 pub(crate) const NEVER_MS: u32 = 0;
+/// For what the live feed tells of, in case that it says too little.
+const TOLD_MS: u32 = 60_000;
+/// How soon a change is noticed by who waits for one.
+const WAIT_STEP_MS: u32 = 250;
 /// Longest pause after failures in a row.
 const PAUSE_MS_MAX: u32 = 30_000;
 /// How often a hidden page looks whether it is seen again.
@@ -57,6 +67,32 @@ where
     E: Endpoint<Body = ()>,
     (): RequestBody,
 {
+    read::<E>(every_ms, None, what)
+}
+
+/// The same for what the live feed tells of: while it does, the hub is asked only when it changed, and once
+/// in a while.
+pub(crate) fn watch_told<E>(
+    every_ms: u32,
+    topic: Topic,
+    what: impl Fn() -> Option<(E::Path, E::Query)> + 'static,
+) -> Remote<E::Out>
+where
+    E: Endpoint<Body = ()>,
+    (): RequestBody,
+{
+    read::<E>(every_ms, Some(use_context::<Feed>().follow(topic)), what)
+}
+
+fn read<E>(
+    every_ms: u32,
+    following: Option<Following>,
+    what: impl Fn() -> Option<(E::Path, E::Query)> + 'static,
+) -> Remote<E::Out>
+where
+    E: Endpoint<Body = ()>,
+    (): RequestBody,
+{
     let session = use_context::<Session>();
     let remote = Remote {
         value: create_signal(None),
@@ -66,6 +102,7 @@ where
     let known = create_signal((String::new(), None::<String>));
     effect(move || {
         remote.again.track();
+        let every_ms = following.map_or(every_ms, |it| it.pace(every_ms));
         let Some((path, query)) = what() else { return };
         let target = target::<E>(&path, &query);
         if known.with_untracked(|(old, _)| *old != target) {
@@ -101,6 +138,29 @@ where
         });
     });
     remote
+}
+
+impl Following {
+    /// Returns how often to ask, and follows what changes.
+    pub(crate) fn pace(self, every_ms: u32) -> u32 {
+        self.changes.track();
+        if self.is_told.get() { every_ms.max(TOLD_MS) } else { every_ms }
+    }
+
+    /// Waits as long as one has to before one asks again: until it changed after `since`, which is what
+    /// `changes` was then, or `every_ms` while nobody tells.
+    pub(crate) async fn wait(self, since: u32, every_ms: u32) {
+        let mut waited_ms = 0;
+        loop {
+            time::sleep(WAIT_STEP_MS).await;
+            waited_ms += WAIT_STEP_MS;
+            let is_told = self.is_told.get_untracked();
+            let end = if is_told { every_ms.max(TOLD_MS) } else { every_ms };
+            if waited_ms >= end || self.changes.get_untracked() != since {
+                return;
+            }
+        }
+    }
 }
 
 impl<T> Remote<T> {

@@ -69,6 +69,13 @@ pub(crate) async fn sleep(ms: u32) {
     JsFuture::from(promise).await.ok();
 }
 
+/// Returns a time between half of it and all of it: pages that lost the same hub do not come back at once.
+pub(crate) fn jittered(ms: u32) -> u32 {
+    let half = ms / 2;
+    let part = whole(js_sys::Math::random() * f64::from(half));
+    half + u32::try_from(part).unwrap_or(half)
+}
+
 /// Returns a span in its largest unit: `12 s`, `3 min`, `2 h`, `5 d`.
 pub(crate) fn span(ms: u64) -> String {
     let texts = &t().general;

@@ -6,6 +6,12 @@ export async function mount_terminal(element) {
   return mount(element);
 }
 
+// Draws a chart in `element` and returns it; see chart.js.
+export async function mount_chart(element, isBars, label) {
+  const { mount } = await import("./chart.js");
+  return mount(element, isBars, label);
+}
+
 // Whether a pattern of a blueprint matches; nothing when it is none of JavaScript's. Flags stand in front
 // of it, as in `(?i)`.
 export function matches_pattern(pattern, value) {

@@ -6,7 +6,7 @@ use std::{
     rc::Rc,
 };
 use sycamore::{futures::spawn_local, prelude::*};
-use wasm_bindgen::{JsCast as _, prelude::*};
+use wasm_bindgen::{JsCast as _, closure::Closure, prelude::*};
 use wasm_bindgen_futures::JsFuture;
 
 #[wasm_bindgen(raw_module = "ui-glue")]
@@ -39,38 +39,74 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(crate) fn find(this: &Terminal, text: &str, backwards: bool) -> bool;
 
+    fn mount_chart(element: &web_sys::Node, is_bars: bool, label: &JsValue) -> js_sys::Promise;
+
+    /// A chart on the screen.
+    #[derive(Clone)]
+    pub(crate) type Drawing;
+
+    /// Shows these points on an axis between two times.
     #[wasm_bindgen(method)]
-    fn dispose(this: &Terminal);
+    pub(crate) fn set(this: &Drawing, times: &[f64], values: &[f64], from: f64, to: f64);
+
+    /// Anything that a library put into an element.
+    type Mounted;
+
+    #[wasm_bindgen(method)]
+    fn dispose(this: &Mounted);
 }
 
 /// Shows a terminal in an element as long as the component lives, and calls `ready` once it is there. The
-/// library is loaded at the first time; when the component went meanwhile, what came late is removed.
+/// library is loaded at the first time.
 pub(crate) fn terminal(node: NodeRef, ready: impl FnOnce(Terminal) + 'static) {
-    let held: Rc<RefCell<Option<Terminal>>> = Rc::default();
+    let mount = |element: &web_sys::Node| mount_terminal(element);
+    mounted(node, Box::new(mount), Box::new(|made: JsValue| ready(made.unchecked_into())));
+}
+
+/// The same for a chart, as bars or a line, whose values `label` makes readable.
+pub(crate) fn drawing(
+    node: NodeRef,
+    is_bars: bool,
+    label: fn(f64) -> String,
+    ready: impl FnOnce(Drawing) + 'static,
+) {
+    if cfg!(not(target_arch = "wasm32")) {
+        return;
+    }
+    let label = Closure::<dyn Fn(f64) -> String>::new(label).into_js_value();
+    let mount = move |element: &web_sys::Node| mount_chart(element, is_bars, &label);
+    mounted(node, Box::new(mount), Box::new(|made: JsValue| ready(made.unchecked_into())));
+}
+
+type Mount = Box<dyn FnOnce(&web_sys::Node) -> js_sys::Promise>;
+
+/// Keeps what `mount` promises as long as the component lives. When the component went meanwhile, what came
+/// late is removed.
+fn mounted(node: NodeRef, mount: Mount, ready: Box<dyn FnOnce(JsValue)>) {
+    let held: Rc<RefCell<Option<JsValue>>> = Rc::default();
     let is_gone = Rc::new(Cell::new(false));
     on_cleanup({
         let (held, is_gone) = (held.clone(), is_gone.clone());
         move || {
             is_gone.set(true);
-            if let Some(terminal) = held.borrow_mut().take() {
-                terminal.dispose();
+            if let Some(made) = held.borrow_mut().take() {
+                made.unchecked_into::<Mounted>().dispose();
             }
         }
     });
     let scope = use_current_scope();
     on_mount(move || {
         let Some(element) = node.try_get() else { return };
-        let mounting = mount_terminal(&element);
+        let mounting = mount(&element);
         // Not bound to the component: what the promise makes must be seen, or it would stay for ever.
         spawn_local(async move {
             let Ok(made) = JsFuture::from(mounting).await else { return };
-            let terminal: Terminal = made.unchecked_into();
             if is_gone.get() {
-                terminal.dispose();
+                made.unchecked_into::<Mounted>().dispose();
                 return;
             }
-            *held.borrow_mut() = Some(terminal.clone());
-            scope.run_in(|| ready(terminal));
+            *held.borrow_mut() = Some(made.clone());
+            scope.run_in(|| ready(made));
         });
     });
 }

@@ -7,7 +7,8 @@ mod socket;
 
 pub(crate) use failure::Failure;
 pub(crate) use glue::{
-    Device, Terminal, ask_device, has_passkeys, matches_pattern, save_text, terminal,
+    Device, Drawing, Terminal, ask_device, drawing, has_passkeys, matches_pattern, save_text,
+    terminal,
 };
 pub(crate) use requests::{Answer, Ask, exchange};
 pub(crate) use socket::Socket;

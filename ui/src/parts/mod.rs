@@ -3,6 +3,7 @@
 mod ask;
 mod badge;
 mod button;
+mod chart;
 mod copy;
 mod dialog;
 mod field;
@@ -19,6 +20,7 @@ mod toast;
 pub(crate) use ask::{Question, ask};
 pub(crate) use badge::{Badge, Fresh, Tone};
 pub(crate) use button::{Action, IconButton, Kind, Submit};
+pub(crate) use chart::{Points, Shape, bytes, chart, cores, rate, short};
 pub(crate) use copy::Copyable;
 pub(crate) use dialog::{confirm, dialog};
 pub(crate) use field::{Choice, Field, Select, TextArea};

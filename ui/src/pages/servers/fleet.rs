@@ -1,10 +1,11 @@
 //! All servers that somebody may see, kept fresh: one signal for each, so that a change of one moves
 //! nothing else.
 
-use crate::{net::Failure, remote::OFTEN_MS, session::Session, time};
+use crate::{feed::Feed, net::Failure, remote::OFTEN_MS, session::Session, time};
 use mamba_core::ids::ServerId;
 use mamba_wire::api::{
     Page,
+    feed::Topic,
     page::PAGE_ITEMS_MAX,
     server::{Server, ServerQuery},
     table,
@@ -57,13 +58,15 @@ impl Fleet {
             is_cut: create_signal(false),
         };
         let session = use_context::<Session>();
+        let following = use_context::<Feed>().follow(Topic::Servers);
         let scope = use_current_scope();
         spawn_local_scoped(async move {
             let mut known = Vec::new();
             loop {
+                let since = following.changes.get_untracked();
                 let result = read(session, &mut known).await;
                 scope.run_in(|| batch(|| fleet.take(result, &known)));
-                time::sleep(OFTEN_MS).await;
+                following.wait(since, OFTEN_MS).await;
                 while document().hidden() {
                     time::sleep(OFTEN_MS).await;
                 }

@@ -1,14 +1,16 @@
 //! One server: its head with power and freshness, and its tabs.
 
 use super::{
-    Tab, activity::Happened, condition, console::Console, network::Network, people::People,
-    power::Powers, settings::Settings, startup::Startup, usage::Used,
+    Tab, activity::Happened, condition, console::Console, gauges::Now, install::Progress,
+    network::Network, people::People, power::Powers, settings::Settings, startup::Startup,
+    usage::Used,
 };
 use crate::reactive::selector;
 use crate::{
+    feed::Feed,
     i18n::t,
     parts::{self, Badge, Crumb, Fresh, Icon, Tone, head, icon, nothing, notice, shown},
-    remote::{self, Remote, watch},
+    remote::{self, Remote, watch_told},
     session::Session,
 };
 use mamba_core::{
@@ -16,7 +18,7 @@ use mamba_core::{
     ids::{ServerId, TenantId},
     lifecycle::NotRunning,
 };
-use mamba_wire::api::{LinkState, params::ServerPath, server::Server, table};
+use mamba_wire::api::{LinkState, feed::Topic, params::ServerPath, server::Server, table};
 use std::rc::Rc;
 use sycamore::prelude::*;
 
@@ -43,8 +45,9 @@ impl Seen {
 /// The page.
 #[component(inline_props)]
 pub(crate) fn Page(id: ServerId, tab: ReadSignal<Tab>) -> View {
-    let remote =
-        watch::<table::ShowServer>(remote::OFTEN_MS, move || Some((ServerPath { server: id }, ())));
+    let remote = watch_told::<table::ShowServer>(remote::OFTEN_MS, Topic::Server(id), move || {
+        Some((ServerPath { server: id }, ()))
+    });
     shown(remote, move |server| {
         let tenant = server.with_untracked(|it| it.tenant);
         let seen = Seen { id, tenant, server, remote };
@@ -60,20 +63,24 @@ fn Whole(seen: Seen, tab: ReadSignal<Tab>) -> View {
     let freshness = selector(move || server.with(|it| it.freshness));
     let place = selector(move || server.with(|it| condition::address(it)).unwrap_or_default());
     let blueprint = server.with_untracked(|it| it.blueprint.clone());
+    let is_old = selector(move || freshness.with(|it| it.link == LinkState::Unreachable));
     let globe = icon(Icon::Globe);
+    let gauges = use_context::<Feed>().gauges(seen.id);
     view! {
         ({
             let crumbs = vec![Crumb::new(t().servers.title, "/servers")];
             head(crumbs, name.get_clone(), view! { Powers(seen=seen) })
         })
-        div(class="server-line") {
+        div(class="server-line", data-old=is_old.get().then_some("")) {
             (view! { Badge(tone=condition.get().tone, label=condition.get().word) })
             span(class="pending") { (condition.get().pending) }
             Fresh(freshness=freshness)
             span(class="tag") { (blueprint) }
             span(class="server-address", hidden=place.with(String::is_empty)) { (globe) code { (place.get_clone()) } }
         }
+        Now(seen=seen, series=gauges)
         Why(server=server)
+        Progress(seen=seen)
         (tabs(seen, tab.get()))
         (match tab.get() {
             Tab::Console => view! { Console(seen=seen) },
@@ -149,14 +156,12 @@ fn reason(server: &Server) -> Option<(Tone, String)> {
         NotRunning::NotBefore { at } => {
             (Tone::Busy, fill(texts.why_not_before, &[("at", &local(*at))]))
         }
-        NotRunning::InstallFailed { error, .. } => {
-            (Tone::Bad, fill(texts.why_install, &[("error", error)]))
-        }
-        NotRunning::InstallCancelled { .. } => (Tone::Bad, texts.why_install_cancelled.to_owned()),
         NotRunning::Queued => (Tone::Calm, texts.why_queued.to_owned()),
         NotRunning::NotWanted
         | NotRunning::Stopped { .. }
         | NotRunning::Ended { .. }
         | NotRunning::Suspended => return None,
+        // Told with the output of the script.
+        NotRunning::InstallFailed { .. } | NotRunning::InstallCancelled { .. } => return None,
     })
 }

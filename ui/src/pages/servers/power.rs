@@ -1,15 +1,13 @@
-//! Power: what is asked for, and what became of it. Nothing here pretends: a wish is shown as pending until
-//! the node took it over, and with the time after which it does nothing any more.
+//! Power: what is asked for. What became of it is told by `pending`.
 
-use super::page::Seen;
+use super::{page::Seen, pending::Pending};
 use crate::reactive::selector;
 use crate::{
-    i18n::{fill, t},
-    parts::{self, Action, Icon, Kind, Toasts, dialog, icon},
-    remote::{self, watch},
+    i18n::t,
+    parts::{self, Action, Icon, Kind, Toasts, dialog},
+    remote::{self, watch_told},
     session::Session,
     task::Task,
-    time::{self, Ticking},
 };
 use mamba_core::{
     access::ServerKey,
@@ -17,8 +15,9 @@ use mamba_core::{
 };
 use mamba_wire::api::{
     PageQuery,
+    feed::Topic,
     params::ServerPath,
-    server::{Intent, IntentState, Power},
+    server::{Intent, Power},
     table,
 };
 use sycamore::prelude::*;
@@ -31,9 +30,13 @@ const INTENTS_LOOKED_AT: u32 = 10;
 pub(super) fn Powers(seen: Seen) -> View {
     let (session, toasts) = (use_context::<Session>(), use_context::<Toasts>());
     let id = seen.id;
-    let intents = watch::<table::ListIntents>(remote::OFTEN_MS, move || {
-        Some((ServerPath { server: id }, PageQuery { after: None, limit: Some(INTENTS_LOOKED_AT) }))
-    });
+    let intents =
+        watch_told::<table::ListIntents>(remote::OFTEN_MS, Topic::Server(id), move || {
+            Some((
+                ServerPath { server: id },
+                PageQuery { after: None, limit: Some(INTENTS_LOOKED_AT) },
+            ))
+        });
     let task = Task::new();
     let ask = move |action: PowerAction| {
         let body = Power { action, expires_in_ms: None };
@@ -77,7 +80,7 @@ pub(super) fn Powers(seen: Seen) -> View {
         view! { div(class="body") { p { (t().servers.kill_text) } (footer) } }
     });
     view! {
-        Waiting(intents=intents)
+        Pending(seen=seen, intents=intents)
         (if may_start { view! {
             Action(label=t().servers.start, picture=Icon::Play, kind=Kind::Primary, task=task, disabled=no_start,
                 run=move || ask(PowerAction::Start))
@@ -92,80 +95,5 @@ pub(super) fn Powers(seen: Seen) -> View {
             Action(label=t().servers.kill, kind=Kind::Danger, disabled=is_down, run=move || killing.set(true))
         } } else { parts::nothing() })
         (sure)
-    }
-}
-
-/// The newest wish while it waits, or what went wrong with it.
-#[component(inline_props)]
-fn Waiting(intents: remote::Remote<mamba_wire::api::Page<Intent>>) -> View {
-    let ticking = use_context::<Ticking>().0;
-    let text = selector(move || {
-        let now = ticking.get();
-        intents.value.with(|page| words(page.as_ref()?.items.first()?, now))
-    });
-    view! {
-        span(class="intent", role="status", hidden=text.with(Option::is_none)) {
-            (icon(Icon::Info)) (text.get_clone().unwrap_or_default())
-        }
-    }
-}
-
-/// Returns what to say of a wish; nothing once it is settled well, or a minute after it was not.
-fn words(intent: &Intent, now: mamba_core::clock::UnixMs) -> Option<String> {
-    const REMEMBERED_MS: u64 = 60_000;
-    let texts = &t().servers;
-    let action = match intent.action {
-        PowerAction::Start => texts.start,
-        PowerAction::Stop => texts.stop,
-        PowerAction::Restart => texts.restart,
-        PowerAction::Kill => texts.kill,
-    };
-    let is_recent = now.since(intent.state_at) < REMEMBERED_MS;
-    match &intent.state {
-        IntentState::Pending | IntentState::Sent if intent.expires_at > now => {
-            let left = time::span(intent.expires_at.since(now));
-            Some(fill(texts.intent_pending, &[("action", &action), ("left", &left)]))
-        }
-        IntentState::Pending | IntentState::Sent | IntentState::Expired if is_recent => {
-            Some(fill(texts.intent_expired, &[("action", &action)]))
-        }
-        IntentState::Refused(why) if is_recent => {
-            Some(fill(texts.intent_refused, &[("action", &action), ("why", why)]))
-        }
-        IntentState::Pending
-        | IntentState::Sent
-        | IntentState::Cancelled
-        | IntentState::Applied
-        | IntentState::Expired
-        | IntentState::Refused(_) => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use mamba_core::{
-        clock::UnixMs,
-        ids::{IntentId, ServerId, UserId},
-    };
-
-    #[test]
-    fn a_wish_is_told_until_it_is_settled() {
-        let intent = |state, expires_at| Intent {
-            intent: IntentId::from_bytes([0; 16]),
-            server: ServerId::from_bytes([0; 16]),
-            action: PowerAction::Start,
-            by: UserId::from_bytes([0; 16]),
-            given_at: UnixMs(1_000),
-            expires_at: UnixMs(expires_at),
-            state,
-            state_at: UnixMs(1_000),
-        };
-        let now = UnixMs(10_000);
-        let says = |intent: &Intent| words(intent, now).unwrap_or_default();
-        assert!(says(&intent(IntentState::Pending, 61_000)).contains("51 s"));
-        assert!(says(&intent(IntentState::Pending, 5_000)).contains("in time"));
-        assert!(says(&intent(IntentState::Refused("no".into()), 5_000)).contains("no"));
-        assert_eq!(says(&intent(IntentState::Applied, 61_000)), "");
     }
 }

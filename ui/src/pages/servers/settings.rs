@@ -1,7 +1,9 @@
 //! A server's name, limits and end.
 
 use super::{
+    install::{has_script, reinstall_dialog},
     limits::{Amounts, LimitFields},
+    mounts::Mounts,
     page::Seen,
 };
 use crate::reactive::selector;
@@ -28,10 +30,11 @@ pub(super) fn Settings(seen: Seen) -> View {
     let is_admin = session.may_admin(AdminRight::ServersWrite);
     let may_rename = seen.may(ServerKey::SettingsRename);
     let may_delete = session.may_tenant(seen.tenant, TenantRight::ServerDelete);
+    let may_reinstall = seen.may(ServerKey::SettingsReinstall);
     view! {
         (if may_rename { view! { Name(seen=seen) } } else { nothing() })
-        (if is_admin { view! { Limit(seen=seen) } } else { nothing() })
-        (if is_admin || may_delete {
+        (if is_admin { view! { Limit(seen=seen) Mounts(seen=seen) } } else { nothing() })
+        (if is_admin || may_delete || may_reinstall {
             view! { Danger(seen=seen, is_admin=is_admin, may_delete=may_delete) }
         } else { nothing() })
     }
@@ -129,8 +132,11 @@ fn Danger(seen: Seen, is_admin: bool, may_delete: bool) -> View {
         });
     };
     let wrong = complaint(task.failure, &[]);
-    let deleting = create_signal(false);
+    let (deleting, reinstalling) = (create_signal(false), create_signal(false));
     let sure = delete_dialog(seen, deleting);
+    let sure_again = reinstall_dialog(seen, reinstalling);
+    let may_reinstall = seen.may(ServerKey::SettingsReinstall);
+    let has_script = selector(move || seen.server.with(|it| has_script(it)));
     view! {
         section(class="card", data-tone="bad") {
             header { h2 { (t().servers.danger) } }
@@ -146,6 +152,12 @@ fn Danger(seen: Seen, is_admin: bool, may_delete: bool) -> View {
                         })
                     }
                 } } else { nothing() })
+                (if may_reinstall && has_script.get() && !is_deleted.get() { view! {
+                    div(class="choice") {
+                        p { (t().servers.reinstall_text) }
+                        Action(label=t().servers.reinstall, kind=Kind::Danger, run=move || reinstalling.set(true))
+                    }
+                } } else { nothing() })
                 (if may_delete && !is_deleted.get() { view! {
                     div(class="choice") {
                         p { (t().servers.delete_text) }
@@ -155,6 +167,7 @@ fn Danger(seen: Seen, is_admin: bool, may_delete: bool) -> View {
             }
         }
         (sure)
+        (sure_again)
     }
 }
 
