@@ -1,11 +1,12 @@
 // The panel in a real browser, on a real hub with a real edge and a real game server:
-// `node journey.js ADDRESS PASSWORD FOLDER`. Ends `N passed, M failed`; pictures go into FOLDER.
+// `node journey.js ADDRESS PASSWORD FOLDER EDGE`, where EDGE is the process of the node's daemon. Ends `N passed, M failed`; pictures go into FOLDER.
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Browser, until } from "./driver.js";
+import { live } from "./feed.js";
 
-const [address, password, folder] = process.argv.slice(2);
+const [address, password, folder, edge] = process.argv.slice(2);
 const ADMIN = "admin@hub.example";
 const SERVER = "demo-openttd";
 const ESCAPE = "\uE00C";
@@ -84,6 +85,9 @@ await step("a restart is pending until the node has it, and comes back", async (
   await browser.link("Activity");
   await browser.text("Restart accepted by the node");
 });
+
+const id = new URL(await browser.run("return location.href")).pathname.split("/")[2];
+await live({ browser, step, address, folder, server: { id, name: SERVER }, admin: ADMIN, password, edge });
 
 await step("a variable that breaks its rule is told while it is typed", async () => {
   await browser.link("Start-up");
