@@ -253,6 +253,7 @@ impl App {
         let socket = cli::listen(dir.path())?;
 
         let (consoles, feeds) = (Sockets::new(config.consoles), Sockets::new(feed::LIMITS));
+        let settings = config.shown();
         let api = Arc::new(Api::new(ApiParts {
             hub: hub.clone(),
             identity: identity.clone(),
@@ -264,6 +265,7 @@ impl App {
             trusted_proxies: config.trusted_proxies,
             request_limits: config.requests,
             legal,
+            settings,
         }));
         let (mut doors, mut links, mut backups) = (Part::new(), Part::new(), Part::new());
         links.spawn("the link", hub_link.run(links.stopping()));

@@ -42,7 +42,7 @@ use mamba_core::{
     ids::UserId,
     scope::{AdminScope, TenantScope},
 };
-use mamba_wire::api::{Code, Endpoint, openapi, status::Status};
+use mamba_wire::api::{Code, Endpoint, hub::Setting, openapi, status::Status};
 use precondition::Objects;
 use std::{
     future::Future,
@@ -73,6 +73,8 @@ pub struct ApiParts {
     pub request_limits: RequestLimits,
     /// Legal pages.
     pub legal: Legal,
+    /// What administrators are told of the settings.
+    pub settings: Vec<Setting>,
 }
 
 /// Serves every endpoint.

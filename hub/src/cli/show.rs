@@ -124,7 +124,7 @@ fn node_table(nodes: &[Node]) -> String {
 }
 
 fn node_detail(detail: &NodeDetail) -> String {
-    let NodeDetail { node, why, seen, counters } = detail;
+    let NodeDetail { node, why, seen, counters, .. } = detail;
     let none = || "-".to_owned();
     let standing = match why {
         Some(why) => format!("{} ({why})", standing(node.standing)),

@@ -3,6 +3,7 @@
 mod accounts;
 mod environment;
 mod legal;
+mod shown;
 
 pub use environment::DOCUMENTED;
 pub use legal::LegalConfig;

@@ -140,3 +140,39 @@ fn a_certificate_needs_its_key_and_opens_the_address() {
     let both = format!("{LEAST}{pair}self_made = true\n");
     check(&both, "line 4: `tls.certificate_file` must not be given with");
 }
+
+#[test]
+fn the_shown_settings_are_those_of_the_documented_file() {
+    let shown = Config::parse("hub.toml.example", EXAMPLE).unwrap().shown();
+    let keys: Vec<_> = environment::keys().into_iter().filter(|it| !it.is_repeated).collect();
+    assert_eq!(shown.len(), keys.len());
+    for (setting, key) in shown.iter().zip(keys) {
+        let is_absent = key.section.as_deref() == Some("smtp");
+        let expected = match key.example {
+            _ if is_absent => String::new(),
+            toml::Value::String(text) => text,
+            toml::Value::Array(_) => String::new(),
+            other => other.to_string(),
+        };
+        assert_eq!(setting.value, expected, "{}", setting.key);
+    }
+}
+
+#[test]
+fn shown_settings_tell_no_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("secret");
+    std::fs::write(&file, "hunter2-canary\n").unwrap();
+    let file = file.display();
+    let text = format!(
+        "{LEAST}[smtp]\nhost = \"smtp.example.org\"\nuser = \"panel\"\npassword_file = \"{file}\"\n\
+         from = \"Panel <panel@example.org>\"\n[[provider]]\nid = \"google\"\nkind = \"google\"\n\
+         client_id = \"c\"\nclient_secret_file = \"{file}\"\n"
+    );
+    let shown = Config::parse("hub.toml", &text).unwrap().shown();
+    let value = |key: &str| shown.iter().find(|it| it.key == key).map(|it| it.value.as_str());
+    assert_eq!(value("smtp.password_file"), Some("given"));
+    assert_eq!(value("smtp.tls"), Some("starttls"));
+    assert_eq!(value("provider.client_secret_file"), Some("given"));
+    assert!(shown.iter().all(|it| !it.value.contains("canary")), "{shown:?}");
+}

@@ -94,7 +94,7 @@ pub(super) fn register(
     let quota = Quota { servers: Some(0), ..Quota::default() };
     let tenant = Tenant { name, parent: None, quota, made_at: now };
     let admin = Administration::None;
-    insert(txn, owner, &Account { email, admin, password, made_at: now })?;
+    insert(txn, owner, &Account::new(email, admin, password, now))?;
     let factors = Factors { email_verified_at: Some(now), ..Factors::default() };
     txn.put(FACTORS, &owner, &factors)?;
     tenants::insert(txn, id, &tenant, owner)?;
@@ -127,7 +127,7 @@ pub async fn create_admin(
     let email = new.check()?;
     let user = UserId::new(now, draw(entropy));
     let password = hash_now(new.password.as_bytes(), draw(entropy));
-    let account = Account { email, admin: Administration::Root, password, made_at: now };
+    let account = Account::new(email, Administration::Root, password, now);
     store.write(move |txn| insert(txn, user, &account)).await?;
     Ok(user)
 }
@@ -178,7 +178,7 @@ impl Identity {
         let password = inner.passwords.hash(new.owner.password, draw(&*inner.entropy)).await?;
         let id = TenantId::new(now, draw(&*inner.entropy));
         let owner = UserId::new(now, draw(&*inner.entropy));
-        let account = Account { email, admin: Administration::None, password, made_at: now };
+        let account = Account::new(email, Administration::None, password, now);
         let tenant = Tenant { name: new.name, parent: new.parent, quota: new.quota, made_at: now };
         let row = tenant.clone();
         let entry = AuditEntry::new(now, &Actor::User(by.user), by.origin, "tenant:create");

@@ -212,7 +212,8 @@ pub(super) fn caller_of_key(
     let record = view.get(API_KEYS, &id)?;
     let record = record.filter(|record| record.until.is_none_or(|until| now < until));
     let Some(record) = record else { return Ok(None) };
-    let Some(account) = view.get(ACCOUNTS, &record.user)? else { return Ok(None) };
+    let account = view.get(ACCOUNTS, &record.user)?.filter(|it| it.locked_at.is_none());
+    let Some(account) = account else { return Ok(None) };
     let whole = access_of(view, record.user, &account.admin)?;
     Ok(Some(Caller {
         user: record.user,

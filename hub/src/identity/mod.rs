@@ -16,6 +16,7 @@ mod throttle;
 mod steps;
 mod trail;
 mod accounts;
+mod users;
 mod sessions;
 mod factors;
 mod sign_in;

@@ -19,7 +19,8 @@ use mamba_core::{
 };
 use zeroize::Zeroizing;
 
-/// Sets the password of an account, ends its sessions, and tells its owner. Hashes on this thread.
+/// Sets the password of an account, unlocks it, ends its sessions, and tells its owner. Hashes on this
+/// thread.
 ///
 /// # Errors
 /// `NotFound`, `Invalid`, or what the store says.
@@ -39,7 +40,8 @@ pub async fn set_password(
         .write(move |txn| {
             let found = find(txn, &email)?;
             let (user, account) = found.ok_or(IdentityError::NotFound("account"))?;
-            txn.put(ACCOUNTS, &user, &Account { password: hash.clone(), ..account })?;
+            let next = Account { password: hash.clone(), locked_at: None, ..account };
+            txn.put(ACCOUNTS, &user, &next)?;
             end_all(txn, user, None)?;
             let account = Change::set("account", user.to_string());
             audit::append_admin(txn, &scope, now, "user:account.password-changed", [account])?;

@@ -80,6 +80,20 @@ pub struct Account {
     pub password: String,
     /// When it was made.
     pub made_at: UnixMs,
+    /// Since when an administrator lets it in no more.
+    pub locked_at: Option<UnixMs>,
+}
+
+impl Account {
+    /// Makes one that may sign in.
+    pub(super) fn new(
+        email: String,
+        admin: Administration,
+        password: String,
+        made_at: UnixMs,
+    ) -> Self {
+        Self { email, admin, password, made_at, locked_at: None }
+    }
 }
 
 /// Which account has an address.

@@ -225,7 +225,7 @@ impl Identity {
             let Some(row) = view.get(SESSIONS, &session)?.filter(|row| now < row.until) else {
                 return caller_of_key(view, now, session);
             };
-            let account = view.get(ACCOUNTS, &row.user)?;
+            let account = view.get(ACCOUNTS, &row.user)?.filter(|it| it.locked_at.is_none());
             let Some(account) = account else { return Ok(None) };
             let access = access_of(view, row.user, &account.admin)?;
             let is_limited = self.is_limited(&account, &row);
@@ -264,7 +264,8 @@ impl Identity {
         self.inner.settings.second_factor.requires(account.admin.is_admin())
     }
 
-    /// Begins a session in a transaction. Expired ones and those above the limit go.
+    /// Begins a session in a transaction. Expired ones and those above the limit go. That an account is
+    /// locked is told to who has proved to own it, and to nobody else.
     pub(super) fn begin(
         &self,
         txn: &mut Txn<'_>,
@@ -273,6 +274,9 @@ impl Identity {
         (user, account): (UserId, Account),
         how: &How,
     ) -> Result<Begun, IdentityError> {
+        if account.locked_at.is_some() {
+            return Err(IdentityError::Forbidden("an administrator has locked this account"));
+        }
         for ((_, id), Present) in txn.prefix(USER_SESSIONS, &(user,), SESSIONS_PER_USER_MAX + 1)? {
             if txn.get(SESSIONS, &id)?.is_none_or(|row| row.until <= now) {
                 end(txn, id, user)?;
@@ -323,7 +327,8 @@ impl Identity {
         if hash_of(&expected) != hash_of(&secret) || generation > row.generation {
             return Ok(Rotated::Unknown);
         }
-        let account = txn.get(ACCOUNTS, &row.user)?.filter(|_| now < row.until);
+        let is_open = |it: &Account| now < row.until && it.locked_at.is_none();
+        let account = txn.get(ACCOUNTS, &row.user)?.filter(is_open);
         let Some(account) = account else {
             end(txn, id, row.user)?;
             return Ok(Rotated::Unknown);

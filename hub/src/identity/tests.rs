@@ -8,7 +8,7 @@ use mamba_core::{
     ids::TenantId,
     quota::Quota,
 };
-use mamba_wire::api::auth::Membership;
+use mamba_wire::api::{account::CreateApiKey, auth::Membership, user::UserQuery};
 use std::{
     net::IpAddr,
     sync::atomic::{AtomicU64, Ordering},
@@ -229,4 +229,91 @@ async fn bad_accounts_are_refused_by_field() {
             other => panic!("{email}: {:?}", other.map(|_| ())),
         }
     }
+}
+
+/// Makes the owner of a tenant and returns who it is and its first tokens.
+async fn owner(world: &World, by: &Caller, email: &str) -> (UserId, mamba_wire::api::auth::Tokens) {
+    let owner = new_account(email);
+    let new = NewTenant { name: email.to_owned(), quota: Quota::default(), parent: None, owner };
+    world.identity.create_tenant(by, new).await.unwrap();
+    let tokens = world.login_as(PEER, email, "correct horse battery").await.unwrap();
+    (tokens.me.user, tokens)
+}
+
+#[tokio::test]
+async fn a_locked_account_is_let_in_nowhere_until_it_is_unlocked() {
+    let world = world().await;
+    let admin = world.caller().await;
+    let (user, tokens) = owner(&world, &admin, "owner@example.org").await;
+    let caller = world.identity.authenticate(PEER, &tokens.access_token).unwrap();
+    let key = CreateApiKey {
+        name: "k".to_owned(),
+        admin: Default::default(),
+        rights: Default::default(),
+        tenant: None,
+        networks: Vec::new(),
+        until: None,
+    };
+    let key = world.identity.create_api_key(&caller, key).await.unwrap().token;
+    assert!(world.identity.authenticate(PEER, &key).is_ok());
+    let mut ended = world.identity.ended();
+
+    let shown = world.identity.lock_user(&admin, user).await.unwrap();
+    assert_eq!((shown.sessions, shown.locked_at), (0, Some(world.clock.wall())));
+    assert!(ended.has_changed().unwrap(), "open consoles are told");
+    ended.mark_unchanged();
+    for token in [&tokens.access_token, &key] {
+        let refused = world.identity.authenticate(PEER, token);
+        assert!(matches!(refused, Err(IdentityError::NotSignedIn)), "{refused:?}");
+    }
+    let wrong = world.login_as(PEER, "owner@example.org", "wrong").await.err().unwrap();
+    assert!(matches!(wrong, IdentityError::WrongCredentials), "told to nobody else: {wrong:?}");
+    let right =
+        world.login_as(PEER, "owner@example.org", "correct horse battery").await.err().unwrap();
+    assert!(matches!(right, IdentityError::Forbidden(_)), "{right:?}");
+    assert!(world.refresh(&tokens).await.is_err());
+
+    let shown = world.identity.unlock_user(&admin, user).await.unwrap();
+    assert_eq!(shown.locked_at, None);
+    assert!(world.login_as(PEER, "owner@example.org", "correct horse battery").await.is_ok());
+    assert!(world.identity.authenticate(PEER, &key).is_ok());
+}
+
+#[tokio::test]
+async fn nobody_locks_itself_or_who_may_do_more() {
+    let world = world().await;
+    let root = world.caller().await;
+    let own = world.identity.lock_user(&root, root.user).await;
+    assert!(matches!(own, Err(IdentityError::Refused(_))), "{own:?}");
+    let (user, _) = owner(&world, &root, "helper@example.org").await;
+    let mut helper = Caller { user, ..root.clone() };
+    helper.access.admin = [mamba_core::access::AdminRight::UsersWrite].into();
+    let refused = world.identity.lock_user(&helper, root.user).await;
+    assert!(matches!(refused, Err(IdentityError::Forbidden(_))), "{refused:?}");
+    let (other, _) = owner(&world, &root, "other@example.org").await;
+    assert!(world.identity.lock_user(&helper, other).await.unwrap().locked_at.is_some());
+    let nobody = UserId::from_bytes([9; 16]);
+    let missing = world.identity.lock_user(&root, nobody).await;
+    assert!(matches!(missing, Err(IdentityError::NotFound(_))), "{missing:?}");
+}
+
+#[tokio::test]
+async fn accounts_are_listed_by_a_part_of_their_address() {
+    let world = world().await;
+    let root = world.caller().await;
+    for email in ["a@one.example", "b@two.example", "c@one.example"] {
+        owner(&world, &root, email).await;
+    }
+    let list = |email: Option<&str>, after: Option<String>| {
+        let query = UserQuery { email: email.map(str::to_owned), after, limit: Some(2) };
+        let page = world.identity.users(&query).unwrap();
+        let found: Vec<String> = page.items.iter().map(|it| it.email.clone()).collect();
+        (found, page.next)
+    };
+    let (first, next) = list(None, None);
+    assert_eq!(first, ["admin@example.org", "a@one.example"]);
+    let (second, next) = list(None, next);
+    assert_eq!((second.len(), next), (2, None));
+    let (found, next) = list(Some(" ONE.example"), None);
+    assert_eq!((found, next), (vec!["a@one.example".to_owned(), "c@one.example".to_owned()], None));
 }

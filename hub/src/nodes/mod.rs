@@ -15,8 +15,8 @@ mod wanted;
 mod tests;
 
 pub use join::NewToken;
+pub use registry::NodeDetail;
 pub(crate) use registry::raise;
-pub use registry::{AlarmView, NodeDetail};
 
 /// Life of a join token: long enough to walk to the machine, too short to be found later.
 pub const TOKEN_MS_DEFAULT: u64 = 3_600_000;

@@ -21,7 +21,7 @@ use mamba_core::{
 };
 use mamba_wire::{
     api::{
-        Page, PageQuery,
+        Page, PageQuery, hub,
         node::{Node, Promised, Standing},
     },
     link::v1::SERVERS_MAX,
@@ -36,31 +36,16 @@ const NODES_MAX: usize = 10_000;
 pub struct NodeDetail {
     /// As in lists.
     pub node: Node,
+    /// Its Ed25519 key.
+    pub key: [u8; 32],
+    /// When its key was replaced last.
+    pub replaced_at: Option<UnixMs>,
     /// Why its standing is not active.
     pub why: Option<String>,
     /// Its last connection.
     pub seen: Option<NodeSeen>,
     /// What came from it.
     pub counters: Counters,
-}
-
-/// Something that a person should look at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AlarmView {
-    /// Its id, to clear it.
-    pub alarm: EventId,
-    /// When it happened first.
-    pub at: UnixMs,
-    /// When it happened last.
-    pub last_at: UnixMs,
-    /// How often it happened.
-    pub count: u64,
-    /// About which node.
-    pub node: Option<NodeId>,
-    /// About which server.
-    pub server: Option<ServerId>,
-    /// What happened last.
-    pub text: String,
 }
 
 impl Hub {
@@ -92,6 +77,8 @@ impl Hub {
         self.read(|txn| {
             let record = find(txn, node)?;
             Ok(NodeDetail {
+                key: record.key,
+                replaced_at: record.replaced_at,
                 why: record.why.clone(),
                 seen: txn.get(NODES_SEEN, &node)?,
                 counters: txn.get(COUNTERS, &node)?.unwrap_or_default(),
@@ -129,16 +116,22 @@ impl Hub {
         if let Some(settings) = &settings {
             settings.check().map_err(|err| err.under("settings"))?;
         }
+        let (by, now) = (admin.clone(), self.now());
         self.write(move |txn| {
             let mut record = find(txn, node)?;
+            let mut changes = vec![Change::set("node", record.name.clone())];
             if let Some(name) = &name {
                 check_name(txn, name, Some(node))?;
+                changes.push(Change::new("name", Some(&*record.name), Some(&**name)));
                 record.name.clone_from(name);
             }
             if let Some(settings) = &settings {
+                let (before, after) = (written(&record.settings)?, written(settings)?);
+                changes.push(Change::new("settings", Some(before), Some(after)));
                 record.settings = settings.clone();
             }
-            Ok(txn.put(NODES, &node, &record)?)
+            txn.put(NODES, &node, &record)?;
+            audit::append_admin(txn, &by, now, "node:update", changes)
         })
         .await?;
         self.node_detail(admin, node)
@@ -175,7 +168,7 @@ impl Hub {
         &self,
         _admin: &AdminScope,
         query: &PageQuery,
-    ) -> Result<Page<AlarmView>, HubError> {
+    ) -> Result<Page<hub::Alarm>, HubError> {
         let cut = Cut::<EventId>::new(query)?;
         self.read(|txn| {
             let mut span = Span::all();
@@ -186,7 +179,7 @@ impl Hub {
             let view = |(alarm, it): (EventId, Alarm)| {
                 let Alarm { at, node, server, text, count, last_at } = it;
                 let server = server.map(|(_, server)| server);
-                (alarm, AlarmView { alarm, at, last_at, count, node, server, text })
+                (alarm, hub::Alarm { alarm, at, last_at, count, node, server, text })
             };
             Ok(cut.page(found.into_iter().map(view).collect()))
         })
@@ -196,12 +189,12 @@ impl Hub {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn clear_alarm(&self, _admin: &AdminScope, alarm: EventId) -> Result<(), HubError> {
+    pub async fn clear_alarm(&self, admin: &AdminScope, alarm: EventId) -> Result<(), HubError> {
+        let (admin, now) = (admin.clone(), self.now());
         self.write(move |txn| {
-            if !txn.contains(ALARMS, &alarm)? {
-                return Err(HubError::NotFound { what: "alarm" });
-            }
-            Ok(txn.delete(ALARMS, &alarm)?)
+            let found = txn.get(ALARMS, &alarm)?.ok_or(HubError::NotFound { what: "alarm" })?;
+            txn.delete(ALARMS, &alarm)?;
+            audit::append_admin(txn, &admin, now, "alarm:clear", [Change::set("text", found.text)])
         })
         .await
     }
@@ -273,6 +266,10 @@ impl Hub {
             freshness: self.freshness(txn, node, None)?,
         })
     }
+}
+
+fn written(settings: &NodeSettings) -> Result<String, HubError> {
+    serde_json::to_string(settings).map_err(|err| HubError::Bug(err.to_string()))
 }
 
 /// The same standing in the words of the link.

@@ -48,6 +48,8 @@ pub mod usage;
 pub mod health;
 pub mod status;
 pub mod legal;
+pub mod hub;
+pub mod user;
 pub mod table;
 
 pub use page::{Freshness, LinkState, Page, PageQuery};

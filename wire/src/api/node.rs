@@ -74,6 +74,38 @@ pub enum Standing {
     Revoked,
 }
 
+/// What is known of a node's link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NodeLink {
+    /// Its public key (Ed25519) in hexadecimal digits: this is the node, certificates only wrap it.
+    pub key: String,
+    /// When its key was replaced last; `null` when never.
+    pub replaced_at: Option<UnixMs>,
+    /// Why its standing is not active.
+    pub why: Option<String>,
+    /// Its last session; `null` when it never had one.
+    pub session: Option<NodeSession>,
+    /// Facts taken into custody.
+    pub facts: u64,
+    /// Facts that came again.
+    pub repeated: u64,
+    /// Facts that were not booked, and wait in quarantine.
+    pub quarantined: u64,
+}
+
+/// A node's last session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NodeSession {
+    /// When it began.
+    pub connected_at: UnixMs,
+    /// When the node was heard last.
+    pub last_heard: UnixMs,
+    /// Address that it came from.
+    pub remote: String,
+    /// The node's calendar minus the hub's when it began, in milliseconds.
+    pub calendar_ahead_ms: i64,
+}
+
 /// Body of [`super::table::CreateJoinToken`].
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

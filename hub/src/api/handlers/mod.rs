@@ -17,3 +17,5 @@ mod allocations;
 mod console;
 mod feed;
 mod health;
+mod hub;
+mod users;

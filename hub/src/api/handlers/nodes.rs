@@ -3,12 +3,12 @@
 use crate::{
     api::{Api, ApiError, Context, Handle, Served},
     control::Cut,
-    nodes::NewToken,
+    nodes::{NewToken, NodeDetail},
 };
 use mamba_core::ids::TokenId;
 use mamba_wire::api::{
     Page, PageQuery,
-    node::{CreateJoinToken, JoinToken, NewJoinToken, Node, UpdateNode},
+    node::{CreateJoinToken, JoinToken, NewJoinToken, Node, NodeLink, NodeSession, UpdateNode},
     params::{NodePath, TokenPath},
     table,
 };
@@ -34,6 +34,34 @@ impl Handle<table::ShowNode> for Api {
         (): (),
     ) -> Result<Served<Node>, ApiError> {
         Ok(Served::Json(self.hub().node_detail(&context.admin()?, path.node)?.node))
+    }
+}
+
+impl Handle<table::ShowNodeLink> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: NodePath,
+        (): (),
+        (): (),
+    ) -> Result<Served<NodeLink>, ApiError> {
+        let found = self.hub().node_detail(&context.admin()?, path.node)?;
+        let NodeDetail { node: _, key, replaced_at, why, seen, counters } = found;
+        let session = seen.map(|it| NodeSession {
+            connected_at: it.connected_at,
+            last_heard: it.last_heard,
+            remote: it.remote,
+            calendar_ahead_ms: it.calendar_ahead_ms,
+        });
+        Ok(Served::Json(NodeLink {
+            key: key.iter().map(|byte| format!("{byte:02x}")).collect(),
+            replaced_at,
+            why,
+            session,
+            facts: counters.facts,
+            repeated: counters.repeated,
+            quarantined: counters.quarantined,
+        }))
     }
 }
 

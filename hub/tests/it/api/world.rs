@@ -191,6 +191,7 @@ impl World {
             trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
             request_limits,
             legal: Legal::load(&dir.path().join("legal"), &LegalWords::default()).unwrap(),
+            settings: Vec::new(),
         }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

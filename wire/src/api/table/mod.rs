@@ -103,6 +103,8 @@ areas! {
     servers SERVERS for_each_server_endpoint;
     allocations ALLOCATIONS for_each_allocation_endpoint;
     feed FEED for_each_feed_endpoint;
+    users USERS for_each_user_endpoint;
+    hub HUB for_each_hub_endpoint;
     health HEALTH for_each_health_endpoint;
     public PUBLIC for_each_public_endpoint;
 }

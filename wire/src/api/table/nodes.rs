@@ -13,6 +13,9 @@ endpoints! {
     /// Shows a node.
     ShowNode: Get "/api/v1/nodes/{node}", Permission::Admin(AdminRight::NodesRead), 200,
         (NodePath, (), ()) -> node::Node;
+    /// Shows the key and the last session of a node, and what came from it.
+    ShowNodeLink: Get "/api/v1/nodes/{node}/link", Permission::Admin(AdminRight::NodesRead), 200,
+        (NodePath, (), ()) -> node::NodeLink;
     /// Changes name and settings of a node.
     UpdateNode: Patch "/api/v1/nodes/{node}", Permission::Admin(AdminRight::NodesWrite), 200,
         (NodePath, (), node::UpdateNode) -> node::Node, [Conflict];

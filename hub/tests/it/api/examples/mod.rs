@@ -17,12 +17,14 @@ mod allocations;
 mod blueprints;
 mod feed;
 mod health;
+mod hub;
 mod mail;
 mod members;
 mod nodes;
 mod public;
 mod servers;
 mod tenants;
+mod users;
 
 use super::world::{World, new_server};
 use mamba_core::ids::{AllocationId, NodeId, ServerId, TenantId};

@@ -26,6 +26,7 @@ async fn token(seed: &Seed<'_>) -> TokenId {
 examples! {
     ListNodes, _seed => Example::new((), NO_PAGE, ());
     ShowNode, seed => Example::new(NodePath { node: seed.node() }, (), ());
+    ShowNodeLink, seed => Example::new(NodePath { node: seed.node() }, (), ());
     UpdateNode, seed => {
         let settings = NodeSettings { region: Some("eu".to_owned()), ..NodeSettings::default() };
         let body = UpdateNode { name: None, settings: Some(settings) };

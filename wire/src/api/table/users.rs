@@ -1,0 +1,22 @@
+//! Pure: every account, for administrators.
+
+use super::prelude::*;
+use crate::api::user::{User, UserPath, UserQuery};
+
+endpoints! {
+    /// Every account, for administrators.
+    USERS "users" for_each_user_endpoint;
+
+    /// Lists accounts, oldest first; with a filter a page may be short and have a next one all the same.
+    ListUsers: Get "/api/v1/users", Permission::Admin(AdminRight::UsersRead), 200,
+        ((), UserQuery, ()) -> Page<User>;
+    /// Shows an account.
+    ShowUser: Get "/api/v1/users/{user}", Permission::Admin(AdminRight::UsersRead), 200,
+        (UserPath, (), ()) -> User;
+    /// Ends an account's sessions and lets it in no more; nobody locks who may do more than it does.
+    LockUser: Post "/api/v1/users/{user}/lock", Permission::Admin(AdminRight::UsersWrite), 200,
+        (UserPath, (), ()) -> User, [Conflict];
+    /// Lets a locked account in again.
+    UnlockUser: Post "/api/v1/users/{user}/unlock", Permission::Admin(AdminRight::UsersWrite), 200,
+        (UserPath, (), ()) -> User, [Conflict];
+}

@@ -1,0 +1,51 @@
+//! Pure: accounts, as administrators see them.
+
+use super::{auth::Membership, params::params};
+use mamba_core::{access::Administration, clock::UnixMs, ids::UserId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+params! {
+    /// Names an account.
+    UserPath {
+        /// Which.
+        user: UserId,
+    }
+
+    /// Which accounts.
+    UserQuery {
+        /// Only those with this in their address, in any case.
+        email: Option<String>,
+        /// Like [`super::PageQuery::after`].
+        after: Option<String>,
+        /// Like [`super::PageQuery::limit`].
+        limit: Option<u32> where 1..=super::page::PAGE_ITEMS_MAX,
+    }
+}
+
+/// One account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct User {
+    /// Its id.
+    pub user: UserId,
+    /// E-mail address.
+    pub email: String,
+    /// Its part in running the hub.
+    pub admin: Administration,
+    /// When it was made.
+    pub made_at: UnixMs,
+    /// When its owner proved to read mail there; `null` when not yet.
+    pub email_verified_at: Option<UnixMs>,
+    /// Since when signing in takes an authenticator app; `null` when it does not.
+    pub totp_since: Option<UnixMs>,
+    /// Passkeys that it has.
+    pub passkeys: u32,
+    /// Places where it is signed in.
+    pub sessions: u32,
+    /// When its newest session was used last, to a quarter of an hour; `null` without one.
+    pub used_at: Option<UnixMs>,
+    /// Since when it is locked; `null` when it is not.
+    pub locked_at: Option<UnixMs>,
+    /// Tenants that it is a member of, oldest first.
+    pub tenants: Vec<Membership>,
+}
