@@ -6,7 +6,7 @@ use crate::{
     i18n::t,
     lazy,
     nav::{self, Place},
-    pages::{account, public, servers, sign_in, tenant},
+    pages::{account, admin::AdminRoute, public, servers, sign_in, tenant},
     parts::{self, Corner, Icon, Toasts},
     route::{Gate, Route},
     session::{Phase, Session},
@@ -113,12 +113,17 @@ fn outside(gate: Gate) -> View {
     view! { main(id="main", tabindex="-1") { (page) } }
 }
 
-/// The page. One server stays on the screen while its tabs change. What is not needed at first is `lazy`.
+/// The page. One server, and the administration, stay on the screen while their parts change. What is not
+/// needed at first is `lazy`.
 #[component(inline_props)]
 fn Inside(route: ReadSignal<Route>) -> View {
     let tab = selector(move || match route.get_clone() {
         Route::Server(_, tab) => tab,
         _ => servers::Tab::Console,
+    });
+    let section = selector(move || match route.get_clone() {
+        Route::Admin(section) => section,
+        _ => AdminRoute::BEGIN,
     });
     let tenants = selector(move || match route.get_clone() {
         Route::Tenant(route) => route,
@@ -130,6 +135,7 @@ fn Inside(route: ReadSignal<Route>) -> View {
     });
     let page = selector(move || match route.get_clone() {
         Route::Server(id, _) => Route::Server(id, servers::Tab::Console),
+        Route::Admin(_) => Route::Admin(AdminRoute::BEGIN),
         Route::Tenant(_) => Route::Tenant(tenant::Route::List),
         Route::Account(_) => Route::Account(account::Tab::Profile),
         other => other,
@@ -141,6 +147,7 @@ fn Inside(route: ReadSignal<Route>) -> View {
             Route::NewServer => lazy::page(lazy::create()),
             Route::Server(id, _) => lazy::page(lazy::server(id, tab)),
             Route::Tenant(_) => lazy::page(lazy::tenant(tenants)),
+            Route::Admin(_) => lazy::page(lazy::admin(section)),
             Route::Account(_) => lazy::page(lazy::account(account_tab)),
             Route::Invitation => lazy::page(lazy::invitation()),
             Route::NotFound => view! { NotFound() },

@@ -7,7 +7,11 @@
 
 use crate::{
     i18n::t,
-    pages::{account, invitation, public, servers, sign_in, tenant},
+    pages::{
+        account,
+        admin::{self, AdminRoute},
+        invitation, public, servers, sign_in, tenant,
+    },
     parts,
     route::Gate,
 };
@@ -35,6 +39,12 @@ pub(crate) fn create() -> Loaded {
 #[wasm_split(tenant, fallible)]
 pub(crate) fn tenant(route: ReadSignal<tenant::Route>) -> Loaded {
     Ok(view! { tenant::Tenant(route=route) })
+}
+
+/// The administration.
+#[wasm_split(admin, fallible)]
+pub(crate) fn admin(route: ReadSignal<AdminRoute>) -> Loaded {
+    Ok(view! { admin::Admin(route=route) })
 }
 
 /// One's own account.

@@ -8,6 +8,7 @@ use crate::{
     task::Task,
     time,
 };
+use mamba_core::clock::UnixMs;
 use mamba_wire::api::{Endpoint, Page, RequestBody, feed::Topic, target};
 use std::rc::Rc;
 use sycamore::{futures::spawn_local_scoped, prelude::*};
@@ -33,6 +34,8 @@ pub(crate) struct Remote<T: 'static> {
     pub(crate) value: Signal<Option<Rc<T>>>,
     /// Why the last attempt failed; `None` when it did not.
     pub(crate) failure: Signal<Option<Failure>>,
+    /// When the hub last said that it is so.
+    pub(crate) read_at: Signal<Option<UnixMs>>,
     again: Signal<u32>,
 }
 
@@ -97,6 +100,7 @@ where
     let remote = Remote {
         value: create_signal(None),
         failure: create_signal(None),
+        read_at: create_signal(None),
         again: create_signal(0),
     };
     let known = create_signal((String::new(), None::<String>));
@@ -165,6 +169,9 @@ impl Following {
 
 impl<T> Remote<T> {
     fn settle(self, failure: Option<Failure>) {
+        if failure.is_none() {
+            self.read_at.set(Some(time::now()));
+        }
         if self.failure.with_untracked(|old| *old != failure) {
             self.failure.set(failure);
         }

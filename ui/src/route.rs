@@ -1,6 +1,6 @@
 //! Pure: which page an address means.
 
-use crate::pages::{account, public, servers::Tab, tenant};
+use crate::pages::{account, admin::AdminRoute, public, servers::Tab, tenant};
 use mamba_core::ids::ServerId;
 
 /// A page.
@@ -22,6 +22,8 @@ pub(crate) enum Route {
     Account(account::Tab),
     /// What everybody may read.
     Public(public::Route),
+    /// A page of the administration.
+    Admin(AdminRoute),
     /// The answer to an invitation.
     Invitation,
     /// Nothing.
@@ -69,6 +71,7 @@ impl Route {
             }
             ["auth", "callback"] => Self::SignIn(Gate::Callback),
             ["invitation"] => Self::Invitation,
+            ["admin", rest @ ..] => AdminRoute::of(rest).map_or(Self::NotFound, Self::Admin),
             _ => Self::NotFound,
         }
     }
@@ -81,6 +84,7 @@ impl Route {
             | Self::Tenant(_)
             | Self::Account(_)
             | Self::Public(_)
+            | Self::Admin(_)
             | Self::Invitation
             | Self::NotFound => false,
         }
@@ -122,6 +126,7 @@ mod tests {
             (&["tenants"], Route::Tenant(tenant::Route::List)),
             (&["auth", "callback"], Route::SignIn(Gate::Callback)),
             (&["reset-password"], Route::SignIn(Gate::Reset)),
+            (&["admin", "x"], Route::NotFound),
         ] {
             assert_eq!(Route::of(path), expected);
         }

@@ -4,6 +4,7 @@ use crate::reactive::{effect, selector};
 use crate::{
     i18n::{fill, t},
     nav::Place,
+    pages::admin::Section,
     parts::{Icon, IconButton, Tone, icon, nothing, notice},
     route::Route,
     session::Session,
@@ -59,7 +60,46 @@ fn Links(route: ReadSignal<Route>) -> View {
     let tenants = link("/tenants", Icon::People, t().general.tenants, Route::is_about_tenants);
     let account =
         link("/account", Icon::Account, t().general.account, |it| matches!(it, Route::Account(_)));
-    view! { nav(aria-label=t().general.main_menu) { ul { (servers) (tenants) (account) } } }
+    let admin = administration(route);
+    view! { nav(aria-label=t().general.main_menu) { ul { (servers) (tenants) (admin) (account) } } }
+}
+
+/// Returns the way to the administration for those who have a part in it, and its sections while one is there.
+fn administration(route: ReadSignal<Route>) -> View {
+    let session = use_context::<Session>();
+    if !session.me().is_some_and(|it| it.admin.is_admin()) {
+        return nothing();
+    }
+    let here = selector(move || {
+        route.with(|route| match route {
+            Route::Admin(it) => Some(it.section()),
+            _ => None,
+        })
+    });
+    let is_open = selector(move || here.get().is_some());
+    let picture = icon(Icon::Gauge);
+    let sections = move || -> View {
+        let seen = Section::ALL
+            .into_iter()
+            .filter(|it| it.right().is_none_or(|right| session.may_admin(right)))
+            .map(|section| {
+                let (to, title, picture) = (section.path(), section.title(), icon(section.icon()));
+                let is_it = selector(move || (here.get() == Some(section)).then_some("page"));
+                view! { li { a(class="nav-link", href=to, aria-current=is_it.get()) { (picture) (title) } } }
+            });
+        seen.collect::<Vec<_>>().into()
+    };
+    view! {
+        li {
+            a(class="nav-link", href="/admin", hidden=is_open.get()) { (picture) (t().general.admin) }
+            (if is_open.get() {
+                view! {
+                    p(class="side-title") { (t().general.admin) }
+                    ul(class="nav-sub") { (sections()) }
+                }
+            } else { nothing() })
+        }
+    }
 }
 
 #[component]

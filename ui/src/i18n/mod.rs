@@ -28,6 +28,8 @@ pub(crate) struct Language {
     pub(crate) invitation: &'static en::invitation::Texts,
     pub(crate) tenant: &'static en::tenant::Texts,
     pub(crate) public: &'static en::public::Texts,
+    pub(crate) trail: &'static en::trail::Texts,
+    pub(crate) admin: &'static en::admin::Texts,
 }
 
 static ENGLISH: Language = Language {
@@ -39,6 +41,8 @@ static ENGLISH: Language = Language {
     invitation: &en::invitation::EN,
     tenant: &en::tenant::EN,
     public: &en::public::EN,
+    trail: &en::trail::EN,
+    admin: &en::admin::EN,
 };
 
 /// Returns the texts of the chosen language.

@@ -1,6 +1,7 @@
 //! English.
 
 pub(crate) mod account;
+pub(crate) mod admin;
 pub(crate) mod general;
 pub(crate) mod invitation;
 pub(crate) mod keys;
@@ -8,3 +9,4 @@ pub(crate) mod public;
 pub(crate) mod servers;
 pub(crate) mod sign_in;
 pub(crate) mod tenant;
+pub(crate) mod trail;

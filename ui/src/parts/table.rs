@@ -1,0 +1,23 @@
+//! Tables.
+
+use crate::i18n::t;
+use sycamore::prelude::*;
+
+/// Returns a table in its box, which scrolls by itself when it is wide. A head without text is that of
+/// buttons.
+pub(crate) fn table(label: &'static str, heads: &[&'static str], body: View) -> View {
+    let heads: Vec<View> = heads.iter().map(|text| head(text)).collect();
+    let heads = View::from(heads);
+    view! {
+        div(class="table-wrap", tabindex="0", role="region", aria-label=label) {
+            table { thead { tr { (heads) } } tbody { (body) } }
+        }
+    }
+}
+
+fn head(text: &'static str) -> View {
+    if text.is_empty() {
+        return view! { th(scope="col") { span(class="sr") { (t().servers.actions) } } };
+    }
+    view! { th(scope="col") { (text) } }
+}

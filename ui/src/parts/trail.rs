@@ -1,0 +1,316 @@
+//! The audit trail of the installation or of a tenant: filtered, read page by page, given as a file.
+
+use super::{
+    Action, Choice, Field, Icon, Kind, Select, Toasts, Tone, empty, loading, nothing, notice, table,
+};
+use crate::{
+    i18n::{fill, t},
+    net::{Failure, save_text},
+    reactive::selector,
+    remote::Pages,
+    session::Session,
+    task::Task,
+    time::{self, Age},
+};
+use mamba_core::{
+    audit::{AuditActor, Change, Door},
+    clock::UnixMs,
+    ids::UserId,
+};
+use mamba_wire::api::{
+    Endpoint, Page,
+    audit::{AuditItem, AuditQuery},
+    page::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX},
+};
+use std::{collections::BTreeMap, pin::Pin, rc::Rc};
+use sycamore::prelude::*;
+
+/// Most pages in one file: 10,000 entries of some hundred bytes. More is asked for by time.
+const EXPORT_PAGES_MAX: usize = 50;
+const DAY_MS: u64 = 24 * 3_600_000;
+
+/// Names of accounts, as far as they are known.
+type Names = ReadSignal<BTreeMap<UserId, String>>;
+/// Reads one page.
+type Read =
+    Rc<dyn Fn(AuditQuery) -> Pin<Box<dyn Future<Output = Result<Page<AuditItem>, Failure>>>>>;
+
+/// What the list is cut by, as typed.
+#[derive(Clone, Copy)]
+struct Sieve {
+    event: Signal<String>,
+    actor: Signal<String>,
+    from: Signal<String>,
+    until: Signal<String>,
+}
+
+impl Sieve {
+    /// Returns the query; follows what is typed.
+    fn query(self, after: Option<String>, limit: u32) -> AuditQuery {
+        let event = self.event.with(|it| it.trim().to_owned());
+        AuditQuery {
+            actor: self.actor.with(|it| it.parse().ok()),
+            event: Some(event).filter(|it| !it.is_empty()),
+            server: None,
+            from: self.from.with(|it| midnight(it)),
+            until: self.until.with(|it| midnight(it)).map(|it| it.plus(DAY_MS)),
+            after,
+            limit: Some(limit),
+        }
+    }
+}
+
+/// Shows the trail that an endpoint gives. `names` are those of accounts, as far as they are known.
+pub(crate) fn trail<E>(path: E::Path, names: Names) -> View
+where
+    E: Endpoint<Query = AuditQuery, Body = (), Out = Page<AuditItem>>,
+    E::Path: Clone + 'static,
+{
+    let session = use_context::<Session>();
+    let text = || create_signal(String::new());
+    let sieve = Sieve { event: text(), actor: text(), from: text(), until: text() };
+    let asked = path.clone();
+    let pages = Pages::<AuditItem>::open::<E>(move |after| {
+        (asked.clone(), sieve.query(after, PAGE_ITEMS_DEFAULT))
+    });
+    let read: Read = Rc::new(move |query| {
+        let path = path.clone();
+        Box::pin(session.call::<E>(path, query, ()))
+    });
+    whole(sieve, pages, read, names)
+}
+
+fn whole(sieve: Sieve, pages: Pages<AuditItem>, read: Read, names: Names) -> View {
+    let actors = create_memo(move || {
+        let mut all = vec![Choice::new("", t().trail.anybody)];
+        names.with(|it| {
+            all.extend(it.iter().map(|(user, name)| Choice::new(user.to_string(), name)));
+        });
+        all
+    });
+    let items = pages.items;
+    let is_empty = selector(move || items.with(Vec::is_empty));
+    let tail = tail(pages);
+    let export = export(sieve, read, names);
+    view! {
+        div(class="columns filters") {
+            Field(label=t().trail.event, name="event", value=sieve.event, optional=true,
+                placeholder=t().trail.event_placeholder)
+            Select(label=t().trail.who, name="actor", value=sieve.actor, choices=actors)
+            Field(label=t().trail.from, name="from", value=sieve.from, kind="date", optional=true)
+            Field(label=t().trail.until, name="until", value=sieve.until, kind="date", optional=true)
+        }
+        (export)
+        (if !is_empty.get() {
+            let lines = view! {
+                Keyed(list=items, key=|it: &AuditItem| it.number, view=move |it| line(&it, names))
+            };
+            let texts = &t().trail;
+            table(texts.title, &[texts.when, texts.event, texts.who, texts.origin, texts.changes], lines)
+        } else if pages.task.busy.get() {
+            loading()
+        } else if pages.task.failure.with(Option::is_some) {
+            nothing()
+        } else {
+            empty(Icon::Log, t().trail.none, t().trail.none_text, nothing())
+        })
+        (tail)
+    }
+}
+
+/// What stands below the list: what went wrong, and the way to more.
+fn tail(pages: Pages<AuditItem>) -> View {
+    view! {
+        (match pages.task.failure.get_clone() {
+            Some(failure) => notice(Tone::Bad, failure.text()),
+            None => nothing(),
+        })
+        (if pages.has_more() {
+            view! { div { Action(label=t().servers.older, task=pages.task, run=move || pages.more()) } }
+        } else { nothing() })
+    }
+}
+
+fn line(item: &AuditItem, names: Names) -> View {
+    let entry = &item.entry;
+    let (at, event) = (entry.at, entry.event.clone());
+    let (who, id) = names.with_untracked(|it| actor(&entry.actor, it));
+    let origin = origin(entry.door, entry.address.map(|it| it.to_string()));
+    let server = entry.server.map_or_else(nothing, |it| {
+        let link = format!("/servers/{it}");
+        view! { a(href=link) { (t().trail.server) } }
+    });
+    let changes: View = entry.changes.iter().map(change).collect::<Vec<_>>().into();
+    view! {
+        tr {
+            td(class="muted") { Age(at=at) }
+            td { code { (event) } " " (server) }
+            td(class="cut", title=id) { (who) }
+            td(class="muted") { (origin) }
+            td(class="wrap") { (changes) }
+        }
+    }
+}
+
+fn change(change: &Change) -> View {
+    let (field, text) = (change.field.clone(), values(change));
+    view! { div(class="change") { span(class="muted") { (field) } " " (text) } }
+}
+
+/// Returns what something was and is.
+fn values(change: &Change) -> String {
+    match (&change.before, &change.after) {
+        (Some(before), Some(after)) => format!("{before} → {after}"),
+        (None, Some(after)) => after.clone(),
+        (Some(before), None) => format!("{before} → –"),
+        (None, None) => String::new(),
+    }
+}
+
+/// Returns who it was for people, and by its id.
+fn actor(actor: &AuditActor, names: &BTreeMap<UserId, String>) -> (String, String) {
+    let texts = &t().trail;
+    let name = |user: &UserId| names.get(user).cloned().unwrap_or_else(|| texts.account.to_owned());
+    match actor {
+        AuditActor::Account(user) => (name(user), user.to_string()),
+        AuditActor::ApiKey { user, key } => {
+            (fill(texts.by_key, &[("name", &name(user))]), format!("{user} {key}"))
+        }
+        AuditActor::Node(node) => (texts.by_node.to_owned(), node.to_string()),
+        AuditActor::Operator(name) => (fill(texts.by_operator, &[("name", name)]), name.clone()),
+        AuditActor::System => (texts.by_hub.to_owned(), String::new()),
+    }
+}
+
+fn origin(door: Door, address: Option<String>) -> String {
+    let texts = &t().trail;
+    let door = match door {
+        Door::Api => texts.door_api,
+        Door::Local => texts.door_local,
+        Door::Node => texts.door_node,
+        Door::Inside => texts.door_inside,
+    };
+    address.unwrap_or_else(|| door.to_owned())
+}
+
+/// The buttons that give the list as a file.
+fn export(sieve: Sieve, read: Read, names: Names) -> View {
+    let toasts = use_context::<Toasts>();
+    let task = Task::new();
+    let save = move |is_csv: bool| {
+        let read = read.clone();
+        task.run(collect(sieve, read), move |(items, is_cut)| {
+            let count = items.len();
+            if is_csv {
+                let text = names.with_untracked(|it| csv(&items, it));
+                save_text("audit.csv", "text/csv", &text);
+            } else {
+                // Entries are text and numbers, which always have a JSON form.
+                let text = serde_json::to_string_pretty(&items).unwrap_or_default();
+                save_text("audit.json", "application/json", &text);
+            }
+            let text = if is_cut { t().trail.saved_cut } else { t().trail.saved };
+            toasts.done(fill(text, &[("n", &count)]));
+        });
+    };
+    let as_json = save.clone();
+    view! {
+        div(class="actions") {
+            Action(label=t().trail.csv, kind=Kind::Plain, task=task, run=move || save(true))
+            Action(label=t().trail.json, kind=Kind::Plain, task=task, run=move || as_json(false))
+            (match task.failure.get_clone() {
+                Some(failure) => notice(Tone::Bad, failure.text()),
+                None => nothing(),
+            })
+        }
+    }
+}
+
+/// Reads every page up to the limit, and says whether there are more.
+async fn collect(sieve: Sieve, read: Read) -> Result<(Vec<AuditItem>, bool), Failure> {
+    let first = sieve.query(None, PAGE_ITEMS_MAX);
+    let (mut items, mut after) = (Vec::new(), None);
+    for _ in 0..EXPORT_PAGES_MAX {
+        let page = read(AuditQuery { after, ..first.clone() }).await?;
+        items.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            return Ok((items, false));
+        }
+    }
+    Ok((items, true))
+}
+
+/// Returns entries as a table for spreadsheets (RFC 4180).
+fn csv(items: &[AuditItem], names: &BTreeMap<UserId, String>) -> String {
+    let mut out = String::from("number,time,event,actor,actor_id,door,address,server,changes\r\n");
+    for item in items {
+        let entry = &item.entry;
+        let (who, id) = actor(&entry.actor, names);
+        let changes: Vec<String> =
+            entry.changes.iter().map(|it| format!("{}: {}", it.field, values(it))).collect();
+        let cells = [
+            item.number.to_string(),
+            entry.at.to_string(),
+            entry.event.clone(),
+            who,
+            id,
+            origin(entry.door, None),
+            entry.address.map(|it| it.to_string()).unwrap_or_default(),
+            entry.server.map(|it| it.to_string()).unwrap_or_default(),
+            changes.join("; "),
+        ];
+        out.push_str(&cells.map(|it| cell(&it)).join(","));
+        out.push_str("\r\n");
+    }
+    out
+}
+
+/// Returns a value as a cell. Spreadsheets run what begins like a formula: that is made text.
+fn cell(text: &str) -> String {
+    let mark = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+    format!("\"{mark}{}\"", text.replace('"', "\"\""))
+}
+
+/// Returns when a day begins where the reader is.
+fn midnight(day: &str) -> Option<UnixMs> {
+    if day.is_empty() {
+        return None;
+    }
+    let ms = js_sys::Date::parse(&format!("{day}T00:00:00"));
+    ms.is_finite().then(|| UnixMs(time::whole(ms)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mamba_core::audit::{AuditEntry, Origin};
+    use mamba_core::lifecycle::Actor;
+
+    #[test]
+    fn a_cell_runs_nothing_and_ends_nowhere_else() {
+        for (text, expected) in [
+            ("plain", "\"plain\""),
+            ("a,\"b\"\n", "\"a,\"\"b\"\"\n\""),
+            ("=HYPERLINK(1)", "\"'=HYPERLINK(1)\""),
+            ("@x", "\"'@x\""),
+            ("-1", "\"'-1\""),
+        ] {
+            assert_eq!(cell(text), expected);
+        }
+    }
+
+    #[test]
+    fn an_entry_is_one_line_of_the_table() {
+        let user = UserId::from_bytes([1; 16]);
+        let entry =
+            AuditEntry::new(UnixMs(0), &Actor::User(user), Origin::default(), "node:update");
+        let change = Change::new("name", Some("a"), Some("b"));
+        let items = [AuditItem { number: 7, entry: entry.with([change]) }];
+        let text = csv(&items, &[(user, "who@example.org".to_owned())].into());
+        let line = text.lines().nth(1).unwrap();
+        assert!(line.starts_with("\"7\",\"1970-01-01"), "{line}");
+        assert!(line.contains(",\"node:update\",\"who@example.org\","), "{line}");
+        assert!(line.ends_with(",\"name: a → b\""), "{line}");
+    }
+}
