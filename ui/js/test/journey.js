@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { administration } from "./admin.js";
 import { Browser, until } from "./driver.js";
 import { live } from "./feed.js";
 
@@ -112,10 +113,13 @@ await step("the deletion wants the name typed", async () => {
   await until("the dialog to close", async () => !(await browser.run("return document.querySelector('dialog')")));
 });
 
+const server = new URL(await browser.run("return location.href")).pathname.split("/")[2];
+const administrated = await administration({ browser, step, address, folder });
+
 await step("every page in both themes and three widths", async () => {
-  const server = new URL(await browser.run("return location.href")).pathname.split("/")[2];
   const tabs = ["console", "usage", "startup", "network", "people", "activity", "settings"];
   const pages = { servers: "/servers", "servers-new": "/servers/new", account: "/account", nothing: "/nothing" };
+  Object.assign(pages, administrated);
   for (const tab of tabs) pages[`server-${tab}`] = `/servers/${server}/${tab}`;
   for (const theme of ["light", "dark"]) {
     await browser.run("localStorage.setItem('mamba.theme', arguments[0])", theme);

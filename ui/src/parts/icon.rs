@@ -38,6 +38,8 @@ icons! {
     Menu "M4 6h16M4 12h16M4 18h16"
     Globe "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18M3 12h18M12 3c3 3 3 15 0 18M12 3c-3 3-3 15 0 18"
     Key "M8 19a5 5 0 1 1 4.600-7H21v4h-3v-1.500h-2V16h-3.400A5 5 0 0 1 8 19M8 14h.01"
+    Mail "M3 6h18v12H3zM3 7l9 6 9-6"
+    Sliders "M4 7h9M17 7h3M15 5v4M4 17h3M11 17h9M9 15v4"
     Trash "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13"
 }
 

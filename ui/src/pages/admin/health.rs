@@ -93,8 +93,9 @@ fn stat(title: &'static str, text: String, tone: Tone, big: &str) -> View {
 
 fn raised(remote: Remote<Page<Alarm>>, page: ReadSignal<Rc<Page<Alarm>>>) -> View {
     let items = selector(move || page.with(|it| it.items.clone()));
+    let is_empty = selector(move || items.with(Vec::is_empty));
     view! {
-        (if items.with(Vec::is_empty) {
+        (if is_empty.get() {
             empty(Icon::Check, t().admin.alarms_none, t().admin.alarms_none_text, nothing())
         } else {
             let lines = view! {

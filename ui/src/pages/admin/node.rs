@@ -268,9 +268,10 @@ fn Servers(id: NodeId) -> View {
         let items =
             selector(move || page.with(|it| it.items.iter().map(Row::of).collect::<Vec<_>>()));
         let is_cut = selector(move || page.with(|it| it.next.is_some()));
+        let is_empty = selector(move || items.with(Vec::is_empty));
         view! {
             (if is_cut.get() { notice(Tone::Calm, t().admin.cut) } else { nothing() })
-            (if items.with(Vec::is_empty) {
+            (if is_empty.get() {
                 let next = if may_make {
                     view! { a(class="btn", href="/servers/new") { (t().servers.new) } }
                 } else { nothing() };

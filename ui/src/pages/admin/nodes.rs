@@ -40,8 +40,9 @@ pub(super) fn Nodes() -> View {
     };
     let head = head(Vec::new(), t().admin.nodes, enrol());
     let list = shown(nodes, move |page| {
+        let is_empty = selector(move || page.with(|it| it.items.is_empty()));
         view! {
-            (if page.with(|it| it.items.is_empty()) {
+            (if is_empty.get() {
                 empty(Icon::Servers, t().admin.nodes_none, t().admin.nodes_none_text, enrol())
             } else {
                 view! { Found(page=page) }

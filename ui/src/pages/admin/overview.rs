@@ -4,6 +4,7 @@ use super::{ALL, Section, capacity, health};
 use crate::{
     i18n::{fill, t},
     parts::{Badge, Icon, Tone, empty, head, icon, nothing, shown, size},
+    reactive::selector,
     remote::{self, Remote, watch},
     session::Session,
     time::{self, Age},
@@ -38,8 +39,9 @@ pub(super) fn Overview() -> View {
 fn Machines() -> View {
     let nodes = watch::<table::ListNodes>(remote::OFTEN_MS, || Some(((), ALL)));
     shown(nodes, move |page| {
+        let is_empty = selector(move || page.with(|it| it.items.is_empty()));
         view! {
-            (if page.with(|it| it.items.is_empty()) {
+            (if is_empty.get() {
                 let next = view! {
                     a(class="btn", data-kind="primary", href="/admin/nodes") { (t().admin.enrol) }
                 };

@@ -139,10 +139,10 @@ impl Section {
             Self::Tenants => Icon::People,
             Self::Users => Icon::Account,
             Self::Allocations => Icon::Globe,
-            Self::Mail => Icon::Info,
+            Self::Mail => Icon::Mail,
             Self::Audit => Icon::Log,
             Self::Health => Icon::Warn,
-            Self::Settings => Icon::Key,
+            Self::Settings => Icon::Sliders,
         }
     }
 

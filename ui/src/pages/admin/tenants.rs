@@ -47,8 +47,9 @@ pub(super) fn Tenants() -> View {
     };
     let head = head(Vec::new(), t().admin.tenants, button());
     let found = shown(list, move |page| {
+        let is_empty = selector(move || page.with(|it| it.items.is_empty()));
         view! {
-            (if page.with(|it| it.items.is_empty()) {
+            (if is_empty.get() {
                 empty(Icon::People, t().admin.tenants_none, t().admin.tenants_none_text, button())
             } else {
                 view! { Found(list=list, page=page, may_write=may_write) }

@@ -19,8 +19,9 @@ pub(super) fn Tokens(tokens: Remote<Page<JoinToken>>) -> View {
     let items = selector(move || {
         tokens.value.with(|page| page.as_ref().map(|it| it.items.clone()).unwrap_or_default())
     });
+    let is_empty = selector(move || items.with(Vec::is_empty));
     view! {
-        (if items.with(Vec::is_empty) { nothing() } else {
+        (if is_empty.get() { nothing() } else {
             let lines = view! {
                 Keyed(list=items, key=|it: &JoinToken| it.id, view=move |token| view! {
                     Line(tokens=tokens, token=token)
