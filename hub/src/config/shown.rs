@@ -1,7 +1,7 @@
 //! Pure: what administrators are told of the settings in force. Secrets are not among it.
 
 use super::{
-    Config, LogFormat, MetricsConfig, TlsConfig,
+    Config, LegalConfig, LogFormat, MetricsConfig, TlsConfig,
     environment::{Key, keys},
 };
 use crate::{
@@ -37,6 +37,9 @@ impl Config {
     fn value(&self, key: &str) -> Option<String> {
         if let Some(name) = key.strip_prefix("smtp.") {
             return of_smtp(self.smtp.as_ref()?, name);
+        }
+        if let Some(name) = key.strip_prefix("legal.") {
+            return of_legal(&self.legal, name);
         }
         let minutes = self.backup.every.as_secs() / 60;
         let days = self.audit_retain_ms / super::DAY_MS;
@@ -96,6 +99,17 @@ fn of_doors(tls: Option<&TlsConfig>, metrics: Option<&MetricsConfig>, key: &str)
     match key {
         "metrics.listen" => Some(metrics?.listen.to_string()),
         "metrics.token_file" => Some(metrics?.token_file.as_ref()?.display().to_string()),
+        _ => None,
+    }
+}
+
+fn of_legal(legal: &LegalConfig, name: &str) -> Option<String> {
+    match name {
+        "dir" => Some(legal.dir.display().to_string()),
+        "company" => legal.words.company.clone(),
+        "address" => legal.words.address.clone(),
+        "email" => legal.words.email.clone(),
+        "country" => legal.words.country.clone(),
         _ => None,
     }
 }

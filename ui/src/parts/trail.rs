@@ -94,8 +94,8 @@ fn whole(sieve: Sieve, pages: Pages<AuditItem>, read: Read, names: Names) -> Vie
     let export = export(sieve, read, names);
     view! {
         div(class="columns filters") {
-            Field(label=t().trail.event, name="event", value=sieve.event, optional=true,
-                placeholder=t().trail.event_placeholder)
+            Field(label=t().trail.event_begins, name="event", value=sieve.event, optional=true,
+                placeholder="node:")
             Select(label=t().trail.who, name="actor", value=sieve.actor, choices=actors)
             Field(label=t().trail.from, name="from", value=sieve.from, kind="date", optional=true)
             Field(label=t().trail.until, name="until", value=sieve.until, kind="date", optional=true)
@@ -134,7 +134,10 @@ fn tail(pages: Pages<AuditItem>) -> View {
 fn line(item: &AuditItem, names: Names) -> View {
     let entry = &item.entry;
     let (at, event) = (entry.at, entry.event.clone());
-    let (who, id) = names.with_untracked(|it| actor(&entry.actor, it));
+    let (_, id) = actor(&entry.actor, &BTreeMap::new());
+    let by = entry.actor.clone();
+    // Names may come later than the entries.
+    let who = selector(move || names.with(|it| actor(&by, it).0));
     let origin = origin(entry.door, entry.address.map(|it| it.to_string()));
     let server = entry.server.map_or_else(nothing, |it| {
         let link = format!("/servers/{it}");
@@ -145,7 +148,7 @@ fn line(item: &AuditItem, names: Names) -> View {
         tr {
             td(class="muted") { Age(at=at) }
             td { code { (event) } " " (server) }
-            td(class="cut", title=id) { (who) }
+            td(class="cut", title=id) { (who.get_clone()) }
             td(class="muted") { (origin) }
             td(class="wrap") { (changes) }
         }

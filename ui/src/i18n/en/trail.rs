@@ -4,7 +4,7 @@ texts! {
     title: "Audit trail",
     when: "When",
     event: "Event",
-    event_placeholder: "Begins with, for example node:",
+    event_begins: "Event begins with",
     who: "Who",
     anybody: "Anybody",
     from: "From",

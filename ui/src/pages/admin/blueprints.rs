@@ -190,14 +190,14 @@ fn Found(page: ReadSignal<Rc<Page<Blueprint>>>) -> View {
     let none =
         empty(Icon::Book, t().admin.blueprints_none, t().admin.blueprints_none_text, nothing());
     view! {
-        div(hidden=!is_empty.get()) { (none) }
+        div(class="pane", hidden=!is_empty.get()) { (none) }
         div(class="toolbar", hidden=is_empty.get()) {
             label(class="search") {
                 (magnifier) span(class="sr") { (t().admin.blueprints_search) }
                 input(r#type="search", placeholder=t().admin.blueprints_search, bind:value=text)
             }
         }
-        div(hidden=is_empty.get()) { (found) }
+        div(class="pane", hidden=is_empty.get()) { (found) }
     }
 }
 

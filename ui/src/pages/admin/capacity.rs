@@ -61,6 +61,9 @@ fn unknown() -> View {
 
 /// Returns thousandths of a core as cores.
 pub(super) fn cores(millicores: u64) -> String {
+    if millicores == 1_000 {
+        return t().admin.core.to_owned();
+    }
     let (whole, rest) = (millicores / 1_000, millicores % 1_000);
     let rest = format!("{rest:03}");
     let rest = rest.trim_end_matches('0');
@@ -92,9 +95,13 @@ mod tests {
 
     #[test]
     fn millicores_are_told_as_cores() {
-        for (millicores, expected) in
-            [(0, "0 cores"), (500, "0.5 cores"), (2_000, "2 cores"), (1_250, "1.25 cores")]
-        {
+        for (millicores, expected) in [
+            (0, "0 cores"),
+            (1_000, "1 core"),
+            (500, "0.5 cores"),
+            (2_000, "2 cores"),
+            (1_250, "1.25 cores"),
+        ] {
             assert_eq!(cores(millicores), expected);
         }
     }

@@ -79,7 +79,7 @@ fn parts(health: &health::Health) -> View {
         ),
         stat(texts.connected, String::new(), Tone::Calm, &health.nodes_connected.to_string()),
     ]);
-    view! { div(class="grid") { (stats) } }
+    view! { div(class="stats") { (stats) } }
 }
 
 fn stat(title: &'static str, text: String, tone: Tone, big: &str) -> View {

@@ -183,7 +183,7 @@ fn machine(node: &Node) -> View {
     view! {
         (rows)
         (as_of.map_or_else(nothing, |at| view! {
-            p(class="muted said") { (texts.as_said) " " Age(at=at) }
+            div(class="said") { p(class="muted") { (texts.as_said) " " Age(at=at) } }
         }))
     }
 }

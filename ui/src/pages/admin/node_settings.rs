@@ -119,7 +119,8 @@ fn split(text: &str) -> BTreeSet<String> {
 #[component(inline_props)]
 fn Form(seen: Seen) -> View {
     let (session, toasts) = (use_context::<Session>(), use_context::<Toasts>());
-    let draft = seen.node.with_untracked(|it| Draft::new(&it.name, &it.settings));
+    let node = seen.node.get_clone_untracked();
+    let draft = Draft::new(&node.name, &node.settings);
     let task = Task::new();
     let is_wrong = create_signal(false);
     let submit = move |event: SubmitEvent| {

@@ -79,8 +79,6 @@ fn Found(page: ReadSignal<Rc<Page<Node>>>) -> View {
         texts.servers,
         t().servers.memory,
         t().servers.disk,
-        texts.region,
-        texts.tags,
         texts.outbox,
     ];
     let found = table(texts.nodes, &heads, lines);
@@ -113,27 +111,20 @@ fn line(id: NodeId, page: ReadSignal<Rc<Page<Node>>>) -> View {
         let found = capacity::standing(it);
         found.map_or_else(nothing, |(tone, word)| view! { " " Badge(tone=tone, label=word) })
     });
-    let region = cell(|it| {
-        let region = it.settings.region.clone().unwrap_or_else(|| "–".to_owned());
-        view! { (region) }
-    });
     let servers = cell(|it| {
         let servers = it.servers;
         view! { (servers) }
     });
-    let (memory, disk, tags) =
-        (cell(capacity::memory), cell(capacity::disk), cell(|it| tags(&it.settings.tags)));
-    let outbox = cell(outbox);
+    let (memory, disk, outbox, place) =
+        (cell(capacity::memory), cell(capacity::disk), cell(outbox), cell(place));
     let is_stale = selector(move || freshness.get().link == LinkState::Unreachable);
     view! {
         tr(data-stale=is_stale.get().then_some("yes")) {
-            td { a(href=link) { (name.get_clone()) } (standing) }
+            td { a(href=link) { (name.get_clone()) } (standing) (place) }
             td { Fresh(freshness=freshness) }
             td(class="num") { (servers) }
             td { (memory) }
             td { (disk) }
-            td { (region) }
-            td { (tags) }
             td(class="muted num") { (outbox) }
         }
     }
@@ -150,6 +141,13 @@ fn outbox(node: &Node) -> View {
         fill(t().admin.outbox_waits, &[("n", &waiting), ("span", &time::span(oldest))])
     };
     view! { (text) }
+}
+
+/// Returns where a node stands and what it is good for.
+fn place(node: &Node) -> View {
+    let (region, tags) =
+        (node.settings.region.clone().unwrap_or_default(), tags(&node.settings.tags));
+    view! { div(class="place") { span(class="muted") { (region) } " " (tags) } }
 }
 
 /// Returns tags side by side.

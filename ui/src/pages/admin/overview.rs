@@ -61,7 +61,7 @@ fn numbers(nodes: Remote<Page<Node>>, page: ReadSignal<Rc<Page<Node>>>) -> View 
             stats(&active)
         }).into_iter().map(|it| stat(it, nodes)).collect::<Vec<_>>())
     };
-    view! { div(class="grid") { (stats) } }
+    view! { div(class="stats") { (stats) } }
 }
 
 /// One number.

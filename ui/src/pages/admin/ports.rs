@@ -58,12 +58,21 @@ pub(super) fn List(
     };
     let items = pages.items;
     let is_empty = selector(move || items.with(Vec::is_empty));
-    let count = selector(move || items.with(|it| summary(it, pages.has_more())));
+    let sorted = create_memo(move || {
+        let mut items = items.get_clone();
+        let name = |it: &Allocation| names.with(|all| all.get(&it.node).cloned());
+        items.sort_by_cached_key(|it| (name(it), it.ip, it.port, it.allocation));
+        items
+    });
+    let count = selector(move || {
+        let has_more = pages.has_more();
+        items.with(|it| summary(it, has_more))
+    });
     view! {
         div(class="toolbar") { p(class="muted grow num") { (count.get_clone()) } (button()) }
         (if !is_empty.get() {
             let lines = view! {
-                Indexed(list=items, view=move |it| view! {
+                Indexed(list=sorted, view=move |it| view! {
                     Line(allocation=it, names=names, pages=pages, is_one=is_one, may_write=may_write)
                 })
             };

@@ -1,0 +1,199 @@
+// Steps of an administrator: a second node joins with the command that the panel shows, eggs come in, ports,
+// tenants and accounts are changed, and the audit trail tells it.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { until } from "./driver.js";
+
+const EGGS = new URL("../../../core/src/blueprint/egg/fixtures/", import.meta.url);
+const OWNER = "owner@second.example";
+
+// A real daemon on this machine, beside that of the demo: with its own data and networks.
+class Machine {
+  constructor(program) {
+    assert.ok(program, "MAMBA_EDGE must name the daemon's program");
+    this.program = program;
+    this.dir = mkdtempSync(join(tmpdir(), "mamba-second-"));
+    this.config = join(this.dir, "edge.toml");
+    writeFileSync(this.config, `data_dir = "${join(this.dir, "data")}"\nnetwork_pool = "10.221.0.0/16"\n`);
+  }
+
+  // Runs a command of the daemon's program; what it said is told when it fails.
+  do(...words) {
+    return new Promise((done, failed) => {
+      const child = spawn(this.program, ["--config", this.config, ...words]);
+      let said = "";
+      child.stdout.on("data", (text) => { said += text; });
+      child.stderr.on("data", (text) => { said += text; });
+      child.once("error", failed);
+      child.once("exit", (code) => (code === 0 ? done(said) : failed(new Error(`${words[0]}: ${said}`))));
+      if (words[0] === "run") this.daemon = child;
+    });
+  }
+
+  async stop() {
+    if (this.daemon?.exitCode === null) {
+      const gone = new Promise((done) => this.daemon.once("exit", done));
+      this.daemon.kill();
+      await gone;
+    }
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+// Plays, and returns the pages of the administration for the pictures.
+export async function administration({ browser, step, address, folder }) {
+  const machine = new Machine(process.env.MAMBA_EDGE);
+  const shoot = (name) => browser.shoot(join(folder, `admin-${name}.png`));
+  const inDialog = (name) => browser.click(`//dialog//button[@type='submit' and normalize-space()='${name}']`);
+  const closed = () => until("the dialog to close", async () => !(await browser.run("return document.querySelector('dialog')")));
+  const section = (name) => browser.click(`//ul[@class='nav-sub']//a[normalize-space()='${name}']`);
+  let node;
+
+  await step("the installation is seen at a glance, with ages", async () => {
+    await browser.link("Administration");
+    await browser.find("//section[@class='stat'][h2='Nodes live'][p='1']");
+    await browser.find("//section[@class='stat'][h2='Facts lag']//time");
+    await browser.find("//ul[@class='findings']//strong[.='store']");
+  });
+
+  await step("a machine becomes a node with the command that is shown", async () => {
+    await section("Nodes");
+    await browser.button("Enrol a node");
+    await browser.type(browser.field("Name of the node"), "third");
+    await inDialog("Make the command");
+    await browser.text("Waiting for the machine.");
+    await shoot("enrol-waiting");
+    const command = await browser.run("return document.querySelector('dialog .copyable code').textContent");
+    const [, token] = /^sudo mamba-edge enrol (\S+)$/.exec(command);
+    await machine.do("enrol", token);
+    await browser.text("The machine has joined.");
+    machine.do("run").catch(() => {});
+    await browser.text("The machine is connected.");
+    await shoot("enrol-connected");
+    await browser.link("Open the node");
+    await browser.find("//h1[.='third']");
+    await browser.text("agrees with the hub");
+    node = new URL(await browser.run("return location.href")).pathname.split("/")[3];
+  });
+
+  await step("its region is set, and a number that is none is not sent", async () => {
+    await browser.click("//nav[@class='tabs']//a[.='Ports']");
+
+  });
+
+  await step("ports are added as a range, told otherwise, and deleted", async () => {
+    await browser.click("//nav[@class='tabs']//a[.='Ports']");
+    await browser.text("No ports yet");
+    await browser.click("(//button[normalize-space()='Add ports'])[1]");
+    await browser.type(browser.field("Ports"), "30200-30204");
+    await shoot("ports-dialog");
+    await inDialog("Add");
+    await browser.text("5 ports, 5 free");
+    await browser.click("(//button[.='Edit'])[1]");
+    await browser.type(browser.field("Told to players"), "play.example.org");
+    await inDialog("Save");
+    await browser.find("//td[.='play.example.org']");
+    await browser.click("(//td//button[.='Delete'])[2]");
+    await inDialog("Delete");
+    await browser.text("4 ports, 4 free");
+  });
+
+  await step("eggs are dropped or chosen, and each has its report", async () => {
+    await section("Blueprints");
+    await browser.find("//label[@class='drop']");
+    await browser.run(`
+      const files = new DataTransfer();
+      files.items.add(new File(["{ this is no egg"], "broken.json"));
+      document.querySelector(".drop").dispatchEvent(new DragEvent("drop", { dataTransfer: files, bubbles: true, cancelable: true }));`);
+    await browser.find("//ul[@class='findings']/li[contains(., 'Not imported')]//strong[.='broken.json']");
+    const files = ["plain.json", "odd.json"].map((name) => new URL(name, EGGS).pathname);
+    await browser.choose("//label[@class='drop']/input", files);
+    await browser.find("//ul[@class='findings']/li[contains(., 'Imported')]//strong[.='plain.json']");
+    await shoot("import-report");
+  });
+
+  await step("a blueprint is opened, changed and becomes its next version", async () => {
+    await browser.click("//ul[@class='findings']/li[contains(., 'plain.json')]//a");
+    await browser.button("Open as text");
+    const text = "document.querySelector('textarea[name=content]')";
+    await until("its text", async () => (await browser.run(`return ${text}?.value ?? ''`)).includes("{"));
+    await browser.run(`${text}.value = ${text}.value.replace(/("description": ")/, "$1Changed. "); ${text}.dispatchEvent(new Event('input', { bubbles: true }))`);
+    await browser.button("Save as the next version");
+    await browser.text("Saved as version 2");
+    await shoot("blueprint-edited");
+  });
+
+  await step("a tenant is made within a quota", async () => {
+    await section("Tenants");
+    await browser.button("New tenant");
+    await browser.type(browser.field("Name"), "Second");
+    await browser.type(browser.field("E-mail address of the owner"), OWNER);
+    await browser.type(browser.field("Password of the owner"), "a long enough password");
+    await browser.type(browser.field("Servers"), "3");
+    await shoot("tenant-dialog");
+    await inDialog("Make the tenant");
+    await browser.find("//tr[contains(., 'Second')]//td[contains(., '3 servers')]");
+  });
+
+  await step("an account is locked when its address is typed, and let in again", async () => {
+    await section("Users");
+    await browser.type(browser.find("//input[@type='search']"), "second.example");
+    await browser.find(`//tbody[count(tr)=1]/tr[contains(., '${OWNER}')]`);
+    await browser.click(`//tr[contains(., '${OWNER}')]//button[.='Lock']`);
+    await inDialog("Lock");
+    await browser.text("This is not the same.");
+    await browser.type(browser.find("//dialog//input[@name='confirm']"), OWNER);
+    await inDialog("Lock");
+    await browser.find(`//tr[contains(., '${OWNER}')]//span[@class='badge'][.='Locked']`);
+    const body = JSON.stringify({ email: OWNER, password: "a long enough password" });
+    const headers = { "content-type": "application/json" };
+    const answer = await fetch(`${address}/api/v1/auth/login`, { method: "POST", headers, body });
+    assert.equal(answer.status, 403);
+    await browser.click(`//tr[contains(., '${OWNER}')]//button[.='Unlock']`);
+    await inDialog("Unlock");
+    await browser.click(`//tr[contains(., '${OWNER}')]//button[.='Lock']`);
+    await browser.button("Cancel");
+    await closed();
+  });
+
+  await step("the audit trail tells it, is filtered, and becomes a file", async () => {
+    await section("Audit");
+    await browser.find("//td/code[.='user:account.lock']");
+    await browser.type(browser.field("Event"), "node:");
+    await browser.find("//td/code[.='node:token.create']");
+    await until("nothing else", async () => !(await browser.run("return [...document.querySelectorAll('td > code')].some((it) => !it.textContent.startsWith('node:'))")));
+    await browser.run("const make = URL.createObjectURL; URL.createObjectURL = (blob) => { window.made = blob; return make(blob); }");
+    await browser.button("Export as CSV");
+    const text = await until("the file", () => browser.run("return window.made?.text()"));
+    assert.match(text, /^number,time,event,/);
+    assert.match(text, /"node:token.create"/);
+  });
+
+  await step("a node whose daemon ends is shown as unreachable, and is revoked when its name is typed", async () => {
+    await machine.stop();
+    await section("Nodes");
+    await browser.find("//tr[contains(., 'third')][@data-stale]//span[contains(., 'Unreachable')]");
+
+  });
+
+  await machine.stop();
+  const demo = await firstNode(browser, address);
+  const pages = { "admin-overview": "/admin" };
+  for (const name of ["nodes", "blueprints", "tenants", "users", "allocations", "mail", "audit", "health", "settings"]) {
+    pages[`admin-${name}`] = `/admin/${name}`;
+  }
+  for (const tab of ["machine", "servers", "ports", "settings"]) pages[`admin-node-${tab}`] = `/admin/nodes/${demo}/${tab}`;
+  pages["admin-node-revoked"] = `/admin/nodes/${node}`;
+  pages["admin-blueprint"] = "/admin/blueprints/openttd";
+  return pages;
+}
+
+// Returns the id of the demo's own node.
+async function firstNode(browser, address) {
+  await browser.go(`${address}/admin/nodes`);
+  await browser.find("//td/a[.='demo-node']");
+  return browser.run("return [...document.querySelectorAll('td > a')].find((it) => it.textContent === 'demo-node').pathname.split('/')[3]");
+}
