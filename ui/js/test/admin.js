@@ -155,7 +155,7 @@ export async function administration({ browser, step, address, folder }) {
     await browser.find(`//tbody[count(tr)=1]/tr[contains(., '${OWNER}')]`);
     await browser.click(`//tr[contains(., '${OWNER}')]//button[.='Lock']`);
     await inDialog("Lock");
-    await browser.text("This is not the same.");
+    await browser.text("What you typed is something else.");
     await browser.type(browser.find("//dialog//input[@name='confirm']"), OWNER);
     await inDialog("Lock");
     await browser.find(`//tr[contains(., '${OWNER}')]//span[@class='badge'][.='Locked']`);
@@ -190,7 +190,7 @@ export async function administration({ browser, step, address, folder }) {
     await browser.go(`${address}/admin/nodes/${node}/settings`);
     await browser.button("Revoke the node");
     await inDialog("Revoke the node");
-    await browser.text("This is not the same.");
+    await browser.text("What you typed is something else.");
     await browser.type(browser.find("//dialog//input[@name='confirm']"), "second");
     await shoot("revoke-dialog");
     await inDialog("Revoke the node");

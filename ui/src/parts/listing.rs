@@ -1,26 +1,12 @@
 //! Tables with a head, and lists that are read page by page.
 
-use super::{Action, Icon, Tone, empty, loading, nothing, notice};
+use super::{Action, Icon, Tone, empty, loading, nothing, notice, table};
 use crate::{i18n::t, remote::Pages};
 use sycamore::prelude::*;
 
 /// Returns a table. An empty head is that of the column with what can be done.
 pub(crate) fn listing(heads: &[&'static str], rows: View) -> View {
-    // On a phone each line is a block, whose values are told by their heads.
-    let names: String = heads
-        .iter()
-        .enumerate()
-        .map(|(index, text)| format!("--h{}:\"{text}\";", index + 1))
-        .collect();
-    let heads: Vec<View> = heads
-        .iter()
-        .map(|text| match *text {
-            "" => view! { th(scope="col") { span(class="sr") { (t().servers.actions) } } },
-            text => view! { th(scope="col") { (text) } },
-        })
-        .collect();
-    let heads = View::from(heads);
-    view! { div(class="table-wrap") { table(class="listing", style=names) { thead { tr { (heads) } } tbody { (rows) } } } }
+    table(t().general.list, heads, rows)
 }
 
 /// Returns what stands below a list that is read page by page: what went wrong, and the way to more.

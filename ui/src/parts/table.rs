@@ -6,11 +6,17 @@ use sycamore::prelude::*;
 /// Returns a table in its box, which scrolls by itself when it is wide. A head without text is that of
 /// buttons.
 pub(crate) fn table(label: &'static str, heads: &[&'static str], body: View) -> View {
+    // On a phone each line is a block, whose values are told by their heads.
+    let names: String = heads
+        .iter()
+        .enumerate()
+        .map(|(index, text)| format!("--h{}:\"{text}\";", index + 1))
+        .collect();
     let heads: Vec<View> = heads.iter().map(|text| head(text)).collect();
     let heads = View::from(heads);
     view! {
         div(class="table-wrap", tabindex="0", role="region", aria-label=label) {
-            table { thead { tr { (heads) } } tbody { (body) } }
+            table(class="listing", style=names) { thead { tr { (heads) } } tbody { (body) } }
         }
     }
 }

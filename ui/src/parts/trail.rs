@@ -14,7 +14,6 @@ use crate::{
 };
 use mamba_core::{
     audit::{AuditActor, Change, Door},
-    clock::UnixMs,
     ids::UserId,
 };
 use mamba_wire::api::{
@@ -52,8 +51,8 @@ impl Sieve {
             actor: self.actor.with(|it| it.parse().ok()),
             event: Some(event).filter(|it| !it.is_empty()),
             server: None,
-            from: self.from.with(|it| midnight(it)),
-            until: self.until.with(|it| midnight(it)).map(|it| it.plus(DAY_MS)),
+            from: self.from.with(|it| time::day(it)),
+            until: self.until.with(|it| time::day(it)).map(|it| it.plus(DAY_MS)),
             after,
             limit: Some(limit),
         }
@@ -275,20 +274,14 @@ fn cell(text: &str) -> String {
     format!("\"{mark}{}\"", text.replace('"', "\"\""))
 }
 
-/// Returns when a day begins where the reader is.
-fn midnight(day: &str) -> Option<UnixMs> {
-    if day.is_empty() {
-        return None;
-    }
-    let ms = js_sys::Date::parse(&format!("{day}T00:00:00"));
-    ms.is_finite().then(|| UnixMs(time::whole(ms)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mamba_core::audit::{AuditEntry, Origin};
     use mamba_core::lifecycle::Actor;
+    use mamba_core::{
+        audit::{AuditEntry, Origin},
+        clock::UnixMs,
+    };
 
     #[test]
     fn a_cell_runs_nothing_and_ends_nowhere_else() {

@@ -219,6 +219,8 @@ texts! {
     tenant_delete: "Delete the tenant",
     tenant_delete_sure: "The tenant {name} goes with its roles and invitations. It must have no servers and no tenants below it. Accounts stay.",
     above: "Below",
+    type_name: "Type the name to confirm",
+    type_email: "Type the address to confirm",
     quota: "Quota",
     quota_of: "Quota of {name}",
     quota_text: "What is empty is not limited.",

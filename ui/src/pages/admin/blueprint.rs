@@ -6,8 +6,8 @@ use crate::{
     nav::Place,
     net::save_text,
     parts::{
-        Action, Crumb, Kind, Submit, Sure, TextArea, Toasts, complaint, head, nothing, shown, sure,
-        table,
+        Action, Crumb, Kind, Question, Submit, TextArea, Toasts, ask, complaint, head, nothing,
+        shown, table,
     },
     reactive::effect,
     remote::{self, Remote, watch},
@@ -209,13 +209,13 @@ fn Delete(path: BlueprintPath) -> View {
     let place = use_context::<Place>();
     let deleting = create_signal(false);
     let name = path.blueprint.clone();
-    let what = Sure {
+    let what = Question {
         title: t().admin.blueprint_delete.to_owned(),
         text: fill(t().admin.blueprint_delete_sure, &[("name", &name)]),
-        word: name,
-        action: t().admin.blueprint_delete,
+        label: t().admin.blueprint_delete,
+        typed: Some((t().admin.type_name, name)),
     };
-    let delete = sure(deleting, what, move |task| {
+    let delete = ask(deleting, what, move |task| {
         let call = session.call::<table::DeleteBlueprint>(path.clone(), (), ());
         task.run(call, move |()| {
             toasts.done(t().admin.deleted);

@@ -4,7 +4,7 @@ use super::{ALL, overview};
 use crate::{
     i18n::{fill, t},
     parts::{
-        Action, Badge, Icon, Kind, Sure, Toasts, Tone, empty, head, nothing, shown, sure, table,
+        Action, Badge, Icon, Kind, Question, Toasts, Tone, ask, empty, head, nothing, shown, table,
     },
     reactive::selector,
     remote::{self, Remote, watch},
@@ -115,13 +115,13 @@ fn Line(remote: Remote<Page<Alarm>>, alarm: Alarm) -> View {
     let may_clear = session.may_admin(AdminRight::NodesWrite);
     let clearing = create_signal(false);
     let id = alarm.alarm;
-    let what = Sure {
+    let what = Question {
         title: t().admin.alarm_clear_sure.to_owned(),
         text: alarm.text.clone(),
-        word: String::new(),
-        action: t().admin.alarm_clear,
+        label: t().admin.alarm_clear,
+        typed: None,
     };
-    let clear = sure(clearing, what, move |task: Task| {
+    let clear = ask(clearing, what, move |task: Task| {
         let call = session.call::<table::ClearAlarm>(AlarmPath { alarm: id }, (), ());
         task.run(call, move |()| {
             toasts.done(t().admin.alarm_cleared);

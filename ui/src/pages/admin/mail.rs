@@ -3,8 +3,8 @@
 use crate::{
     i18n::{fill, t},
     parts::{
-        Action, Badge, Icon, Kind, Sure, Toasts, Tone, dialog, empty, head, loading, nothing,
-        notice, sure, table,
+        Action, Badge, Icon, Kind, Question, Toasts, Tone, ask, dialog, empty, head, loading,
+        nothing, notice, table,
     },
     reactive::selector,
     remote::Pages,
@@ -66,13 +66,13 @@ fn Line(pages: Pages<Mail>, mail: Mail, may_write: bool) -> View {
     let (session, toasts) = (use_context::<Session>(), use_context::<Toasts>());
     let Mail { mail: id, to, subject, text, made_at, tries, next_at, last_error } = mail;
     let (reading, deleting) = (create_signal(false), create_signal(false));
-    let what = Sure {
+    let what = Question {
         title: t().admin.mail_delete.to_owned(),
         text: fill(t().admin.mail_delete_text, &[("to", &to), ("subject", &subject)]),
-        word: String::new(),
-        action: t().admin.delete,
+        label: t().admin.delete,
+        typed: None,
     };
-    let delete = sure(deleting, what, move |task| {
+    let delete = ask(deleting, what, move |task| {
         let call = session.call::<table::DeleteMail>(MailPath { mail: id }, (), ());
         task.run(call, move |()| {
             toasts.done(t().admin.deleted);

@@ -4,7 +4,7 @@ use super::{enrol::enrol_dialog, node::Seen};
 use crate::{
     i18n::{fill, t},
     net::Failure,
-    parts::{Action, Field, Kind, Submit, Sure, Toasts, complaint, nothing, sure},
+    parts::{Action, Field, Kind, Question, Submit, Toasts, ask, complaint, nothing},
     reactive::selector,
     session::Session,
     task::Task,
@@ -216,13 +216,13 @@ fn End(seen: Seen) -> View {
     };
     let (revoking, replacing) = (create_signal(false), create_signal(false));
     let name = seen.node.with_untracked(|it| it.name.clone());
-    let what = Sure {
+    let what = Question {
         title: t().admin.revoke.to_owned(),
         text: fill(t().admin.revoke_sure, &[("name", &name)]),
-        word: name,
-        action: t().admin.revoke,
+        label: t().admin.revoke,
+        typed: Some((t().admin.type_name, name)),
     };
-    let revoke = sure(revoking, what, move |task| {
+    let revoke = ask(revoking, what, move |task| {
         let path = NodePath { node: seen.id };
         task.run(session.call::<table::RevokeNode>(path, (), ()), move |node| {
             toasts.done(t().admin.revoked_now);

@@ -4,8 +4,8 @@ use crate::{
     i18n::{fill, t},
     net::Failure,
     parts::{
-        Action, Choice, Field, Icon, Kind, Select, Submit, Sure, Toasts, Tone, complaint, confirm,
-        dialog, empty, loading, nothing, notice, sure, table,
+        Action, Choice, Field, Icon, Kind, Question, Select, Submit, Toasts, Tone, ask, complaint,
+        confirm, dialog, empty, loading, nothing, notice, table,
     },
     reactive::selector,
     remote::Pages,
@@ -130,13 +130,13 @@ fn Line(
     let host = allocation.ip.to_string();
     let host = if host.contains(':') { format!("[{host}]") } else { host };
     let address = format!("{host}:{}", allocation.port);
-    let what = Sure {
+    let what = Question {
         title: t().admin.port_delete.to_owned(),
         text: fill(t().admin.port_delete_text, &[("address", &address)]),
-        word: String::new(),
-        action: t().admin.delete,
+        label: t().admin.delete,
+        typed: None,
     };
-    let delete = sure(deleting, what, move |task| {
+    let delete = ask(deleting, what, move |task| {
         let path = AllocationPath { allocation: id };
         task.run(session.call::<table::DeleteAllocation>(path, (), ()), move |()| {
             toasts.done(t().admin.deleted);
@@ -147,6 +147,11 @@ fn Line(
     let node = allocation.node;
     let to = format!("/admin/nodes/{node}");
     let name = selector(move || names.with(|it| it.get(&node).cloned()).unwrap_or_default());
+    let place = if is_one {
+        nothing()
+    } else {
+        view! { td { a(href=to) { (name.get_clone()) } } }
+    };
     let is_free = allocation.server.is_none();
     let taken = allocation.server.map_or_else(
         || view! { span(class="muted") { (t().admin.free) } },
@@ -159,7 +164,7 @@ fn Line(
     let transport = protocol(allocation.protocol);
     view! {
         tr {
-            td(hidden=is_one) { a(href=to) { (name.get_clone()) } }
+            (place)
             td { code { (address) } }
             td { (transport) }
             td(class="cut") { (alias) }

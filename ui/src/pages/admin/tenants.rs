@@ -7,8 +7,8 @@ use super::{
 use crate::{
     i18n::{fill, t},
     parts::{
-        Action, Field, Icon, Kind, Submit, Sure, Toasts, Tone, complaint, confirm, dialog, empty,
-        head, icon, nothing, notice, shown, sure, table,
+        Action, Field, Icon, Kind, Question, Submit, Toasts, Tone, ask, complaint, confirm, dialog,
+        empty, head, icon, nothing, notice, shown, table,
     },
     reactive::selector,
     remote::{self, Remote, watch},
@@ -188,13 +188,13 @@ fn limit_dialog(list: Remote<Page<Tenant>>, tenant: &Tenant, open: Signal<bool>)
 fn delete_dialog(list: Remote<Page<Tenant>>, tenant: &Tenant, open: Signal<bool>) -> View {
     let (session, toasts) = (use_context::<Session>(), use_context::<Toasts>());
     let (id, name) = (tenant.tenant, tenant.name.clone());
-    let what = Sure {
+    let what = Question {
         title: t().admin.tenant_delete.to_owned(),
         text: fill(t().admin.tenant_delete_sure, &[("name", &name)]),
-        word: name.clone(),
-        action: t().admin.tenant_delete,
+        label: t().admin.tenant_delete,
+        typed: Some((t().admin.type_name, name.clone())),
     };
-    sure(open, what, move |task| {
+    ask(open, what, move |task| {
         let query = DeleteTenantQuery { name: Some(name.clone()) };
         let call = session.call::<table::DeleteTenant>(TenantPath { tenant: id }, query, ());
         task.run(call, move |()| {

@@ -2,7 +2,7 @@
 
 use crate::{
     i18n::{fill, t},
-    parts::{Action, Kind, Sure, Toasts, nothing, sure, table},
+    parts::{Action, Kind, Question, Toasts, ask, nothing, table},
     reactive::selector,
     remote::Remote,
     session::Session,
@@ -41,13 +41,13 @@ fn Line(tokens: Remote<Page<JoinToken>>, token: JoinToken) -> View {
     let JoinToken { id, name, replaces, made_at, expires_at } = token;
     let may_delete = session.may_admin(AdminRight::NodesWrite);
     let withdrawing = create_signal(false);
-    let what = Sure {
+    let what = Question {
         title: t().admin.token_withdraw_sure.to_owned(),
         text: fill(t().admin.token_withdraw_text, &[("name", &name)]),
-        word: String::new(),
-        action: t().admin.token_withdraw,
+        label: t().admin.token_withdraw,
+        typed: None,
     };
-    let withdraw = sure(withdrawing, what, move |task: Task| {
+    let withdraw = ask(withdrawing, what, move |task: Task| {
         let call = session.call::<table::DeleteJoinToken>(TokenPath { token: id }, (), ());
         task.run(call, move |()| {
             toasts.done(t().admin.token_withdrawn);

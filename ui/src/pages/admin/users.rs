@@ -3,8 +3,8 @@
 use crate::{
     i18n::{fill, t},
     parts::{
-        Action, Badge, Icon, Kind, Sure, Toasts, Tone, empty, head, icon, loading, nothing, notice,
-        sure, table,
+        Action, Badge, Icon, Kind, Question, Toasts, Tone, ask, empty, head, icon, loading,
+        nothing, notice, table,
     },
     reactive::{effect, selector},
     remote::Pages,
@@ -153,14 +153,14 @@ fn lock_dialog(pages: Pages<User>, user: &User, open: Signal<bool>) -> View {
     let (session, toasts) = (use_context::<Session>(), use_context::<Toasts>());
     let (id, is_locked) = (user.user, user.locked_at.is_some());
     let texts = &t().admin;
-    let (title, text, word, action) = if is_locked {
-        (texts.unlock_sure, texts.unlock_text, String::new(), texts.unlock)
+    let (title, text, typed, label) = if is_locked {
+        (texts.unlock_sure, texts.unlock_text, None, texts.unlock)
     } else {
-        (texts.lock_sure, texts.lock_text, user.email.clone(), texts.lock)
+        (texts.lock_sure, texts.lock_text, Some((texts.type_email, user.email.clone())), texts.lock)
     };
     let text = fill(text, &[("email", &user.email)]);
-    let what = Sure { title: title.to_owned(), text, word, action };
-    sure(open, what, move |task: Task| {
+    let what = Question { title: title.to_owned(), text, label, typed };
+    ask(open, what, move |task: Task| {
         let path = UserPath { user: id };
         let call = async move {
             if is_locked {
