@@ -23,7 +23,7 @@ export function mount(element, isBars, label) {
     cursor: { y: false, drag: { x: false, y: false } },
     scales: { x: { time: true }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
     axes: [
-      { ...axis, space: 70, values: times },
+      { ...axis, size: 26, space: 70, values: times },
       { ...axis, size: AXIS, space: 34, values: (_, ticks) => ticks.map((value) => label(value)) },
     ],
     series: [{}, {
