@@ -4,7 +4,7 @@
 //! template in this program when there is no such file. `{{company}}`, `{{address}}`, `{{email}}` and
 //! `{{country}}` stand for keys of `[legal]`, `{{url}}` for `public_url`. In a file of one's own each that is
 //! used must be set; in a template what is not set is shown as missing. What a page may hold besides is
-//! in [`markdown`].
+//! in `markdown`.
 
 mod markdown;
 mod words;

@@ -110,7 +110,7 @@ areas! {
 }
 
 const COUNT: usize = count();
-const ALL: [Row; COUNT] = all();
+static ALL: [Row; COUNT] = all();
 
 /// All endpoints.
 pub const ENDPOINTS: &[Row] = &ALL;
