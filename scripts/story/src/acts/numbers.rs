@@ -13,7 +13,7 @@ use crate::{
 use futures_util::future::try_join_all;
 use mamba_core::{
     clock::UnixMs,
-    fact::{Activity, GapReason, Meter, UsageBody, UsageFact},
+    fact::{GapReason, Meter, UsageBody, UsageFact},
     ids::{EventId, ServerId},
 };
 use mamba_wire::api::usage::Usage;
