@@ -157,9 +157,8 @@ fn Inside(route: ReadSignal<Route>) -> View {
 
 #[component]
 fn NotFound() -> View {
-    parts::titled(t().general.not_found);
     let next = view! { a(class="btn", href="/servers") { (t().general.home) } };
-    parts::empty(Icon::Search, t().general.not_found, t().general.not_found_text, next)
+    parts::empty_page(Icon::Search, t().general.not_found, t().general.not_found_text, next)
 }
 
 #[cfg(test)]

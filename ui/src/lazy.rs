@@ -12,7 +12,7 @@ use crate::{
         admin::{self, AdminRoute},
         invitation, public, servers, sign_in, tenant,
     },
-    parts,
+    palette, parts,
     route::Gate,
 };
 use mamba_core::ids::ServerId;
@@ -79,6 +79,12 @@ pub(crate) fn invitation() -> Loaded {
     Ok(view! { invitation::Invitation() })
 }
 
+/// What is in the command palette.
+#[wasm_split(palette, fallible)]
+pub(crate) fn palette(open: Signal<bool>, help: Signal<bool>) -> Loaded {
+    Ok(view! { palette::Palette(open=open, help=help) })
+}
+
 /// Shows a page once it is there.
 pub(crate) fn page(loading: impl Future<Output = Loaded> + 'static) -> View {
     wait_for(Box::pin(loading))
@@ -102,11 +108,10 @@ fn wait_for(loading: Pin<Box<dyn Future<Output = Loaded>>>) -> View {
 
 /// Says that a page could not be loaded: no network, or a hub that has another panel since.
 fn absent() -> View {
-    parts::titled(t().general.not_loaded);
     let again = view! {
         button(r#type="button", class="btn", on:click=|_| drop(window().location().reload())) {
             (t().general.reload)
         }
     };
-    parts::empty(parts::Icon::Warn, t().general.not_loaded, t().general.not_loaded_text, again)
+    parts::empty_page(parts::Icon::Warn, t().general.not_loaded, t().general.not_loaded_text, again)
 }

@@ -8,6 +8,7 @@ use crate::{
     parts::{Icon, IconButton, Tone, icon, nothing, notice},
     route::Route,
     session::Session,
+    shortcuts::Shortcuts,
     theme::{Theme, Themes},
     time::{self, Ticking},
 };
@@ -18,6 +19,7 @@ use sycamore::{futures::spawn_local, prelude::*};
 pub(crate) fn Shell(route: ReadSignal<Route>, children: Children) -> View {
     let place = use_context::<Place>();
     let is_open = create_signal(false);
+    let shortcuts = Shortcuts::start();
     // On a small screen the menu covers the page: it closes when one was chosen.
     effect(move || {
         place.path.track();
@@ -34,7 +36,7 @@ pub(crate) fn Shell(route: ReadSignal<Route>, children: Children) -> View {
                         on:click=move |_| is_open.set(!is_open.get())) { (icon(Icon::Menu)) }
                 }
                 div(class="side-body") {
-                    Links(route=route)
+                    div { (shortcuts.button()) Links(route=route) }
                     Foot()
                 }
             }
@@ -43,6 +45,7 @@ pub(crate) fn Shell(route: ReadSignal<Route>, children: Children) -> View {
                 (children)
             }
         }
+        (shortcuts.dialogs())
     }
 }
 
@@ -105,16 +108,9 @@ fn administration(route: ReadSignal<Route>) -> View {
 #[component]
 fn Foot() -> View {
     let session = use_context::<Session>();
-    let themes = use_context::<Themes>().0;
+    let themes = use_context::<Themes>();
     let email = selector(move || session.me().map(|it| it.email.clone()).unwrap_or_default());
-    let next_theme = move || {
-        themes.set(match themes.get_untracked() {
-            Theme::System => Theme::Light,
-            Theme::Light => Theme::Dark,
-            Theme::Dark => Theme::System,
-        });
-    };
-    let theme_name = selector(move || match themes.get() {
+    let theme_name = selector(move || match themes.0.get() {
         Theme::System => t().general.theme_system,
         Theme::Light => t().general.theme_light,
         Theme::Dark => t().general.theme_dark,
@@ -125,7 +121,7 @@ fn Foot() -> View {
             span(class="who cut", title=email.get_clone()) { (email.get_clone()) }
             div(class="side-tools") {
                 button(r#type="button", class="btn icon-btn", data-kind="quiet",
-                    aria-label=theme_name.get(), title=theme_name.get(), on:click=move |_| next_theme()) { (sun) }
+                    aria-label=theme_name.get(), title=theme_name.get(), on:click=move |_| themes.next()) { (sun) }
                 IconButton(label=t().general.sign_out, picture=Icon::Out, run=move || {
                     spawn_local(async move { session.sign_out().await });
                 })

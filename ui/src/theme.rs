@@ -40,6 +40,17 @@ impl Theme {
 #[derive(Clone, Copy)]
 pub(crate) struct Themes(pub(crate) Signal<Theme>);
 
+impl Themes {
+    /// Goes on to the next theme.
+    pub(crate) fn next(self) {
+        self.0.set(match self.0.get_untracked() {
+            Theme::System => Theme::Light,
+            Theme::Light => Theme::Dark,
+            Theme::Dark => Theme::System,
+        });
+    }
+}
+
 /// Reads and applies what was chosen, and follows changes. Call once, in the root.
 pub(crate) fn start() {
     let stored = storage::get(NAME).and_then(|it| Theme::named(&it));

@@ -45,3 +45,8 @@ export async function create_passkey(options) {
 export async function use_passkey(options) {
   return (await import("./passkeys.js")).use(options);
 }
+
+// How many pixels of an element's content are above what is seen of it, whether it scrolls or the page does.
+export function scrolled(element) {
+  return element.scrollTop + Math.max(0, -element.getBoundingClientRect().top);
+}

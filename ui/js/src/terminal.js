@@ -29,8 +29,14 @@ export function mount(element) {
   const observer = new ResizeObserver(() => fit.fit());
   observer.observe(element);
   fit.fit();
+  let waiting = 0;
   return {
-    write: (text) => terminal.write(text),
+    // Shown in pieces of some milliseconds; `is_busy` until all of it is.
+    write(text) {
+      waiting += 1;
+      terminal.write(text, () => (waiting -= 1));
+    },
+    is_busy: () => waiting > 0,
     clear: () => terminal.clear(),
     find: (text, backwards) => (backwards ? search.findPrevious(text) : search.findNext(text)),
     dispose: () => {

@@ -1,12 +1,16 @@
 // One headless Chromium, driven over WebDriver.
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 const WAIT_MS_MAX = 30_000;
 const PAUSE_MS = 100;
 const ELEMENT = "element-6066-11e4-a52e-4f735466cecf";
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+// Everything that axe knows of WCAG 2.2 AA, and its best practices.
+const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
 export const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -113,10 +117,40 @@ export class Browser {
     await this.type(input[ELEMENT], files.join("\n"));
   }
 
-  // Writes what is seen.
+  // Writes what is seen, and has axe look at it: every page that is kept as a picture is examined.
   async shoot(file) {
+    await this.keep(file);
+    await this.examine(basename(file));
+  }
+
+  // Writes what is seen.
+  async keep(file) {
     writeFileSync(file, Buffer.from(await this.ask("GET", "/screenshot"), "base64"));
   }
+
+  // Fails when axe finds something on the page, which is called by this name.
+  async examine(name) {
+    // What moves in is measured where it ends.
+    await this.run("for (const it of document.getAnimations()) { try { it.finish(); } catch { it.cancel(); } }");
+    if (!(await this.run("return Boolean(window.axe)"))) await this.run(`${AXE}; window.axe = axe;`);
+    const found = await this.ask("POST", "/execute/async", { args: [RULES], script: `
+      const [rules, done] = arguments;
+      axe.run(document, { runOnly: rules, resultTypes: ["violations"] })
+        .then((result) => done(result.violations.map((it) => it.id + ": "
+          + it.nodes.map((node) => node.target.join(" ") + " (" + (node.any[0] ?? node.all[0] ?? node.none[0])?.message + ")").join(", "))))
+        .catch((error) => done(["axe failed: " + error]));` });
+    if (found.length > 0) throw new Error(`axe on ${name}: ${found.join("; ")}`);
+  }
+
+  // Runs a script in every page before its own; ends with what is returned.
+  async prepare(script, ...args) {
+    const source = `(${script})(...${JSON.stringify(args)})`;
+    const { identifier } = await this.devtools("Page.addScriptToEvaluateOnNewDocument", { source });
+    return () => this.devtools("Page.removeScriptToEvaluateOnNewDocument", { identifier });
+  }
+
+  // Asks the browser's developer tools.
+  devtools(cmd, params = {}) { return this.ask("POST", "/goog/cdp/execute", { cmd, params }); }
 
   // Returns what the page complained of since the last look.
   async complaints() {

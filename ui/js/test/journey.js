@@ -4,8 +4,11 @@ import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { administration } from "./admin.js";
+import { crowd } from "./crowd.js";
 import { Browser, until } from "./driver.js";
 import { live } from "./feed.js";
+import { flood } from "./flood.js";
+import { keys } from "./keys.js";
 
 const [address, password, folder, edge] = process.argv.slice(2);
 const ADMIN = "admin@hub.example";
@@ -28,7 +31,7 @@ async function step(name, play) {
   } catch (error) {
     failed += 1;
     console.log(`FAILED  ${name}: ${error.message}`);
-    await browser.shoot(join(folder, `failed-${failed}.png`)).catch(() => {});
+    await browser.keep(join(folder, `failed-${failed}.png`)).catch(() => {});
   }
 }
 
@@ -137,6 +140,10 @@ await step("every page in both themes and three widths", async () => {
   }
   await browser.size(1440, 900);
 });
+
+await keys({ browser, step, address, folder, name: SERVER });
+await crowd({ browser, step, address });
+await flood({ browser, step, address, name: SERVER });
 
 await step("after signing out nothing is left", async () => {
   await browser.go(`${address}/account`);

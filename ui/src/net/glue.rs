@@ -26,12 +26,19 @@ extern "C" {
 
     fn use_passkey(options: &str) -> js_sys::Promise;
 
+    /// How many pixels of an element's content are above what is seen of it.
+    pub(crate) fn scrolled(element: &web_sys::Node) -> f64;
+
     /// A terminal on the screen.
     #[derive(Clone)]
     pub(crate) type Terminal;
 
     #[wasm_bindgen(method)]
     pub(crate) fn write(this: &Terminal, text: &str);
+
+    /// Whether something that was written is not on the screen yet.
+    #[wasm_bindgen(method)]
+    pub(crate) fn is_busy(this: &Terminal) -> bool;
 
     #[wasm_bindgen(method)]
     pub(crate) fn clear(this: &Terminal);

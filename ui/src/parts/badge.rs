@@ -41,6 +41,12 @@ pub(crate) fn Badge(tone: Tone, #[prop(setter(into))] label: String) -> View {
     view! { span(class="badge", data-tone=tone) { (label) } }
 }
 
+/// Returns a state in a word. Where it changes, a view has to call this with what it reads: the properties of
+/// a component are read once.
+pub(crate) fn badge(tone: Tone, label: &'static str) -> View {
+    view! { Badge(tone=tone, label=label) }
+}
+
 /// Says whether what is shown from a node is live, late or old, and how old. Looks at `freshness` each
 /// second: a node that falls silent is seen to age.
 #[component(inline_props)]

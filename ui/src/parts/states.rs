@@ -30,6 +30,20 @@ pub(crate) fn empty(
     }
 }
 
+/// Returns what to say on a page that has nothing else.
+pub(crate) fn empty_page(
+    picture: Icon,
+    title: &'static str,
+    text: &'static str,
+    next: View,
+) -> View {
+    super::titled(title);
+    let picture = icon(picture);
+    view! {
+        div(class="empty") { (picture) h1 { (title) } p { (text) } div(class="actions") { (next) } }
+    }
+}
+
 /// Returns what to say where something could not be read.
 fn failed(failure: &Failure, again: impl FnMut() + 'static) -> View {
     let text = failure.text();

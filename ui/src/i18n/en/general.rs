@@ -38,6 +38,7 @@ texts! {
     not_loaded: "This page could not be loaded",
     not_loaded_text: "Either the hub cannot be reached, or it has a newer panel than this one.",
     reload: "Load again",
+    table: "Table",
     way: "You are here",
     skip: "Skip to the content",
     sign_out: "Sign out",

@@ -41,7 +41,7 @@ pub(super) fn Sessions() -> View {
 fn table(remote: Remote<Page<Session>>, page: ReadSignal<Rc<Page<Session>>>) -> View {
     let items = create_memo(move || page.with(|it| it.items.clone()));
     view! {
-        div(class="table-wrap") {
+        div(class="table-wrap", tabindex="0", role="group", aria-label=t().general.table) {
             table {
                 thead { tr {
                     th(scope="col") { (t().account.device) }

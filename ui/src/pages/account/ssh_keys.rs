@@ -44,7 +44,7 @@ fn table(remote: Remote<Page<SshKey>>, page: ReadSignal<Rc<Page<SshKey>>>) -> Vi
         (if items.with(Vec::is_empty) {
             empty(Icon::Key, t().account.ssh_none, t().account.ssh_none_text, nothing())
         } else { view! {
-            div(class="table-wrap") {
+            div(class="table-wrap", tabindex="0", role="group", aria-label=t().general.table) {
                 table {
                     thead { tr {
                         th(scope="col") { (t().servers.name) }

@@ -230,11 +230,13 @@ impl Wire {
     }
 }
 
-/// Writes what came to the screen, in pieces that leave the page time for everything else.
+/// Writes what came to the screen, in pieces that leave the page time for everything else. While the screen
+/// is behind, what comes waits in the inbox, which has a bound.
 async fn show(wire: Wire, screen: Signal<Option<Terminal>>) {
     let inbox = wire.inbox.get_clone_untracked();
     loop {
         if let Some(screen) = screen.get_clone_untracked()
+            && !screen.is_busy()
             && let Some(text) = inbox.borrow_mut().take()
         {
             screen.write(&text);

@@ -7,7 +7,7 @@ use super::{
 use crate::reactive::selector;
 use crate::{
     i18n::{fill, t},
-    parts::{self, Action, Badge, Fresh, Icon, Kind, Toasts, head, icon, nothing},
+    parts::{self, Action, Fresh, Icon, Kind, Toasts, badge, head, icon, in_sight, nothing},
     session::Session,
     time::Age,
 };
@@ -17,8 +17,11 @@ use mamba_wire::api::{
     server::{Power, Server},
     table,
 };
-use std::{cmp::Ordering, collections::BTreeSet};
+use std::collections::BTreeSet;
 use sycamore::prelude::*;
+
+/// Height of a line, as `.servers` has it in the style sheet.
+const ROW_PX: usize = 42;
 
 /// What the list is sorted by.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,11 +57,10 @@ pub(crate) fn List() -> View {
         let (column, is_reversed) = (sieve.column.get(), sieve.is_reversed.get());
         let mut rows = fleet.rows.get_clone();
         rows.retain(|row| row.server.with_untracked(|it| fits(it, &text)));
-        rows.sort_by(|a, b| {
-            let order =
-                a.server.with_untracked(|a| b.server.with_untracked(|b| compare(column, a, b)));
-            if is_reversed { order.reverse() } else { order }
-        });
+        rows.sort_by_cached_key(|row| row.server.with_untracked(|it| key(column, it)));
+        if is_reversed {
+            rows.reverse();
+        }
         rows
     });
     let may_make = session.may_admin(AdminRight::ServersWrite);
@@ -104,6 +106,8 @@ fn Found(
     chosen: Signal<BTreeSet<ServerId>>,
 ) -> View {
     let shown = selector(move || rows.with(Vec::len));
+    // Not by the number: the table stays, and where it is scrolled to, when a server comes or goes.
+    let is_none = selector(move || shown.get() == 0);
     let count = selector(move || {
         fill(t().servers.count, &[("shown", &shown.get()), ("all", &fleet.rows.with(Vec::len))])
     });
@@ -123,7 +127,7 @@ fn Found(
             parts::notice(parts::Tone::Calm,
                 fill(t().servers.first_200, &[("n", &fleet.rows.with_untracked(Vec::len))]))
         } else { nothing() })
-        (if shown.get() == 0 {
+        (if is_none.get() {
             let clear = view! {
                 Action(label=t().servers.clear, run=move || sieve.text.set(String::new()))
             };
@@ -158,8 +162,13 @@ fn Table(sieve: Sieve, rows: ReadSignal<Vec<Row>>, chosen: Signal<BTreeSet<Serve
     let state = header(Column::State, t().servers.state);
     let game = header(Column::Game, t().servers.game);
     let memory = header(Column::Memory, t().servers.memory);
+    let node = create_node_ref();
+    let sight = in_sight(node, ROW_PX, selector(move || rows.with(Vec::len)));
+    let drawn = create_memo(move || rows.with(|rows| rows[sight.get().of(rows.len())].to_vec()));
+    let above = selector(move || height(sight.get().first));
+    let below = selector(move || height(rows.with(Vec::len).saturating_sub(sight.get().last)));
     view! {
-        div(class="table-wrap", tabindex="0", role="region", aria-label=t().servers.title) {
+        div(class="table-wrap", tabindex="0", role="region", aria-label=t().servers.title, r#ref=node) {
             table(class="servers") {
                 thead { tr {
                     th(class="tick") { span(class="sr") { (t().servers.selected) } }
@@ -170,10 +179,19 @@ fn Table(sieve: Sieve, rows: ReadSignal<Vec<Row>>, chosen: Signal<BTreeSet<Serve
                     (memory)
                     th(scope="col") { (t().servers.changed) }
                 } }
-                tbody { Keyed(list=rows, key=|row| row.id, view=move |row| line(row, chosen)) }
+                tbody {
+                    tr(aria-hidden="true", style=above.get_clone())
+                    Keyed(list=drawn, key=|row| row.id, view=move |row| line(row, chosen))
+                    tr(aria-hidden="true", style=below.get_clone())
+                }
             }
         }
     }
+}
+
+/// Returns the height of rows that are not drawn.
+fn height(rows: usize) -> String {
+    format!("height: {}px", rows * ROW_PX)
 }
 
 /// Returns one line of the table. Each cell follows only what it shows.
@@ -206,7 +224,7 @@ fn line(row: Row, chosen: Signal<BTreeSet<ServerId>>) -> View {
             }
             td(class="cut") { a(href=link) { (name.get_clone()) } }
             td {
-                (view! { Badge(tone=condition.get().tone, label=condition.get().word) })
+                (badge(condition.get().tone, condition.get().word))
                 span(class="pending") { (condition.get().pending) }
             }
             td { Fresh(freshness=freshness) }
@@ -260,14 +278,13 @@ fn fits(server: &Server, text: &str) -> bool {
         || address(server).is_some_and(|it| has(&it))
 }
 
-fn compare(column: Column, a: &Server, b: &Server) -> Ordering {
-    let by_name =
-        || a.name.to_lowercase().cmp(&b.name.to_lowercase()).then(a.server.cmp(&b.server));
-    let first = match column {
-        Column::Name => Ordering::Equal,
-        Column::State => condition::of(a).word.cmp(condition::of(b).word),
-        Column::Game => a.blueprint.cmp(&b.blueprint),
-        Column::Memory => a.limits.memory_mib.0.cmp(&b.limits.memory_mib.0),
+/// Returns what a column is sorted by; what is alike there is sorted by name.
+fn key(column: Column, server: &Server) -> (u32, String, String, ServerId) {
+    let (number, word) = match column {
+        Column::Name => (0, ""),
+        Column::State => (0, condition::of(server).word),
+        Column::Game => (0, server.blueprint.as_str()),
+        Column::Memory => (server.limits.memory_mib.0, ""),
     };
-    first.then_with(by_name)
+    (number, word.to_owned(), server.name.to_lowercase(), server.server)
 }

@@ -48,7 +48,7 @@ pub(super) fn Network(seen: Seen) -> View {
                 } else { nothing() })
             }
             (wrong)
-            div(class="table-wrap") {
+            div(class="table-wrap", tabindex="0", role="group", aria-label=t().general.table) {
                 table {
                     thead { tr {
                         th(scope="col") { (t().servers.address) }

@@ -9,7 +9,7 @@ use crate::reactive::selector;
 use crate::{
     feed::Feed,
     i18n::t,
-    parts::{self, Badge, Crumb, Fresh, Icon, Tone, head, icon, nothing, notice, shown},
+    parts::{self, Crumb, Fresh, Icon, Tone, badge, head, icon, nothing, notice, shown},
     remote::{self, Remote, watch_told},
     session::Session,
 };
@@ -72,7 +72,7 @@ fn Whole(seen: Seen, tab: ReadSignal<Tab>) -> View {
             head(crumbs, name.get_clone(), view! { Powers(seen=seen) })
         })
         div(class="server-line", data-old=is_old.get().then_some("")) {
-            (view! { Badge(tone=condition.get().tone, label=condition.get().word) })
+            (badge(condition.get().tone, condition.get().word))
             span(class="pending") { (condition.get().pending) }
             Fresh(freshness=freshness)
             span(class="tag") { (blueprint) }

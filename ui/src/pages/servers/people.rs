@@ -54,7 +54,7 @@ fn list(seen: Seen, remote: Remote<Page<SubUser>>, page: ReadSignal<Rc<Page<SubU
         (if items.with(Vec::is_empty) {
             empty(Icon::People, t().servers.people_none, t().servers.people_none_text, nothing())
         } else { view! {
-            div(class="table-wrap") {
+            div(class="table-wrap", tabindex="0", role="group", aria-label=t().general.table) {
                 table {
                     thead { tr {
                         th(scope="col") { (t().sign_in.email) }
