@@ -15,6 +15,8 @@ use serde::{Serialize, de::DeserializeOwned};
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
 /// Bytes of type and flags.
 const HEAD_BYTES: usize = 3;
+/// Room that a decoder keeps while it holds nothing: a hub has four for each of thousands of nodes.
+const KEPT_BYTES_MAX: usize = 4 * 1024;
 /// The receiver must know the type.
 pub const CRITICAL: u8 = 1;
 
@@ -150,6 +152,11 @@ impl Decoder {
         let kind = u16::from_be_bytes([*high, *low]);
         let frame = Frame { kind, flags: *flags, body: body.to_vec() };
         self.start += 4 + bytes;
+        if self.start == self.buffer.len() {
+            self.buffer.clear();
+            self.buffer.shrink_to(KEPT_BYTES_MAX);
+            self.start = 0;
+        }
         Ok(Some(frame))
     }
 }
@@ -169,6 +176,17 @@ mod tests {
         assert_eq!(decoder.next_frame(), Err(FrameError::TooShort { bytes: 2 }));
         let body = vec![0_u8; FRAME_BYTES_MAX];
         assert!(matches!(Frame::new(1, 0, &body), Err(FrameError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn a_large_frame_leaves_no_large_decoder() {
+        let (mut decoder, mut bytes) = (Decoder::default(), Vec::new());
+        Frame { kind: 9, flags: 0, body: vec![7; FRAME_BYTES_MAX / 2] }.write(&mut bytes);
+        decoder.push(&bytes);
+        assert!(decoder.buffer.capacity() > KEPT_BYTES_MAX);
+        assert!(decoder.next_frame().unwrap().is_some());
+        assert!(decoder.buffer.capacity() <= KEPT_BYTES_MAX, "{}", decoder.buffer.capacity());
+        assert_eq!(decoder.next_frame(), Ok(None));
     }
 
     #[test]

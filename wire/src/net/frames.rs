@@ -4,8 +4,11 @@ use crate::frame::{Decoder, Frame, FrameError};
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Bytes asked for in one read.
-const READ_BYTES: usize = 16 * 1024;
+/// Bytes asked for in one read of a stream that says little. A hub holds four streams of each of
+/// thousands of nodes, which are quiet nearly always.
+const READ_BYTES_MIN: usize = 512;
+/// Bytes asked for in one read of a stream on which much comes.
+const READ_BYTES_MAX: usize = 16 * 1024;
 
 /// Why no frame could be had or sent.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +24,7 @@ pub enum FramedError {
     Truncated,
 }
 
-/// Reads frames. Holds at most one frame and one read.
+/// Reads frames. Holds at most one frame and one read, and hardly anything while little comes.
 #[derive(Debug)]
 pub struct FramedReader<R> {
     from: R,
@@ -32,7 +35,7 @@ pub struct FramedReader<R> {
 impl<R: AsyncRead + Unpin> FramedReader<R> {
     /// Reads frames from `from`.
     pub fn new(from: R) -> Self {
-        Self { from, decoder: Decoder::default(), chunk: vec![0; READ_BYTES] }
+        Self { from, decoder: Decoder::default(), chunk: vec![0; READ_BYTES_MIN] }
     }
 
     /// Returns the next frame, `None` at the end of the stream. Cancelling loses nothing.
@@ -47,8 +50,21 @@ impl<R: AsyncRead + Unpin> FramedReader<R> {
             match self.from.read(&mut self.chunk).await.map_err(FramedError::Io)? {
                 0 if self.decoder.is_inside_frame() => return Err(FramedError::Truncated),
                 0 => return Ok(None),
-                count => self.decoder.push(&self.chunk[..count]),
+                count => {
+                    self.decoder.push(&self.chunk[..count]);
+                    self.expect_like(count);
+                }
             }
+        }
+    }
+
+    /// Makes room for more when a read was full, and gives it back when little comes again.
+    fn expect_like(&mut self, count: usize) {
+        let room = self.chunk.len();
+        if count == room && room < READ_BYTES_MAX {
+            self.chunk.resize(2 * room, 0);
+        } else if count <= READ_BYTES_MIN && room > READ_BYTES_MIN {
+            self.chunk = vec![0; READ_BYTES_MIN];
         }
     }
 }
@@ -153,6 +169,23 @@ mod tests {
         assert_eq!(got, (Some(frame(500)), Some(frame(3))));
         drop(writer);
         assert!(matches!(reader.next().await, Ok(None)));
+    }
+
+    #[tokio::test]
+    async fn a_reader_has_room_for_much_only_while_much_comes() {
+        let mut bytes = Vec::new();
+        for length in [1, 200_000, 1, 1] {
+            frame(length).write(&mut bytes);
+        }
+        // The last frame comes by itself.
+        let (first, last) = bytes.split_at(bytes.len() - 8);
+        let mut reader = FramedReader::new(tokio::io::AsyncReadExt::chain(first, last));
+        let mut most = 0;
+        for length in [1, 200_000, 1, 1] {
+            assert_eq!(reader.next().await.unwrap(), Some(frame(length)));
+            most = most.max(reader.chunk.len());
+        }
+        assert_eq!((most, reader.chunk.len()), (READ_BYTES_MAX, READ_BYTES_MIN));
     }
 
     #[tokio::test]
