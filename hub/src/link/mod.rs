@@ -43,7 +43,7 @@ use tokio::{
 };
 
 /// Most connections at a time; a hub is made for some thousand nodes.
-pub const CONNECTIONS_MAX: usize = 4_096;
+pub const CONNECTIONS_MAX: usize = 8_192;
 /// Most handshakes at a time: each costs some milliseconds of a core.
 pub const HANDSHAKES_MAX: usize = 64;
 /// Handshakes from which on a new peer first has to show that its address is real.
