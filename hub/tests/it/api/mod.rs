@@ -2,6 +2,7 @@
 
 mod access;
 mod credentials;
+mod discord;
 mod account;
 mod app;
 mod console;
