@@ -106,6 +106,8 @@ pub enum Command {
         /// Name, id, or the beginning of the id [default: all servers]
         server: Option<String>,
     },
+    /// Print numbers for Prometheus, for its node exporter's directory of text files
+    Metrics,
     /// Check engine, disk, clock, permissions and reachability
     Doctor,
 }

@@ -7,6 +7,7 @@
 mod args;
 mod client;
 mod console;
+mod metrics;
 mod offline;
 mod show;
 mod table;
@@ -152,6 +153,7 @@ impl Cli<'_> {
                 let server = self.find(server).await?;
                 return console::print(&self.client, server, *lines, *follow, self.json).await;
             }
+            Command::Metrics => return metrics::print(self).await,
             Command::Run | Command::Enrol { .. } => return Err(CliError::OtherAnswer),
             Command::Status
             | Command::Servers
@@ -197,6 +199,7 @@ impl Cli<'_> {
             | Command::Power { .. }
             | Command::Console { .. }
             | Command::Logs { .. }
+            | Command::Metrics
             | Command::Run
             | Command::Enrol { .. } => NodeRequest::Status,
         })

@@ -94,6 +94,7 @@ pub(super) fn answer(cli: &Cli<'_>, command: &Command) -> Result<Outcome, CliErr
         | Command::Link
         | Command::InstallLog { .. }
         | Command::InstallCancel { .. }
+        | Command::Metrics
         | Command::Doctor => return Err(not_running()),
     }
     // The answer may be old, so scripts can tell it from a live one.

@@ -1,6 +1,6 @@
 //! Serves the numbers on an address of their own.
 
-use super::{collect, render, text::CONTENT_TYPE};
+use super::collect;
 use crate::Hub;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use hyper::{
@@ -10,7 +10,11 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use mamba_core::{clock::BootMs, error::chain};
+use mamba_core::{
+    clock::BootMs,
+    error::chain,
+    metrics::{CONTENT_TYPE, render},
+};
 use std::{convert::Infallible, path::Path, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::Semaphore, sync::watch, task::JoinSet};
 use zeroize::Zeroizing;

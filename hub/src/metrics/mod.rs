@@ -17,11 +17,9 @@
 //!
 //! Names and labels are part of the contract: new ones are added, none is renamed.
 
-mod text;
 mod door;
 
 pub use door::{MetricsError, Token, serve};
-pub use text::{Family, Kind, render};
 
 use crate::{
     Hub, HubError,
@@ -30,6 +28,7 @@ use crate::{
 use mamba_core::{
     clock::BootMs,
     db::{Snapshot as _, Span},
+    metrics::Family,
 };
 use mamba_wire::{api::node::Standing, link::v1::SERVERS_MAX};
 
@@ -69,11 +68,19 @@ pub fn collect(hub: &Hub, started: BootMs) -> Result<Vec<Family>, HubError> {
         ];
         Ok(vec![
             Family::gauge("mamba_hub_nodes", "Nodes by standing.", by_standing),
-            one("mamba_hub_servers", "Servers that are not deleted and gone.", number(servers)),
-            one("mamba_hub_alarms_open", "Alarms that nobody cleared.", number(alarms)),
-            total("mamba_hub_facts_total", "Facts taken into custody.", facts),
-            total("mamba_hub_facts_repeated_total", "Facts that came again.", repeated),
-            total("mamba_hub_facts_quarantined_total", "Facts that were not booked.", quarantined),
+            Family::one(
+                "mamba_hub_servers",
+                "Servers that are not deleted and gone.",
+                number(servers),
+            ),
+            Family::one("mamba_hub_alarms_open", "Alarms that nobody cleared.", number(alarms)),
+            Family::total("mamba_hub_facts_total", "Facts taken into custody.", facts),
+            Family::total("mamba_hub_facts_repeated_total", "Facts that came again.", repeated),
+            Family::total(
+                "mamba_hub_facts_quarantined_total",
+                "Facts that were not booked.",
+                quarantined,
+            ),
         ])
     })?);
     Ok(families)
@@ -87,28 +94,24 @@ fn health(hub: &Hub, started: BootMs) -> Vec<Family> {
     let connected = hub.live().connected().len();
     vec![
         Family::gauge("mamba_hub_info", "The program.", vec![(version, 1)]),
-        one("mamba_hub_uptime_seconds", "Time since the start.", uptime),
-        one("mamba_hub_store_writable", "Whether the store can write.", u64::from(writable)),
-        one("mamba_hub_nodes_connected", "Nodes with a live session.", number(connected)),
-        one(
+        Family::one("mamba_hub_uptime_seconds", "Time since the start.", uptime),
+        Family::one(
+            "mamba_hub_store_writable",
+            "Whether the store can write.",
+            u64::from(writable),
+        ),
+        Family::one("mamba_hub_nodes_connected", "Nodes with a live session.", number(connected)),
+        Family::one(
             "mamba_hub_backup_failing",
             "Whether the last backup failed.",
             u64::from(backup.error.is_some()),
         ),
-        one(
+        Family::one(
             "mamba_hub_backup_timestamp_seconds",
             "When the newest good backup was made.",
             backup.last.map_or(0, |at| at.0 / 1_000),
         ),
     ]
-}
-
-fn one(name: &'static str, help: &'static str, value: u64) -> Family {
-    Family::gauge(name, help, vec![(Vec::new(), value)])
-}
-
-fn total(name: &'static str, help: &'static str, value: u64) -> Family {
-    Family { name, kind: Kind::Counter, help, samples: vec![(Vec::new(), value)] }
 }
 
 fn number(count: usize) -> u64 {
@@ -119,6 +122,7 @@ fn number(count: usize) -> u64 {
 mod tests {
     use super::*;
     use crate::testing::{World, tenant};
+    use mamba_core::metrics::render;
     use std::collections::BTreeSet;
 
     #[tokio::test]

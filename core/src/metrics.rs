@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// Content type of [`render`].
-pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// How a number moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,12 +28,26 @@ pub struct Family {
 }
 
 impl Family {
-    pub(super) fn gauge(
+    /// Names gauges that differ in their labels.
+    #[must_use]
+    pub fn gauge(
         name: &'static str,
         help: &'static str,
         samples: Vec<(Vec<(&'static str, String)>, u64)>,
     ) -> Self {
         Self { name, kind: Kind::Gauge, help, samples }
+    }
+
+    /// Names one gauge.
+    #[must_use]
+    pub fn one(name: &'static str, help: &'static str, value: u64) -> Self {
+        Self::gauge(name, help, vec![(Vec::new(), value)])
+    }
+
+    /// Names one counter.
+    #[must_use]
+    pub fn total(name: &'static str, help: &'static str, value: u64) -> Self {
+        Self { name, kind: Kind::Counter, help, samples: vec![(Vec::new(), value)] }
     }
 }
 
