@@ -269,7 +269,6 @@ impl Config {
             SettingsError::new(file, text, offset, err.message().replace('\n', " "))
         })?;
         let data_dir = raw.data_dir.into_inner();
-        let backup = raw.backup;
         let tls = place.tls(raw.tls)?;
         let accounts = Settings {
             has_smtp: raw.smtp.is_some(),
@@ -287,7 +286,7 @@ impl Config {
             link_listen: place.socket("link_listen", raw.link_listen, LINK_DEFAULT)?,
             public_link_address: place.public_address(raw.public_link_address)?,
             log: place.log(raw.log)?,
-            backup: place.backup(backup, &data_dir)?,
+            backup: place.backup(raw.backup, &data_dir)?,
             store_cache_bytes: (1 << 20)
                 * place.count(
                     "limits.store_cache_mib",
