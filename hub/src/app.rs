@@ -246,10 +246,7 @@ impl App {
             .map_err(|source| AppError::Http { address, source })?;
         let http = listener.local_addr().map_err(bound)?;
         let certificates = certificates(&config, dir.path()).map_err(AppError::Tls)?;
-        let numbers = match &config.metrics {
-            None => None,
-            Some(metrics) => Some(bind_metrics(metrics).await?),
-        };
+        let numbers = bind_metrics(config.metrics.as_ref()).await?;
         let socket = cli::listen(dir.path())?;
 
         let (consoles, feeds) = (Sockets::new(config.consoles), Sockets::new(feed::LIMITS));
@@ -385,12 +382,15 @@ fn keep_store(backups: &mut Part, hub: &Hub, config: BackupConfig, audit_retain_
     backups.spawn("the status", status::keep_status(hub.clone(), backups.stopping()));
 }
 
-async fn bind_metrics(config: &MetricsConfig) -> Result<(TcpListener, Option<Token>), AppError> {
+async fn bind_metrics(
+    config: Option<&MetricsConfig>,
+) -> Result<Option<(TcpListener, Option<Token>)>, AppError> {
+    let Some(config) = config else { return Ok(None) };
     let token = config.token_file.as_deref().map(Token::read).transpose();
     let token = token.map_err(AppError::Metrics)?;
     let address = config.listen;
     let bound = TcpListener::bind(address).await;
-    Ok((bound.map_err(|source| AppError::MetricsAddress { address, source })?, token))
+    Ok(Some((bound.map_err(|source| AppError::MetricsAddress { address, source })?, token)))
 }
 
 fn open_store(config: &Config) -> Result<(DataDir, Store), AppError> {

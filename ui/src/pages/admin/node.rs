@@ -108,7 +108,7 @@ fn Machine(seen: Seen) -> View {
     let troubles = selector(move || {
         node.with(|it| it.machine.as_ref().map(|it| it.troubles.clone()).unwrap_or_default())
     });
-    let linked = shown(link, |it| linked(it));
+    let linked = shown(link, linked);
     view! {
         (match why.get_clone() {
             Some(why) => notice(Tone::Bad, capital(&why)),
@@ -233,7 +233,7 @@ fn ahead(ms: i64) -> String {
     let span = time::span(ms.unsigned_abs());
     match ms {
         -999..=999 => t().admin.calendar_good.to_owned(),
-        0.. => fill(t().admin.calendar_ahead, &[("span", &span)]),
+        1_000.. => fill(t().admin.calendar_ahead, &[("span", &span)]),
         _ => fill(t().admin.calendar_behind, &[("span", &span)]),
     }
 }

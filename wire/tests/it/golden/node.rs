@@ -84,15 +84,6 @@ fn answers() -> Vec<(&'static str, Answer)> {
         is_cut: true,
         lines: vec![line(LineSource::Stdout)],
     };
-    let gauges = Gauges {
-        server: server(),
-        at: AT,
-        state: ServerState::Running,
-        memory_bytes: Some(300 << 20),
-        cpu_millicores: Some(750),
-        sent_bytes_per_s: Some(4_096),
-        disk: Some((5 << 30, AT)),
-    };
     let gap = ConsoleEvent::Gap { first: LineNumber(300), count: 5 };
     let observed = all_seen().remove(0);
     let server = ServerLine { name: "world".to_owned(), tenant: tenant(), observed };
@@ -141,8 +132,20 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("node.reply.link", Answer::Link(link)),
         ("node.reply.doctor", Answer::Doctor(checks.to_vec())),
         ("node.reply.install_log", Answer::InstallLog(install)),
-        ("node.reply.gauges", Answer::Gauges(gauges)),
+        ("node.reply.gauges", Answer::Gauges(gauges())),
     ]
+}
+
+fn gauges() -> Gauges {
+    Gauges {
+        server: server(),
+        at: AT,
+        state: ServerState::Running,
+        memory_bytes: Some(300 << 20),
+        cpu_millicores: Some(750),
+        sent_bytes_per_s: Some(4_096),
+        disk: Some((5 << 30, AT)),
+    }
 }
 
 fn status(link: LinkStatus) -> Status {
