@@ -1,5 +1,6 @@
-//! Benchmarks of Mamba Host Panel's hot pure parts and of its stores.
+//! What the benchmarks share.
 //!
-//! `cargo bench -p mamba-bench` runs them; figures are compared within one run only.
+//! `cargo bench -p mamba-bench` runs the criterion benches of pure parts and stores. The program
+//! `mamba-bench` puts load on a real hub; `scripts/bench` runs everything and writes a report.
 
 pub mod sample;

@@ -18,6 +18,34 @@ pub const QUANTITIES: Quantities = Quantities {
     disk_allocated: 1_073_741_824 * 300_000,
 };
 
+/// Pure: a number that looks random, the same for the same seed (splitmix64).
+#[must_use]
+pub const fn random(seed: u64) -> u64 {
+    let mixed = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// Returns what a server used in a span, differently for each seed, as games do: what is allocated is
+/// the same each time, memory moves by some percent, CPU time and traffic by more, the disk hardly.
+#[must_use]
+pub fn varied(server: (TenantId, ServerId), from: UnixMs, ms: u64, seed: u64) -> UsageFact {
+    let draw = |place: u64, below: u64| u128::from(random(seed * 8 + place) % below);
+    let span = u128::from(ms);
+    let quantities = Quantities {
+        memory_used: 60_000_000 * span + draw(0, 3_000_000) * span + draw(1, 1_000_000),
+        cpu_used: 10 * span + draw(2, 10 * ms),
+        disk_used: (100_000_000 + draw(3, 2) * 4_096) * span,
+        egress: draw(4, ms),
+        memory_allocated: 268_435_456 * span,
+        cpu_allocated: 1_000 * span,
+        disk_allocated: 1_073_741_824 * span,
+    };
+    let (tenant, server) = server;
+    UsageFact { tenant, server, from, to: from.plus(ms), body: UsageBody::Measured(quantities) }
+}
+
 /// Returns what a server used in a span.
 #[must_use]
 pub fn usage((tenant, server): (TenantId, ServerId), from: UnixMs, ms: u64) -> UsageFact {
