@@ -179,7 +179,7 @@ mod tests {
         }
         // The last frame comes by itself.
         let (first, last) = bytes.split_at(bytes.len() - 8);
-        let mut reader = FramedReader::new(tokio::io::AsyncReadExt::chain(first, last));
+        let mut reader = FramedReader::new(AsyncReadExt::chain(first, last));
         let mut most = 0;
         for length in [1, 200_000, 1, 1] {
             assert_eq!(reader.next().await.unwrap(), Some(frame(length)));

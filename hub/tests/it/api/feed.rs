@@ -116,7 +116,6 @@ async fn look(socket: &mut Socket, topics: &[Topic]) -> Vec<Topic> {
 }
 
 /// Gathers changes until all of these were told; nothing else may be.
-#[track_caller]
 async fn told(socket: &mut Socket, expected: &[Topic]) {
     let mut missing: BTreeSet<Topic> = expected.iter().copied().collect();
     while !missing.is_empty() {
