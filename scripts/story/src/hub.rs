@@ -11,12 +11,16 @@ use crate::{
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 /// Address of the hub's first account.
 pub(crate) const ADMIN: &str = "admin@hub.example";
+
+/// File in the data directory with the key that seals the store's secrets.
+const MASTER_KEY: &str = "master.key";
 
 /// A hub that may run or not.
 pub(crate) struct Hub {
@@ -99,6 +103,17 @@ impl Hub {
     /// The data directory.
     pub(crate) fn data(&self) -> PathBuf {
         self.data.clone()
+    }
+
+    /// Loses the disk of a hub that does not run, and restores a copy of its store. The master key is
+    /// not in the copy; whoever runs a hub keeps it apart.
+    pub(crate) async fn restore(&self, file: &Path) -> Played<String> {
+        let key = fs::read(self.data.join(MASTER_KEY))?;
+        fs::remove_dir_all(&self.data)?;
+        let said = self.cli(&["restore", &file.to_string_lossy()]).await?;
+        fs::write(self.data.join(MASTER_KEY), key)?;
+        fs::set_permissions(self.data.join(MASTER_KEY), fs::Permissions::from_mode(0o600))?;
+        Ok(said)
     }
 
     /// Makes keys and the first account.

@@ -1,4 +1,5 @@
 // One headless Chromium, driven over WebDriver.
+import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -7,6 +8,8 @@ import { basename, join } from "node:path";
 
 const WAIT_MS_MAX = 30_000;
 const PAUSE_MS = 100;
+// A phone, a tablet, a desk.
+const WIDTHS = [390, 820, 1440];
 const ELEMENT = "element-6066-11e4-a52e-4f735466cecf";
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 // Everything that axe knows of WCAG 2.2 AA, and its best practices.
@@ -115,6 +118,29 @@ export class Browser {
   async choose(xpath, files) {
     const [input] = await this.ask("POST", "/elements", { using: "xpath", value: xpath });
     await this.type(input[ELEMENT], files.join("\n"));
+  }
+
+  // Takes pictures of pages, by name and path, in both themes and three widths. Looks whether each fits,
+  // and tells all of what is wrong, not only the first.
+  async gallery(address, folder, pages) {
+    const wrong = [];
+    for (const theme of ["light", "dark"]) {
+      await this.run("localStorage.setItem('mamba.theme', arguments[0])", theme);
+      for (const [name, path] of Object.entries(pages)) {
+        await this.go(`${address}${path}`);
+        await this.find("//h1 | //h2");
+        await until("no grey lines", async () => !(await this.run("return document.querySelector('.skeleton')")));
+        for (const width of WIDTHS) {
+          await this.size(width, 900);
+          const wide = await this.run("return document.documentElement.scrollWidth - innerWidth");
+          if (wide > 0) wrong.push(`${name} is ${wide} px too wide at ${width}`);
+          await this.shoot(join(folder, `${name}-${theme}-${width}.png`)).catch((error) => wrong.push(error.message));
+        }
+      }
+    }
+    await this.run("localStorage.setItem('mamba.theme', 'light')");
+    await this.size(1440, 900);
+    assert.deepEqual(wrong, []);
   }
 
   // Writes what is seen, and has axe look at it: every page that is kept as a picture is examined.

@@ -15,7 +15,6 @@ const ADMIN = "admin@hub.example";
 const SERVER = "demo-openttd";
 const ESCAPE = "\uE00C";
 const ENTER = "\uE007";
-const WIDTHS = [390, 820, 1440];
 
 mkdirSync(folder, { recursive: true });
 const browser = await Browser.start(folder);
@@ -124,21 +123,7 @@ await step("every page in both themes and three widths", async () => {
   const pages = { servers: "/servers", "servers-new": "/servers/new", account: "/account", nothing: "/nothing" };
   Object.assign(pages, administrated);
   for (const tab of tabs) pages[`server-${tab}`] = `/servers/${server}/${tab}`;
-  for (const theme of ["light", "dark"]) {
-    await browser.run("localStorage.setItem('mamba.theme', arguments[0])", theme);
-    for (const [name, path] of Object.entries(pages)) {
-      await browser.go(`${address}${path}`);
-      await browser.find("//h1 | //h2");
-      await until("no grey lines", async () => !(await browser.run("return document.querySelector('.skeleton')")));
-      for (const width of WIDTHS) {
-        await browser.size(width, 900);
-        const wide = await browser.run("return document.documentElement.scrollWidth - innerWidth");
-        assert.ok(wide <= 0, `${name} is ${wide} px too wide at ${width}`);
-        await browser.shoot(join(folder, `${name}-${theme}-${width}.png`));
-      }
-    }
-  }
-  await browser.size(1440, 900);
+  await browser.gallery(address, folder, pages);
 });
 
 await keys({ browser, step, address, folder, name: SERVER });

@@ -15,7 +15,7 @@ pub(crate) fn table(label: &'static str, heads: &[&'static str], body: View) -> 
     let heads: Vec<View> = heads.iter().map(|text| head(text)).collect();
     let heads = View::from(heads);
     view! {
-        div(class="table-wrap", tabindex="0", role="region", aria-label=label) {
+        div(class="table-wrap", tabindex="0", role="group", aria-label=label) {
             table(class="listing", style=names) { thead { tr { (heads) } } tbody { (body) } }
         }
     }

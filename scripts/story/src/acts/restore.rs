@@ -5,7 +5,6 @@ use crate::{
     report::{Report, Stopped, ensure},
 };
 use mamba_core::lifecycle::ServerState;
-use std::fs;
 
 /// Copies the store, lets things happen, loses the disk, and restores the copy.
 pub(crate) async fn play(report: &mut Report, cast: &mut Cast) -> Result<(), Stopped> {
@@ -22,8 +21,7 @@ pub(crate) async fn play(report: &mut Report, cast: &mut Cast) -> Result<(), Sto
     let restored = async {
         reunion::converged(cast).await?;
         cast.hub.kill().await?;
-        fs::remove_dir_all(cast.hub.data())?;
-        let said = cast.hub.cli(&["restore", &file.to_string_lossy()]).await?;
+        let said = cast.hub.restore(&file).await?;
         cast.hub.start().await?;
         // Sessions of the life before are void.
         cast.sign_in().await?;

@@ -97,8 +97,7 @@ async fn restored_hub(
         let games = set.cast.containers().await?;
         set.edge()?.kill().await?;
         set.cast.hub.kill().await?;
-        fs::remove_dir_all(set.cast.hub.data())?;
-        let said = set.cast.hub.cli(&["restore", &file.to_string_lossy()]).await?;
+        let said = set.cast.hub.restore(&file).await?;
         set.cast.hub.start().await?;
         set.cast.sign_in().await?;
         let open = complete_to(set).await?;
