@@ -25,6 +25,7 @@ use mamba_wire::api::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     net::Ipv4Addr,
     path::PathBuf,
     time::Duration,
@@ -36,6 +37,9 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 const OWNER: &str = "owner@tenant.example";
 /// Longest time until a server that was asked for answers its players, on two busy cores.
 const READY_MAX: Duration = seconds(60);
+
+/// Longest time until a game made its world.
+const WORLD_MAX: Duration = seconds(60);
 
 /// How large the cast is.
 #[derive(Clone, Copy, Debug)]
@@ -156,6 +160,21 @@ impl Cast {
             let id = detail.container.ok_or_else(|| format!("{} has no container", role.name))?;
             docker::inspect(&id).await
         }))
+        .await
+    }
+
+    /// Waits until no game is about to make its world: minetest, killed between making the file of its
+    /// map and the table in it, aborts at every later start.
+    pub(crate) async fn worlds_are_made(&self) -> Played {
+        until(WORLD_MAX, async || {
+            for role in self.roles.iter().filter(|role| role.game == Game::Minetest) {
+                let data = self.edge_of(role)?.data().join("servers");
+                let map = data.join(role.server.to_string()).join("world/map.sqlite");
+                let bytes = fs::metadata(&map).map_or(0, |it| it.len());
+                ensure(bytes > 0, || format!("{} has no map yet", role.name))?;
+            }
+            Ok(())
+        })
         .await
     }
 
