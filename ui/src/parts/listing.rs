@@ -10,7 +10,7 @@ pub(crate) fn listing(heads: &[&'static str], rows: View) -> View {
 }
 
 /// Returns what stands below a list that is read page by page: what went wrong, and the way to more.
-fn more<T: Clone>(pages: Pages<T>) -> View {
+pub(crate) fn more<T: Clone>(pages: Pages<T>) -> View {
     view! {
         (match pages.task.failure.get_clone() {
             Some(failure) => notice(Tone::Bad, failure.text()),

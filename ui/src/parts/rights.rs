@@ -1,6 +1,6 @@
 //! Rights over tenants and servers, to be chosen.
 
-use super::{Chosen, Tick, ticks};
+use super::{Chosen, Tick, choose_keys, chosen_keys, ticks};
 use crate::i18n::t;
 use mamba_core::access::{Rights, ServerKey, TenantRight};
 use std::collections::BTreeSet;
@@ -17,16 +17,15 @@ impl Picked {
     /// Begins with these.
     pub(crate) fn new(rights: &Rights) -> Self {
         let tenant: BTreeSet<_> = rights.tenant.iter().map(|it| it.name()).collect();
-        let server: BTreeSet<_> = rights.server.iter().map(|it| it.name()).collect();
-        Self { tenant: create_signal(tenant), server: create_signal(server) }
+        Self { tenant: create_signal(tenant), server: choose_keys(&rights.server) }
     }
 
     /// Returns them.
     pub(crate) fn read(self) -> Rights {
-        let read = |chosen: Chosen| chosen.get_clone_untracked();
+        let tenant = self.tenant.get_clone_untracked();
         Rights {
-            tenant: read(self.tenant).iter().filter_map(|it| it.parse().ok()).collect(),
-            server: read(self.server).iter().filter_map(|it| it.parse().ok()).collect(),
+            tenant: tenant.iter().filter_map(|it| it.parse().ok()).collect(),
+            server: chosen_keys(self.server),
         }
     }
 
@@ -36,8 +35,7 @@ impl Picked {
         let tenant =
             tenant.map(|it| Tick { name: it.name(), about: it.description(), group: it.group() });
         let server = ServerKey::ALL.iter().filter(|it| offered.server.contains(it));
-        let server =
-            server.map(|it| Tick { name: it.name(), about: it.description(), group: it.group() });
+        let server = server.copied().map(Tick::of_key);
         let (tenant, server) =
             (ticks(tenant.collect(), self.tenant), ticks(server.collect(), self.server));
         view! {

@@ -1,7 +1,6 @@
 //! Boxes for rights of any kind, by groups: what somebody is given.
 
-use super::keys::title;
-use crate::reactive::selector;
+use crate::{i18n::t, reactive::selector};
 use std::collections::BTreeSet;
 use sycamore::prelude::*;
 
@@ -75,5 +74,40 @@ fn tick(item: Tick, chosen: Chosen) -> View {
             input(r#type="checkbox", name=name, prop:checked=is_on.get(), on:change=toggle)
             span { (about) }
         }
+    }
+}
+
+/// Returns a group's name for people.
+fn title(group: &'static str) -> &'static str {
+    let texts = &t().keys;
+    match group {
+        "control" => texts.control,
+        "user" => texts.user,
+        "file" => texts.file,
+        "backup" => texts.backup,
+        "allocation" => texts.allocation,
+        "startup" => texts.startup,
+        "database" => texts.database,
+        "schedule" => texts.schedule,
+        "settings" => texts.settings,
+        "activity" => texts.activity,
+        "websocket" => texts.see,
+        "tenant" => texts.tenant,
+        "member" => texts.member,
+        "role" => texts.role,
+        "api-key" => texts.api_key,
+        "billing" => texts.billing,
+        "audit" => texts.audit,
+        "server" | "servers" => texts.servers,
+        "child" => texts.child,
+        "nodes" => texts.nodes,
+        "tenants" => texts.tenants,
+        "users" => texts.users,
+        "blueprints" => texts.blueprints,
+        "allocations" => texts.allocation,
+        "mail" => texts.mail,
+        "mounts" => texts.mounts,
+        "registries" => texts.registries,
+        other => other,
     }
 }

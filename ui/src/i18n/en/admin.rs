@@ -156,7 +156,6 @@ texts! {
     by_server: "a server",
     delete: "Delete",
     deleted: "Deleted",
-    more: "Show more",
     all_nodes: "All nodes",
     ports: "Ports",
     ports_add: "Add ports",

@@ -4,8 +4,8 @@ use crate::{
     i18n::{fill, t},
     net::Failure,
     parts::{
-        Action, Choice, Field, Icon, Kind, Question, Select, Submit, Toasts, Tone, ask, complaint,
-        confirm, dialog, empty, loading, nothing, notice, table,
+        Action, Choice, Field, Icon, Kind, Question, Select, Submit, Toasts, ask, complaint,
+        confirm, dialog, empty, loading, more, nothing, table,
     },
     reactive::selector,
     remote::Pages,
@@ -89,13 +89,7 @@ pub(super) fn List(
         } else {
             empty(Icon::Globe, t().admin.ports_none, t().admin.ports_none_text, button())
         })
-        (match pages.task.failure.get_clone() {
-            Some(failure) => notice(Tone::Bad, failure.text()),
-            None => nothing(),
-        })
-        (if pages.has_more() {
-            view! { div { Action(label=t().admin.more, task=pages.task, run=move || pages.more()) } }
-        } else { nothing() })
+        (more(pages))
         (add)
     }
 }

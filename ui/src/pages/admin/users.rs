@@ -3,10 +3,9 @@
 use crate::{
     i18n::{fill, t},
     parts::{
-        Action, Badge, Icon, Kind, Question, Toasts, Tone, ask, empty, head, icon, loading,
-        nothing, notice, table,
+        Action, Badge, Icon, Kind, Question, Toasts, Tone, ask, head, icon, listed, nothing, table,
     },
-    reactive::{effect, selector},
+    reactive::effect,
     remote::Pages,
     session::Session,
     task::Task,
@@ -37,7 +36,18 @@ pub(super) fn Users() -> View {
     let head = head(Vec::new(), t().admin.users, nothing());
     let magnifier = icon(Icon::Search);
     let items = pages.items;
-    let is_empty = selector(move || items.with(Vec::is_empty));
+    let none = (Icon::Account, t().admin.users_none, t().admin.users_none_text);
+    let found = listed(pages, none, move || {
+        let lines = view! {
+            Indexed(list=items, view=move |it| view! {
+                Line(pages=pages, user=it, may_write=may_write)
+            })
+        };
+        let texts = &t().admin;
+        let heads =
+            [t().sign_in.email, texts.tenants, texts.factors, texts.signed_in, texts.made, ""];
+        table(texts.users, &heads, lines)
+    });
     view! {
         (head)
         div(class="toolbar") {
@@ -46,31 +56,7 @@ pub(super) fn Users() -> View {
                 input(r#type="search", placeholder=t().admin.users_search, bind:value=typed)
             }
         }
-        (if !is_empty.get() {
-            let lines = view! {
-                Indexed(list=items, view=move |it| view! {
-                    Line(pages=pages, user=it, may_write=may_write)
-                })
-            };
-            let texts = &t().admin;
-            let heads = [
-                t().sign_in.email, texts.tenants, texts.factors, texts.signed_in, texts.made, "",
-            ];
-            table(texts.users, &heads, lines)
-        } else if pages.task.busy.get() {
-            loading()
-        } else if pages.task.failure.with(Option::is_some) {
-            nothing()
-        } else {
-            empty(Icon::Account, t().admin.users_none, t().admin.users_none_text, nothing())
-        })
-        (match pages.task.failure.get_clone() {
-            Some(failure) => notice(Tone::Bad, failure.text()),
-            None => nothing(),
-        })
-        (if pages.has_more() {
-            view! { div { Action(label=t().admin.more, task=pages.task, run=move || pages.more()) } }
-        } else { nothing() })
+        (found)
     }
 }
 

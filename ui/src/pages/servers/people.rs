@@ -5,8 +5,8 @@ use crate::reactive::selector;
 use crate::{
     i18n::{fill, t},
     parts::{
-        Action, Copyable, Field, Icon, Keys, Kind, Submit, Toasts, complaint, confirm, dialog,
-        empty, nothing, shown,
+        Action, Copyable, Field, Icon, Kind, Submit, Toasts, choose_keys, chosen_keys, complaint,
+        confirm, dialog, empty, matrix, nothing, shown,
     },
     remote::{self, Remote, watch},
     session::Session,
@@ -127,11 +127,11 @@ fn edit_dialog(
     let (session, toasts) = (use_context::<Session>(), use_context::<Toasts>());
     let (keys, email) = (user.keys.clone(), user.email.clone());
     dialog(open, email, move || {
-        let (task, chosen) = (Task::new(), create_signal(keys.clone()));
+        let (task, chosen) = (Task::new(), choose_keys(&keys));
         let path = path.clone();
         let submit = move |event: SubmitEvent| {
             event.prevent_default();
-            let body = UpdateSubUser { keys: chosen.get_clone_untracked() };
+            let body = UpdateSubUser { keys: chosen_keys(chosen) };
             task.run(session.call::<table::UpdateSubUser>(path.clone(), (), body), move |_| {
                 toasts.done(t().general.saved);
                 open.set(false);
@@ -140,7 +140,8 @@ fn edit_dialog(
         };
         let wrong = complaint(task.failure, &[]);
         let footer = confirm(open, view! { Submit(label=t().general.save, task=task) });
-        view! { form(on:submit=submit, novalidate=true) { (wrong) Keys(chosen=chosen) (footer) } }
+        let boxes = matrix(chosen);
+        view! { form(on:submit=submit, novalidate=true) { (wrong) (boxes) (footer) } }
     })
 }
 
@@ -148,7 +149,7 @@ fn invite_dialog(seen: Seen, open: Signal<bool>) -> View {
     let session = use_context::<Session>();
     dialog(open, t().servers.invite_title, move || {
         let (task, email) = (Task::new(), create_signal(String::new()));
-        let chosen = create_signal(BTreeSet::from([
+        let chosen = choose_keys(&BTreeSet::from([
             ServerKey::ControlReadConsole,
             ServerKey::ControlStart,
             ServerKey::ControlStop,
@@ -157,7 +158,7 @@ fn invite_dialog(seen: Seen, open: Signal<bool>) -> View {
         let made = create_signal(None::<String>);
         let submit = move |event: SubmitEvent| {
             event.prevent_default();
-            let mut keys = chosen.get_clone_untracked();
+            let mut keys = chosen_keys(chosen);
             keys.insert(ServerKey::WebsocketConnect);
             let email = email.get_clone_untracked().trim().to_owned();
             let path = ServerPath { server: seen.id };
@@ -168,13 +169,14 @@ fn invite_dialog(seen: Seen, open: Signal<bool>) -> View {
         };
         let form = move || {
             let wrong = complaint(task.failure, &["email"]);
+            let boxes = matrix(chosen);
             let footer = confirm(open, view! { Submit(label=t().servers.invite, task=task) });
             view! {
                 form(on:submit=submit, novalidate=true) {
                     (wrong)
                     Field(label=t().sign_in.email, name="email", value=email, kind="email", inputmode="email",
                         autofocus=true, failure=task.failure)
-                    Keys(chosen=chosen)
+                    (boxes)
                     (footer)
                 }
             }
