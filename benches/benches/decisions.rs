@@ -63,6 +63,7 @@ fn world<'a>(spec: &'a ServerSpec, power: &'a Power, count: u32) -> World<'a> {
         let runs = index % 10 != 0;
         let view = ServerView {
             wanted: Wanted::Exist(spec),
+            is_leaving: false,
             next_wish_at: None,
             power,
             process: if runs { Process::Running } else { Process::Absent },

@@ -7,7 +7,7 @@
 
 use crate::{
     clock::UnixMs,
-    ids::{NodeId, ServerId, TenantId},
+    ids::{NodeId, ServerId, TenantId, TransferId},
     seq::{Generation, Incarnation},
     server::ServerSpec,
 };
@@ -57,12 +57,27 @@ pub struct Envelope {
     pub server: ServerId,
     /// Its rank.
     pub order: Order,
+    /// Which of the server's homes the node is.
+    pub home: Home,
     /// Not acted upon before this, by hub time.
     pub not_before: UnixMs,
     /// Set by an operator who knows that this stops or deletes many servers at once.
     pub force: bool,
     /// What is wanted.
     pub body: Wish,
+}
+
+/// One of the nodes on which a server lives in the course of time. A wish of fewer moves is taken by
+/// nobody who holds one of more, whatever their ranks: where a server lives does not follow from what
+/// was wanted of it last.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub struct Home {
+    /// How often the server was moved before it lived there.
+    pub moves: u32,
+    /// Since when it lives there, by hub time; 0 where it was made.
+    pub since: UnixMs,
 }
 
 /// What is wanted of a server.
@@ -75,6 +90,43 @@ pub enum Wish {
         /// How long the data is kept in the trash.
         retain_ms: u64,
     },
+    /// It exists, so, and may not run: it is being moved to another node. Its data stays as it is.
+    Leaving {
+        /// What it is.
+        spec: Box<ServerSpec>,
+        /// Which hand-over.
+        transfer: TransferId,
+        /// Where to.
+        to: NodeId,
+    },
+    /// It lives on another node now: what is left of it here is moved to the trash and purged after
+    /// `retain_ms`.
+    Moved {
+        /// Where it lives.
+        to: NodeId,
+        /// How long the data is kept in the trash.
+        retain_ms: u64,
+    },
+}
+
+impl Wish {
+    /// Returns what the server is, when it exists on the node.
+    #[must_use]
+    pub fn spec(&self) -> Option<&ServerSpec> {
+        match self {
+            Self::Exist(spec) | Self::Leaving { spec, .. } => Some(spec),
+            Self::Deleted { .. } | Self::Moved { .. } => None,
+        }
+    }
+
+    /// Returns how long data is kept that has no place on the node any more, `None` when it has.
+    #[must_use]
+    pub fn retain_ms(&self) -> Option<u64> {
+        match self {
+            Self::Deleted { retain_ms } | Self::Moved { retain_ms, .. } => Some(*retain_ms),
+            Self::Exist(_) | Self::Leaving { .. } => None,
+        }
+    }
 }
 
 /// An envelope as it travels and is stored: the exact bytes that were signed.
@@ -212,6 +264,7 @@ mod tests {
             node: NodeId::from_bytes([2; 16]),
             server: ServerId::from_bytes([3; 16]),
             order: Order::default(),
+            home: Home::default(),
             not_before: UnixMs(0),
             force: false,
             body: Wish::Deleted { retain_ms: 1 },

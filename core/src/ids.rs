@@ -129,6 +129,8 @@ ids! {
     TenantId,
     /// One issued token: join token, console ticket.
     TokenId,
+    /// One hand-over of a server from node to node.
+    TransferId,
     /// One person with an account.
     UserId,
 }

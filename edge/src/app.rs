@@ -19,6 +19,7 @@ use crate::{
     runtime::docker::DockerRuntime,
     store::{EdgeStore, KIND},
     supervisor::{self, Supervisor, SupervisorHandle},
+    transfer::Mover,
 };
 use mamba_core::{
     clock::{Clock, Entropy, SystemClock, SystemEntropy, draw},
@@ -312,6 +313,12 @@ impl Edge {
             .with_mounts(base.config.allowed_mounts.clone());
         let (supervisor, handle) = base.supervisor(&runtime, &consoles, data.clone())?;
         let (meter, meter_handle) = base.meter(&handle)?;
+        let mover = Mover::new(
+            Arc::clone(&runtime),
+            EdgeStore::new(base.store.clone()),
+            data.clone(),
+            handle.clone(),
+        );
         let (view, seen) = watch::channel(Arc::new(machine::unseen()));
         let backend = Arc::new(base.backend(&handle, seen)?);
         let machine = Machine {
@@ -338,6 +345,7 @@ impl Edge {
             supervisor: handle.clone(),
             consoles: consoles.clone(),
             data,
+            mover,
             link: link_handle,
             pace: Pace::default(),
         });

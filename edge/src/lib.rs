@@ -13,6 +13,7 @@ pub mod desired;
 pub mod store;
 pub mod calendar;
 pub mod outbox;
+pub mod transfer;
 pub mod meter;
 pub mod link;
 pub mod machine;

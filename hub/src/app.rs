@@ -10,6 +10,7 @@ use crate::{
     audit, backup,
     cli::{self, AdminContext, SocketError},
     config::{BackupConfig, Config, LogFormat, MetricsConfig, TlsConfig},
+    control::transfer,
     feed,
     identity::{AccessKey, Identity, IdentityParts, KeyError},
     ingest::requeue,
@@ -250,11 +251,11 @@ impl App {
         let socket = cli::listen(dir.path())?;
 
         let (consoles, feeds) = (Sockets::new(config.consoles), Sockets::new(feed::LIMITS));
-        let settings = config.shown();
+        let (settings, door): (_, Arc<dyn NodeDoor>) = (config.shown(), Arc::new(ways));
         let api = Arc::new(Api::new(ApiParts {
             hub: hub.clone(),
             identity: identity.clone(),
-            links: Arc::new(ways),
+            links: Arc::clone(&door),
             consoles: consoles.clone(),
             feeds: feeds.clone(),
             public_link_address: config.public_link_address.clone(),
@@ -279,6 +280,7 @@ impl App {
         doors.spawn("the local socket", cli::serve_socket(socket, admin, doors.stopping()));
         backups.spawn("the mails", mailer.run(backups.stopping()));
         backups.spawn("the attempts", identity.clone().keep_flushed(backups.stopping()));
+        links.spawn("the moves", transfer::keep(hub.clone(), door, links.stopping()));
         keep_store(&mut backups, &hub, config.backup, config.audit_retain_ms);
         Ok(Self { http, link, hub, identity, consoles, feeds, doors, links, backups })
     }

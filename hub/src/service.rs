@@ -7,6 +7,7 @@
 use crate::{
     HubError,
     backup::{BackupStatus, StatusCell},
+    control::transfer::Progresses,
     nodes::live::Live,
     secrets::{Rotated, Vault},
     store::{META, Meta},
@@ -51,6 +52,7 @@ struct Inner {
     incarnation: Incarnation,
     live: Live,
     backups: StatusCell,
+    progresses: Progresses,
 }
 
 impl Hub {
@@ -76,7 +78,9 @@ impl Hub {
         store.read(|view| vault.check(view))?;
         let incarnation = meta.incarnation;
         let (live, backups) = (Live::default(), StatusCell::default());
-        let inner = Inner { store, keys, vault, clock, entropy, incarnation, live, backups };
+        let progresses = Progresses::default();
+        let inner =
+            Inner { store, keys, vault, clock, entropy, incarnation, live, backups, progresses };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -140,6 +144,11 @@ impl Hub {
     #[must_use]
     pub fn backup_status(&self) -> BackupStatus {
         self.inner.backups.read()
+    }
+
+    /// How moves of servers go.
+    pub(crate) fn progresses(&self) -> &Progresses {
+        &self.inner.progresses
     }
 
     pub(crate) fn backup_status_cell(&self) -> &StatusCell {

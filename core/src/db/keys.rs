@@ -4,7 +4,7 @@ use super::codec::{Key, KeyError};
 use crate::clock::UnixMs;
 use crate::ids::{
     AllocationId, BlueprintId, EventId, InstanceId, IntentId, InvitationId, NodeId, RoleId,
-    ServerId, SessionId, TenantId, TokenId, UserId,
+    ServerId, SessionId, TenantId, TokenId, TransferId, UserId,
 };
 use crate::impl_key_newtype;
 use crate::seq::{Epoch, Generation, Incarnation, LineNumber, Seq};
@@ -27,6 +27,7 @@ id_keys!(
     SessionId,
     TenantId,
     TokenId,
+    TransferId,
     UserId,
 );
 

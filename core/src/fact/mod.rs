@@ -7,7 +7,7 @@
 use crate::{
     clock::UnixMs,
     desired::Order,
-    ids::{EventId, ServerId, TenantId},
+    ids::{EventId, NodeId, ServerId, TenantId},
     lifecycle::{Actor, Exit, PowerAction, Refused},
     seq::{Epoch, Seq},
     server::InstallFiles,
@@ -355,6 +355,27 @@ pub enum Activity {
         /// Which.
         action: PowerAction,
     },
+    /// Its move to another node was recorded. Made at the hub, like the three below.
+    TransferAsked {
+        /// Where to.
+        to: NodeId,
+    },
+    /// It belongs to another node from now on.
+    Transferred {
+        /// Where it was.
+        from: NodeId,
+        /// Where it is.
+        to: NodeId,
+    },
+    /// Its move was cancelled; it stays where it is.
+    TransferCancelled,
+    /// Its move was given up; it stays where it is.
+    TransferFailed {
+        /// Why, in one line.
+        error: String,
+    },
+    /// It lives on another node; what was left of it on this one was moved to the trash.
+    Left,
 }
 
 impl Activity {
@@ -370,6 +391,10 @@ impl Activity {
                 | Self::DeletionAsked { .. }
                 | Self::ReinstallAsked { .. }
                 | Self::InstallCancelAsked
+                | Self::TransferAsked { .. }
+                | Self::Transferred { .. }
+                | Self::TransferCancelled
+                | Self::TransferFailed { .. }
         )
     }
 }

@@ -4,6 +4,7 @@ pub mod crash;
 pub mod power;
 pub mod install;
 pub mod plan;
+pub mod transfer;
 
 use crate::{
     clock::UnixMs,
@@ -146,6 +147,8 @@ pub enum NotRunning {
         /// When.
         at: UnixMs,
     },
+    /// It is being moved to another node.
+    Moving,
 }
 
 /// How a process ended.

@@ -292,7 +292,9 @@ impl Cli<'_> {
             Answer::Doctor(it) => show::doctor(it),
             Answer::InstallLog(it) => console::install_log(now, it),
             Answer::Accepted => "accepted\n".to_owned(),
-            Answer::Console(_) | Answer::Gauges(_) => return Err(CliError::OtherAnswer),
+            Answer::Console(_) | Answer::Gauges(_) | Answer::Move(_) => {
+                return Err(CliError::OtherAnswer);
+            }
         })?;
         Ok(outcome)
     }

@@ -13,7 +13,6 @@ use crate::{
 use mamba_core::{
     clock::{Clock as _, SystemClock, UnixMs},
     db::{DataDir, DirError, FileDisk, Store, StoreOptions},
-    desired::Wish,
     ids::ServerId,
 };
 use mamba_wire::node::{Answer, FACTS_MAX};
@@ -124,10 +123,7 @@ fn open(cli: &Cli<'_>) -> Result<Option<Store>, CliError> {
 fn stored_servers(loaded: &Loaded) -> Vec<StoredServer> {
     let exists = |server: &ServerId| {
         let held = loaded.desired.get(server)?.newest()?;
-        match held.envelope.open().ok()?.body {
-            Wish::Exist(spec) => Some(spec.name),
-            Wish::Deleted { .. } => None,
-        }
+        Some(held.envelope.open().ok()?.body.spec()?.name.clone())
     };
     let row = |server: &ServerId| {
         let life = loaded.life.get(server);
@@ -162,8 +158,8 @@ fn print_server(
     if let Some(envelope) = envelope {
         facts.push(("tenant", envelope.tenant.to_string()));
         facts.push(("generation", envelope.order.generation.to_string()));
-        if let Wish::Exist(spec) = envelope.body {
-            facts.extend([("name", spec.name), ("image", spec.image)]);
+        if let Some(spec) = envelope.body.spec() {
+            facts.extend([("name", spec.name.clone()), ("image", spec.image.clone())]);
         }
     }
     facts.push((

@@ -300,6 +300,11 @@ fn event(it: &Activity) -> String {
         Activity::InstallCancelled { .. } => "install cancelled".to_owned(),
         Activity::ReinstallAsked { .. } => "install asked for".to_owned(),
         Activity::InstallCancelAsked => "end of the install asked for".to_owned(),
+        Activity::TransferAsked { to } => format!("move to node {to} asked for"),
+        Activity::Transferred { to, .. } => format!("moved to node {to}"),
+        Activity::TransferCancelled => "move cancelled".to_owned(),
+        Activity::TransferFailed { error } => format!("move given up: {error}"),
+        Activity::Left => "lives on another node, data in the trash".to_owned(),
         Activity::Created => "created".to_owned(),
         Activity::Changed { generation, fields } => {
             format!("generation {generation} asked for: {}", fields.join(", "))
@@ -371,6 +376,7 @@ fn not_running(now: UnixMs, it: &NotRunning) -> String {
         }
         NotRunning::CrashedNoRestart => "crashed; its policy says not to restart".to_owned(),
         NotRunning::Suspended => "suspended by the hub".to_owned(),
+        NotRunning::Moving => "is being moved to another node".to_owned(),
         NotRunning::EntitlementEnded { at } => format!("entitlement ended {}", ago(now, *at)),
         NotRunning::NotBefore { at } => format!("not before {at}"),
         NotRunning::Queued => "waits for other starts".to_owned(),

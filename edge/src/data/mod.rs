@@ -34,6 +34,7 @@ pub struct DataDirs {
     servers: PathBuf,
     trash: PathBuf,
     installs: PathBuf,
+    arrivals: PathBuf,
     mounts: AllowedMounts,
     uid: u32,
 }
@@ -89,6 +90,7 @@ impl DataDirs {
             servers: root.join("servers"),
             trash: root.join("trash"),
             installs: root.join("installs"),
+            arrivals: root.join("arrivals"),
             mounts: AllowedMounts::new(Vec::new(), root.to_owned()),
             uid,
         };
@@ -189,6 +191,16 @@ impl DataDirs {
         &self.installs
     }
 
+    /// The folder of data that comes from other nodes; it may not exist.
+    pub(crate) fn arrivals(&self) -> &Path {
+        &self.arrivals
+    }
+
+    /// The folder of one server's.
+    pub(crate) fn arrival_home(&self, server: ServerId) -> PathBuf {
+        self.arrivals.join(server.to_string())
+    }
+
     /// Where files are moved that are wiped.
     pub(crate) fn wiped(&self, server: ServerId) -> PathBuf {
         self.trash.join(format!("{server}-wiped"))
@@ -214,7 +226,7 @@ pub(crate) fn open_dir(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Opens a folder by one name and never through a symbolic link.
-const DIR_FLAGS: OFlags =
+pub(crate) const DIR_FLAGS: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 #[cfg(test)]

@@ -115,6 +115,11 @@ fn adopt(
     let server = envelope.server;
     let mut desired = txn.get(DESIRED, &server)?.unwrap_or_default();
     let hash = signed.hash();
+    // A hub that came back from a backup may not know yet that the server lives elsewhere by now.
+    let newest = desired.newest().and_then(|held| held.envelope.open().ok());
+    if newest.is_some_and(|newest| newest.home.moves > envelope.home.moves) {
+        return Ok(DesiredOutcome::Stale);
+    }
     let held = desired.newest().map(|held| (held.order, held.hash));
     match judge(held, (envelope.order, hash)) {
         Verdict::Adopt => {}
@@ -148,7 +153,7 @@ fn adopt(
 
 /// Checks the content of a wish, and that it does not move a server to another owner.
 fn check(envelope: &Envelope, held: &Desired) -> Result<(), Invalid> {
-    if let Wish::Exist(spec) = &envelope.body {
+    if let Some(spec) = envelope.body.spec() {
         spec.check()?;
     }
     let owner = held.newest().and_then(|held| held.envelope.open().ok()).map(|held| held.tenant);
@@ -169,7 +174,7 @@ fn is_alive(desired: &Desired, now: UnixMs) -> bool {
 /// Whether the wish deletes the server or forbids it to run.
 fn is_ending(envelope: &Envelope, now: UnixMs) -> bool {
     match &envelope.body {
-        Wish::Deleted { .. } => true,
+        Wish::Deleted { .. } | Wish::Leaving { .. } | Wish::Moved { .. } => true,
         Wish::Exist(spec) => spec.suspended || spec.run_until.is_some_and(|at| at <= now),
     }
 }

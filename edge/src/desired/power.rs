@@ -91,7 +91,11 @@ fn allowed(
     let Some(envelope) = held else { return Ok(Err(NodeError::NoSuchServer(server))) };
     let refused = match (&envelope.body, action) {
         (Wish::Deleted { .. }, _) => Some("server is being deleted".to_owned()),
-        (Wish::Exist(_), PowerAction::Stop | PowerAction::Kill) => None,
+        (Wish::Moved { .. }, _) => Some("server was moved to another node".to_owned()),
+        (Wish::Leaving { .. }, PowerAction::Start | PowerAction::Restart) => {
+            Some("server is being moved to another node".to_owned())
+        }
+        (Wish::Exist(_) | Wish::Leaving { .. }, PowerAction::Stop | PowerAction::Kill) => None,
         (Wish::Exist(spec), PowerAction::Start | PowerAction::Restart) => match spec.run_until {
             _ if spec.suspended => Some("server is suspended".to_owned()),
             Some(at) if at <= now => Some(format!("entitlement to run ended at {at}")),

@@ -18,6 +18,7 @@ use crate::{
     outbox,
     runtime::Runtime,
     supervisor::SupervisorHandle,
+    transfer::Mover,
 };
 use mamba_core::{
     clock::{Clock, Entropy, UnixMs, draw},
@@ -59,6 +60,8 @@ pub struct Doors<R> {
     pub consoles: Consoles,
     /// Their files.
     pub data: DataDirs,
+    /// Moves of servers.
+    pub mover: Mover<R>,
     /// The link to the hub.
     pub link: LinkHandle,
     /// How often people make the meter look.
@@ -67,18 +70,23 @@ pub struct Doors<R> {
 
 impl<R: Runtime> Dispatcher for Doors<R> {
     async fn serve(&self, request: NodeRequest, mut stream: FrameStream) {
-        let served = if let NodeRequest::Console { server, from, follow, by } = request {
-            self.console(server, from, follow, by, stream).await
-        } else if let NodeRequest::Gauges { server } = request {
-            self.gauges(server, stream).await
-        } else {
-            let reply = match self.answer(request).await {
-                Ok(answer) => NodeReply::Ok(Box::new(answer)),
-                Err(err) => NodeReply::Err(err),
-            };
-            match send(&mut stream, &reply).await {
-                Ok(()) => stream.writer.finish().await,
-                Err(err) => Err(err),
+        let served = match request {
+            NodeRequest::Console { server, from, follow, by } => {
+                self.console(server, from, follow, by, stream).await
+            }
+            NodeRequest::Gauges { server } => self.gauges(server, stream).await,
+            NodeRequest::Move { server, transfer, step } => {
+                self.mover.serve(server, transfer, step, stream).await
+            }
+            request => {
+                let reply = match self.answer(request).await {
+                    Ok(answer) => NodeReply::Ok(Box::new(answer)),
+                    Err(err) => NodeReply::Err(err),
+                };
+                match send(&mut stream, &reply).await {
+                    Ok(()) => stream.writer.finish().await,
+                    Err(err) => Err(err),
+                }
             }
         };
         if let Err(err) = served {
@@ -129,7 +137,7 @@ impl<R: Runtime> Doors<R> {
                 self.supervisor.cancel_install(server, by).await?;
                 Answer::Accepted
             }
-            NodeRequest::Console { .. } | NodeRequest::Gauges { .. } => {
+            NodeRequest::Console { .. } | NodeRequest::Gauges { .. } | NodeRequest::Move { .. } => {
                 return Err(NodeError::Unsupported);
             }
         })

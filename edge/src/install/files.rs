@@ -212,7 +212,8 @@ impl DataDirs {
         Ok(())
     }
 
-    fn install_home(&self, server: ServerId) -> PathBuf {
+    /// The folder of what is kept of a server's install script.
+    pub(crate) fn install_home(&self, server: ServerId) -> PathBuf {
         self.installs().join(server.to_string())
     }
 }

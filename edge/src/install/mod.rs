@@ -15,7 +15,7 @@ use crate::store::{ChangeError, DESIRED, append_all};
 use mamba_core::{
     clock::UnixMs,
     db::{Snapshot, Table, TableDef, Txn, TxnError},
-    desired::{Order, Wish},
+    desired::Order,
     fact::{Activity, ActivityFact},
     ids::{EventId, ServerId},
     lifecycle::{
@@ -94,10 +94,7 @@ pub fn cancel(
         return Ok(Err(NodeError::NoSuchServer(server)));
     };
     let record = txn.get(INSTALLS, &server)?;
-    let wanted = match &envelope.body {
-        Wish::Exist(spec) => spec.install.as_ref(),
-        Wish::Deleted { .. } => None,
-    };
+    let wanted = envelope.body.spec().and_then(|spec| spec.install.as_ref());
     let asked = match stage(wanted, record.as_ref()) {
         Stage::Due { asked, .. } => asked,
         Stage::Ending { .. } => return Ok(Ok(())),

@@ -9,7 +9,7 @@ use crate::{
 use mamba_core::{
     clock::Entropy,
     db::{Store, StoreOptions, sim::SimDisk},
-    desired::{Envelope, SignedEnvelope},
+    desired::{Envelope, Home, SignedEnvelope, Wish},
     ids::{NodeId, TenantId},
     seq::{Generation, Incarnation},
     server::{Install, InstallFiles},
@@ -106,6 +106,7 @@ async fn a_cancel_is_written_down_and_a_start_refused() {
         node: NodeId::from_bytes([3; 16]),
         server: server(),
         order: order(1),
+        home: Home::default(),
         not_before: UnixMs(0),
         force: false,
         body: Wish::Exist(Box::new(spec.clone())),

@@ -12,13 +12,17 @@ use mamba_core::{
 use mamba_wire::{
     frame::Frame,
     link::v1::BATCHES_IN_FLIGHT_MAX,
-    net::frames::{FrameStream, FramedError, FramedReader, FramedWriter},
+    net::{
+        endpoint::BULK_PRIORITY,
+        frames::{FrameStream, FramedError, FramedReader, FramedWriter},
+    },
     node::{NodeError, NodeReply, NodeRequest},
     session::{EdgeAsk, EdgeOut, EdgeSession, End, Lane, Own, ProtocolError, StateDelta},
 };
 use quinn::{Connection, Endpoint, RecvStream, SendStream, VarInt};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
+    io::AsyncRead,
     sync::{Notify, mpsc, watch},
     task::JoinSet,
     time::{sleep, timeout},
@@ -235,10 +239,9 @@ impl<B: EdgeBackend, D: Dispatcher> Shell<'_, B, D> {
         self.state_due = self.state.due(&view.servers, &view.node);
     }
 
-    fn on_request(&mut self, (send, receive): (SendStream, RecvStream)) {
+    fn on_request(&mut self, streams: (SendStream, RecvStream)) {
         let dispatcher = Arc::clone(self.parts.dispatcher);
-        let stream = FrameStream::new(receive, send);
-        self.requests.spawn(serve(dispatcher, stream));
+        self.requests.spawn(serve(dispatcher, streams));
     }
 
     /// Does everything that the session wants done.
@@ -352,10 +355,18 @@ async fn write(stream: SendStream, priority: i32, mut frames: mpsc::Receiver<Fra
 }
 
 /// Serves one request of the hub.
-async fn serve<D: Dispatcher>(dispatcher: Arc<D>, mut stream: FrameStream) {
-    let first = timeout(Duration::from_millis(REQUEST_MS_MAX), stream.reader.next()).await;
+async fn serve<D: Dispatcher>(dispatcher: Arc<D>, (send, receive): (SendStream, RecvStream)) {
+    let receive: Box<dyn AsyncRead + Send + Unpin> = Box::new(receive);
+    let mut reader = FramedReader::new(receive);
+    let first = timeout(Duration::from_millis(REQUEST_MS_MAX), reader.next()).await;
     let Ok(Ok(Some(frame))) = first else { return };
-    match NodeRequest::from_frame(&frame) {
+    let request = NodeRequest::from_frame(&frame);
+    if request.as_ref().is_ok_and(NodeRequest::is_bulk) && send.set_priority(BULK_PRIORITY).is_err()
+    {
+        return;
+    }
+    let mut stream = FrameStream { reader, writer: FramedWriter::new(Box::new(send)) };
+    match request {
         Ok(request) => dispatcher.serve(request, stream).await,
         Err(err) => {
             tracing::warn!("request of the hub: {}", chain(&err));

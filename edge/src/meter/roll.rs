@@ -8,7 +8,12 @@ use mamba_core::{
     server::Limits,
     usage::window::RunKey,
 };
-use std::{collections::BTreeMap, future::Future, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    path::PathBuf,
+    sync::Arc,
+};
 use tokio::sync::watch;
 
 /// A server that exists.
@@ -41,6 +46,11 @@ pub struct Process {
 pub trait Roll: Send + 'static {
     /// Returns all servers.
     fn servers(&mut self) -> BTreeMap<ServerId, Metered>;
+
+    /// Returns those that another node may meter by now. Their absence is no gap.
+    fn left(&self) -> BTreeSet<ServerId> {
+        BTreeSet::new()
+    }
 
     /// Waits for a change since the last call of [`Roll::servers`]. Ends with `false` when there will
     /// be no more. Cancelling it loses nothing.
@@ -99,6 +109,10 @@ impl Roll for SupervisorRoll {
             metered.last_exit_at = exit.map(|exit| exit.at);
         }
         servers
+    }
+
+    fn left(&self) -> BTreeSet<ServerId> {
+        self.census.borrow().left.clone()
     }
 
     /// A state counts as a change too: when a server is being stopped, its process is looked at once

@@ -41,6 +41,8 @@ pub(super) struct Entry {
     pub(super) is_dirty: bool,
     /// Since when it is not on the roll.
     pub(super) absent_since: Option<BootMs>,
+    /// Whether another node may meter it since.
+    pub(super) has_left: bool,
     /// Size of the data directory, and when it was counted.
     pub(super) disk: Option<(u64, Stamp)>,
     /// When counting was tried last.
@@ -83,6 +85,7 @@ impl Entry {
             commit,
             is_dirty: commit == 0,
             absent_since: None,
+            has_left: false,
             disk: None,
             disk_tried: None,
             live: LiveSample::default(),

@@ -167,6 +167,10 @@ impl<P: Probe, R: Roll> Meter<P, R> {
             }
             let Some(entry) = self.entries.get_mut(&server) else { continue };
             entry.absent_since = None;
+            if std::mem::take(&mut entry.has_left) {
+                entry.meter.away_until(boot, now);
+                entry.fresh = Some(Fresh::Resumed(now.boot));
+            }
             // Only now: one that is deleted is not on the roll, and no time after its end is ours.
             let before = entry.meter.at();
             entry.meter.resume(boot, self.began);
@@ -177,11 +181,14 @@ impl<P: Probe, R: Roll> Meter<P, R> {
             let process = seen(metered.process.as_ref().map(|process| &process.key));
             entry.look(&Look { now, wall, metered, run, process });
         }
-        for (_, entry) in self.entries.iter_mut().filter(|(server, _)| !roll.contains_key(server)) {
+        let left = self.parts.roll.left();
+        let absent = self.entries.iter_mut().filter(|(server, _)| !roll.contains_key(server));
+        for (server, entry) in absent {
             entry.absent(now);
             let gone_ms = entry.absent_since.map_or(0, |since| now.boot.since(since));
             // An empty roll is a supervisor that has not looked yet.
-            entry.is_dirty |= gone_ms > ABSENT_MS_MAX && !roll.is_empty();
+            entry.has_left |= left.contains(server);
+            entry.is_dirty |= entry.has_left || (gone_ms > ABSENT_MS_MAX && !roll.is_empty());
         }
         self.count_one(&roll, now.boot);
     }
@@ -241,7 +248,8 @@ impl<P: Probe, R: Roll> Meter<P, R> {
     async fn commit(&mut self, with_calendar: bool) -> bool {
         let now = self.parts.clock.boot();
         let removed = |entry: &Entry| {
-            entry.absent_since.is_some_and(|since| now.since(since) > ABSENT_MS_MAX)
+            entry.has_left
+                || entry.absent_since.is_some_and(|since| now.since(since) > ABSENT_MS_MAX)
         };
         let at = self.parts.calendar.now();
         let mut is_calendar_due = with_calendar;

@@ -4,7 +4,7 @@ use super::*;
 use mamba_core::{
     clock::Entropy,
     db::{StoreOptions, sim::SimDisk},
-    desired::{Envelope, Wish},
+    desired::{Envelope, Home, Wish},
     ids::NodeId,
     lifecycle::{Actor, PowerAction},
     seq::{Generation, Incarnation},
@@ -57,6 +57,7 @@ async fn a_tombstone_is_kept_long_after_the_purge_and_not_for_ever() {
             node: NodeId::from_bytes([8; 16]),
             server: server(number),
             order,
+            home: Home::default(),
             not_before: NOW,
             force: false,
             body: Wish::Deleted { retain_ms: 0 },

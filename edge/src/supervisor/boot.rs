@@ -113,6 +113,10 @@ impl<R: Runtime> Task<R> {
             }
             if entry.desired != desired {
                 entry.set_desired(desired);
+                // One that comes from another node brings it along.
+                if entry.install.is_none() {
+                    entry.install = self.parts.store.install(server).unwrap_or_default();
+                }
             }
         }
     }

@@ -11,7 +11,7 @@ use mamba_core::{
     desired::{Envelope, EnvelopeHash, Order, Wish},
     error::chain,
     fact::{Activity, ActivityFact},
-    ids::{EventId, ServerId, TenantId},
+    ids::{EventId, ServerId, TenantId, TransferId},
     lifecycle::{
         Actor, Exit, Observed, ServerState,
         install::InstallRecord,
@@ -72,8 +72,10 @@ pub(super) struct Entry {
 pub(super) struct Opened {
     pub(super) hash: EnvelopeHash,
     pub(super) envelope: Arc<Envelope>,
-    /// `None` for a tombstone.
+    /// `None` when it has no place here any more.
     pub(super) spec: Option<Arc<ServerSpec>>,
+    /// The hand-over to another node for which it may not run.
+    pub(super) leaving: Option<TransferId>,
     pub(super) fingerprint: Option<Fingerprint>,
 }
 
@@ -218,6 +220,20 @@ impl Entry {
         self.tenant().filter(|_| !is_over)
     }
 
+    /// The hand-over to another node that the wish in force is for.
+    fn leaving(&self) -> Option<TransferId> {
+        self.wish.as_ref()?.leaving
+    }
+
+    /// Whether no process of it is left, nor comes, as long as the wish in force forbids it to run.
+    fn is_at_rest(&self) -> bool {
+        let has_none = match self.seen {
+            Seen::Absent | Seen::Created(_) | Seen::Exited(..) => true,
+            Seen::Unseen | Seen::Running(..) => false,
+        };
+        has_none && self.life.run.is_none() && self.operation.is_none()
+    }
+
     pub(super) fn spec(&self) -> Option<&Arc<ServerSpec>> {
         self.wish.as_ref()?.spec.as_ref()
     }
@@ -264,6 +280,7 @@ impl Entry {
         };
         ServerView {
             wanted,
+            is_leaving: self.leaving().is_some(),
             next_wish_at: self.desired.next.as_ref().map(|next| next.not_before),
             power: &self.power,
             process: match &self.seen {
@@ -364,6 +381,7 @@ impl Entry {
             order: wish.envelope.order,
             spec: wish.spec.clone(),
             container: self.seen.container().map(|container| container.id.0.clone()),
+            resting: self.leaving().filter(|_| self.is_at_rest()),
         })
     }
 
@@ -387,10 +405,22 @@ impl Entry {
         self.metered.clone()
     }
 
-    /// What is metered whether it runs or not. A deleted server exists until its data is in the trash.
+    /// Whether another node may meter it: it is being moved and has no process here, or was moved.
+    pub(super) fn has_left(&self) -> bool {
+        self.life.run.is_none()
+            && self.wish.as_ref().is_some_and(|wish| {
+                wish.leaving.is_some() || matches!(wish.envelope.body, Wish::Moved { .. })
+            })
+    }
+
+    /// What is metered whether it runs or not. A deleted server exists until its data is in the trash;
+    /// one that is being moved until its process has ended: from then on its next node may meter it.
     pub(super) fn existing(&self, data: &DataDirs) -> Option<ExistingServer> {
         let wish = self.wish.as_ref()?;
         let spec = wish.spec.as_ref()?;
+        if self.has_left() {
+            return None;
+        }
         Some(ExistingServer {
             server: self.server,
             tenant: wish.envelope.tenant,
@@ -410,12 +440,13 @@ impl Entry {
 impl Opened {
     fn new(held: &Held) -> Result<Self, mamba_core::desired::EnvelopeError> {
         let envelope = held.envelope.open()?;
-        let spec = match &envelope.body {
-            Wish::Exist(spec) => Some(Arc::new((**spec).clone())),
-            Wish::Deleted { .. } => None,
+        let spec = envelope.body.spec().map(|spec| Arc::new(spec.clone()));
+        let leaving = match &envelope.body {
+            Wish::Leaving { transfer, .. } => Some(*transfer),
+            Wish::Exist(_) | Wish::Deleted { .. } | Wish::Moved { .. } => None,
         };
         let fingerprint = spec.as_deref().map(fingerprint);
-        Ok(Self { hash: held.hash, envelope: Arc::new(envelope), spec, fingerprint })
+        Ok(Self { hash: held.hash, envelope: Arc::new(envelope), spec, leaving, fingerprint })
     }
 }
 

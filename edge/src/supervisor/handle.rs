@@ -7,7 +7,7 @@ use crate::{
 use mamba_core::{
     clock::{Entropy, UnixMs, draw},
     error::chain,
-    ids::{EventId, ServerId},
+    ids::{EventId, ServerId, TransferId},
     lifecycle::{Actor, Observed, PowerAction, install::InstallRecord},
 };
 use mamba_wire::node::{NodeError, ServerDetail, ServerLine};
@@ -185,6 +185,13 @@ impl SupervisorHandle {
             .collect();
         lines.sort_by(|a, b| (&a.name, a.observed.server).cmp(&(&b.name, b.observed.server)));
         lines
+    }
+
+    /// Whether a server was stopped for this hand-over to another node, and no process is left. It
+    /// is not started before another wish comes.
+    #[must_use]
+    pub fn rests_for(&self, server: ServerId, transfer: TransferId) -> bool {
+        self.cards.borrow().get(&server).is_some_and(|card| card.resting == Some(transfer))
     }
 
     /// Returns what is known of one server. The disk is left to whoever measures it.

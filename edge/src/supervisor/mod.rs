@@ -38,11 +38,15 @@ use crate::{
 use mamba_core::{
     clock::{Clock, Entropy, UnixMs},
     desired::Order,
-    ids::{EventId, NodeId, ServerId, TenantId},
+    ids::{EventId, NodeId, ServerId, TenantId, TransferId},
     lifecycle::{Actor, Observed, PowerAction},
     server::{Limits, ServerSpec},
 };
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
 use tokio::sync::{mpsc, watch};
 
 /// Wakes waiting to be seen. Whoever finds the queue full waits, and the supervisor empties it between
@@ -130,6 +134,8 @@ pub struct Census {
     pub running: BTreeMap<ServerId, RunningServer>,
     /// All servers that exist, running or not.
     pub existing: BTreeMap<ServerId, ExistingServer>,
+    /// Servers that are another node's to meter by now, or may be.
+    pub left: BTreeSet<ServerId>,
 }
 
 /// A server with a process.
@@ -176,6 +182,8 @@ struct Card {
     /// `None` when it is being deleted.
     spec: Option<Arc<ServerSpec>>,
     container: Option<String>,
+    /// The hand-over to another node for which it was stopped, once no process is left.
+    resting: Option<TransferId>,
 }
 
 /// What the supervisor shows to others.

@@ -374,7 +374,10 @@ impl<R: Runtime> Task<R> {
 
     fn report_stop(&mut self, server: ServerId, reason: StopReason) {
         match reason {
-            StopReason::Power | StopReason::Deleted | StopReason::Reinstalled => {}
+            StopReason::Power
+            | StopReason::Deleted
+            | StopReason::Reinstalled
+            | StopReason::Moving => {}
             StopReason::Suspended => {
                 self.report(server, Activity::StoppedByHub { suspended: true })
             }
@@ -389,7 +392,8 @@ impl<R: Runtime> Task<R> {
         let (event, at, parts) = (self.event_id(), now.calendar, self.parts.clone());
         let Some(entry) = self.entries.get(&server) else { return };
         let Some(wish) = &entry.wish else { return };
-        let Wish::Deleted { retain_ms } = wish.envelope.body else { return };
+        let Some(retain_ms) = wish.envelope.body.retain_ms() else { return };
+        let is_moved = matches!(wish.envelope.body, Wish::Moved { .. });
         let (order, tenant) = (wish.envelope.order, wish.envelope.tenant);
         // The same for every attempt, so that what was moved before a crash is found again.
         let stamp = wish.envelope.not_before;
@@ -405,7 +409,8 @@ impl<R: Runtime> Task<R> {
                 let purge_at = at.plus(retain_ms);
                 let record =
                     crate::store::Trash { order, moved_at: at, purge_at, is_purged: false };
-                let work = operation::trash(parts, server, stamp, record, fact(Activity::Deleted));
+                let done = if is_moved { Activity::Left } else { Activity::Deleted };
+                let work = operation::trash(parts, server, stamp, record, fact(done));
                 self.spawn(server, Kind::Trash, work);
             }
             Some(trash) => {
@@ -555,6 +560,7 @@ impl<R: Runtime> Task<R> {
             cards.extend(entry.card().map(|card| (server, card)));
             census.running.extend(entry.running(&self.parts.data).map(|it| (server, it)));
             census.existing.extend(entry.existing(&self.parts.data).map(|it| (server, it)));
+            census.left.extend(entry.has_left().then_some(server));
         }
         publish(&self.shown.observed, Arc::new(observed));
         publish(&self.shown.cards, Arc::new(cards));

@@ -5,7 +5,7 @@ use crate::bench::{Bench, on_docker};
 use mamba_core::{
     clock::{Clock, SystemClock, SystemEntropy, UnixMs, draw},
     db::{Store, StoreOptions, sim::SimDisk},
-    desired::{Envelope, Order, SignedEnvelope, Wish},
+    desired::{Envelope, Home, Order, SignedEnvelope, Wish},
     fact::{Activity, ActivityFact},
     ids::{NodeId, ServerId, TenantId},
     lifecycle::{
@@ -149,6 +149,7 @@ impl Node {
             node: self.node,
             server: self.server,
             order,
+            home: Home::default(),
             not_before: UnixMs(0),
             force: false,
             body: Wish::Exist(Box::new(spec)),

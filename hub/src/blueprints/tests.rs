@@ -31,7 +31,7 @@ fn spec_of(world: &World, server: ServerId) -> mamba_core::server::ServerSpec {
     let (key, _) = found.into_iter().find(|((_, id), _)| *id == server).unwrap();
     match world.hub.signed_wish(key).unwrap().unwrap().open().unwrap().body {
         Wish::Exist(spec) => *spec,
-        Wish::Deleted { .. } => panic!("deleted"),
+        other => panic!("{other:?}"),
     }
 }
 

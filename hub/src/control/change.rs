@@ -5,7 +5,7 @@ use super::{
     create::{ALLOCATION_LIMIT_MAX, check_growth},
     hidden::Whole,
     names::{check_names, name_outside},
-    wish::{Happened, ServerKey, blueprint_of, check_mass_limit, commit},
+    wish::{Happened, ServerKey, blueprint_of, check_mass_limit, check_stays, commit, find_alive},
 };
 use crate::{
     Hub, HubError,
@@ -80,9 +80,13 @@ fn apply(
     change: &ServerChange,
     happened: &Happened,
 ) -> Result<NodeId, HubError> {
-    let mut record = Whole::find_kept(hub, txn, &key)?;
+    let mut record = Whole::of(hub, txn, &key, find_alive(txn, &key)?)?;
     let before = ServerRecord::clone(&record);
     let mut fields = merge(&mut record, change);
+    // Only who does not pay is stopped at any time.
+    if fields.iter().any(|it| *it != "suspended") {
+        check_stays(&record)?;
+    }
     let is_new_wish = !fields.is_empty();
     fields.extend(merge_names(&mut record, change));
     if fields.is_empty() {
@@ -213,6 +217,7 @@ fn entomb(
     happened: &Happened,
 ) -> Result<NodeId, HubError> {
     let mut record = Whole::find(hub, txn, &key)?;
+    check_stays(&record)?;
     let not_before = happened.now.plus(deleting.after_ms);
     let known = record.deletion.as_ref();
     if known.is_some_and(|known| known.not_before <= not_before) {

@@ -4,6 +4,7 @@ use super::{
     hidden::Whole,
     names::{check_names, name_outside},
     ports::{self, grant, settle_gone},
+    transfer::RESERVED,
     wish::{Happened, ServerKey, commit, next_order},
 };
 use crate::{
@@ -19,7 +20,7 @@ use mamba_core::{
     allocation::Granted,
     blueprint::{Blueprint, Choices, Pick},
     db::{Snapshot, Span, Txn},
-    desired::Order,
+    desired::{Home, Order},
     fact::Activity,
     ids::{AllocationId, NodeId, ServerId},
     placement::{
@@ -307,6 +308,8 @@ impl Seat {
         name_outside(txn, key, None, new.external_id.as_ref())?;
         let mut record = Whole::made(ServerRecord {
             node: *node,
+            home: Home::default(),
+            moving: None,
             blueprint: new.blueprint.clone(),
             blueprint_version,
             has_secrets: false,
@@ -335,7 +338,7 @@ impl Seat {
 }
 
 /// Returns why a node has no ports, if that is what is wrong.
-fn missing(granted: Result<Vec<Granted>, HubError>) -> Result<Option<String>, HubError> {
+pub(super) fn missing(granted: Result<Vec<Granted>, HubError>) -> Result<Option<String>, HubError> {
     match granted {
         Ok(_) => Ok(None),
         Err(HubError::Invalid(err)) => Ok(Some(format!("{}: {}", err.field, err.rule))),
@@ -343,7 +346,7 @@ fn missing(granted: Result<Vec<Granted>, HubError>) -> Result<Option<String>, Hu
     }
 }
 
-fn candidate(
+pub(super) fn candidate(
     txn: &impl Snapshot,
     node: NodeId,
     record: NodeRecord,
@@ -390,9 +393,11 @@ fn size(txn: &impl Snapshot, node: NodeId) -> Result<Option<Size>, HubError> {
     Ok(txn.get(NODE_STATES, &node)?.map(size))
 }
 
-/// Returns what the servers of a node may use together.
+/// Returns what the servers of a node may use together, and those that are on their way to it.
 pub(crate) fn promised(txn: &impl Snapshot, node: NodeId) -> Result<Size, HubError> {
     let placed = txn.prefix(PLACED, &(node,), SERVERS_MAX)?;
     let present = placed.into_iter().filter(|(_, it)| !it.gone);
-    Ok(present.fold(Size::default(), |sum, (_, it)| sum.plus(it.promised)))
+    let present = present.fold(Size::default(), |sum, (_, it)| sum.plus(it.promised));
+    let coming = txn.prefix(RESERVED, &(node,), SERVERS_MAX)?;
+    Ok(coming.into_iter().fold(present, |sum, (_, it)| sum.plus(it.0)))
 }

@@ -1,7 +1,10 @@
 //! What of a server is secret, sealed in the store: the values of its secret variables, and its signed
 //! wish, which holds them as the node needs them.
 
-use super::wish::{ServerKey, blueprint_of, find, find_kept};
+use super::{
+    transfer::LEFT,
+    wish::{ServerKey, blueprint_of, find, find_kept},
+};
 use crate::{
     Hub, HubError, secrets,
     secrets::Place,
@@ -10,6 +13,7 @@ use crate::{
 use mamba_core::{
     db::{Snapshot, Txn},
     desired::{Order, SignedEnvelope},
+    ids::{NodeId, ServerId},
     server::is_secret_name,
 };
 use std::{
@@ -127,10 +131,50 @@ pub(crate) fn put_wish(
     order: Order,
     signed: &SignedEnvelope,
 ) -> Result<(), HubError> {
+    seal_wish(hub, txn, &place_of_wish(key), signed)?;
+    Ok(txn.put(ENVELOPES, key, &EnvelopeRecord { order })?)
+}
+
+fn seal_wish(
+    hub: &Hub,
+    txn: &mut Txn<'_>,
+    place: &Place,
+    signed: &SignedEnvelope,
+) -> Result<(), HubError> {
     let bytes = postcard::to_allocvec(signed)
         .map_err(|err| HubError::Bug(format!("wish cannot be written: {err}")))?;
-    hub.vault().put(txn, hub.entropy(), &place_of_wish(key), &zeroize::Zeroizing::new(bytes))?;
-    Ok(txn.put(ENVELOPES, key, &EnvelopeRecord { order })?)
+    Ok(hub.vault().put(txn, hub.entropy(), place, &zeroize::Zeroizing::new(bytes))?)
+}
+
+/// Stores the signed wish for a server that lives on another node by now.
+pub(super) fn put_left(
+    hub: &Hub,
+    txn: &mut Txn<'_>,
+    key: (NodeId, ServerId),
+    order: Order,
+    signed: &SignedEnvelope,
+) -> Result<(), HubError> {
+    seal_wish(hub, txn, &place_of_left(key), signed)?;
+    Ok(txn.put(LEFT, &key, &EnvelopeRecord { order })?)
+}
+
+/// Reads the signed wish for a server that lives on another node by now.
+pub(crate) fn left_wish(
+    hub: &Hub,
+    view: &impl Snapshot,
+    key: (NodeId, ServerId),
+) -> Result<Option<SignedEnvelope>, HubError> {
+    if !view.contains(LEFT, &key)? {
+        return Ok(None);
+    }
+    let bytes = hub.vault().get(view, &place_of_left(key))?.ok_or_else(|| missing("wish"))?;
+    postcard::from_bytes(&bytes).map(Some).map_err(|_| missing("wish"))
+}
+
+/// Forgets the wish for a server that lives on the node again.
+pub(super) fn forget_left(txn: &mut Txn<'_>, key: (NodeId, ServerId)) -> Result<(), HubError> {
+    secrets::forget(txn, &place_of_left(key))?;
+    Ok(txn.delete(LEFT, &key)?)
 }
 
 /// Reads the signed wish of a server; `None` when there is none.
@@ -162,6 +206,10 @@ fn missing(what: &str) -> HubError {
 
 fn place_of_values(key: &ServerKey) -> Place {
     Place::new(SERVERS.def().id, key)
+}
+
+fn place_of_left(key: (NodeId, ServerId)) -> Place {
+    Place::new(LEFT.def().id, &key)
 }
 
 fn place_of_wish(key: &ServerKey) -> Place {

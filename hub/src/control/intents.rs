@@ -3,7 +3,7 @@
 use super::{
     Cut,
     install::refuses_start,
-    wish::{Happened, ServerKey, find_kept},
+    wish::{Happened, ServerKey, check_stays, find_alive},
 };
 use crate::{
     Hub, HubError,
@@ -158,7 +158,11 @@ fn check_power(
     key: &ServerKey,
     action: PowerAction,
 ) -> Result<NodeId, HubError> {
-    let record = find_kept(txn, key)?;
+    let record = find_alive(txn, key)?;
+    let starts = matches!(action, PowerAction::Start | PowerAction::Restart);
+    if starts && record.moving.is_some_and(|it| it.is_frozen) {
+        check_stays(&record)?;
+    }
     match action {
         PowerAction::Start | PowerAction::Restart if record.choices.suspended => {
             Err(HubError::Refused("server is suspended".to_owned()))

@@ -17,6 +17,7 @@ mod intents;
 mod list;
 mod page;
 mod read;
+pub mod transfer;
 mod usage;
 mod wish;
 #[cfg(test)]
@@ -34,7 +35,7 @@ pub use list::Seen;
 pub use own_ports::PortAsker;
 pub use page::Cut;
 pub(crate) use ports::ALLOCATIONS_MAX;
-pub(crate) use wish::{holder, note};
+pub(crate) use wish::{commit, holder, note};
 
 use mamba_core::{
     blueprint::Pick,

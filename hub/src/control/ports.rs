@@ -73,7 +73,7 @@ pub(super) fn settle_gone(txn: &mut Txn<'_>, node: NodeId) -> Result<(), HubErro
 }
 
 /// Frees a port unless another server has it by now.
-pub(super) fn give_back(
+pub(crate) fn give_back(
     txn: &mut Txn<'_>,
     node: NodeId,
     owner: ServerKey,

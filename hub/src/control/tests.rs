@@ -278,7 +278,7 @@ async fn secret_values_are_sealed_in_the_store_and_whole_for_the_node() {
     let server = world.hub.create_server(&owner, new).await.unwrap().server;
     let spec = |world: &World| match wish(world, server).1 {
         Wish::Exist(spec) => spec,
-        Wish::Deleted { .. } => panic!("deleted"),
+        other => panic!("{other:?}"),
     };
     let shown = |world: &World| world.hub.server(&owner, server).unwrap().variables;
     assert_eq!(shown(&world)["RCON_PASSWORD"], SECRET);

@@ -4,7 +4,7 @@ use super::hidden::{self, Whole};
 use crate::{
     Hub, HubError, audit, blueprints,
     store::{
-        ACTIVITY, ActivityRecord, AllocationRecord, EVENTS, PLACED, PlacedServer, SERVERS,
+        ACTIVITY, ActivityRecord, AllocationRecord, EVENTS, Moving, PLACED, PlacedServer, SERVERS,
         ServerRecord,
     },
 };
@@ -32,7 +32,7 @@ pub(super) fn blueprint_of(
 }
 
 /// Names one server.
-pub(super) type ServerKey = (TenantId, ServerId);
+pub(crate) type ServerKey = (TenantId, ServerId);
 
 /// Returns the record of a server that exists for the tenant: not one that is deleted and gone.
 pub(super) fn find(txn: &impl Snapshot, key: &ServerKey) -> Result<ServerRecord, HubError> {
@@ -41,11 +41,29 @@ pub(super) fn find(txn: &impl Snapshot, key: &ServerKey) -> Result<ServerRecord,
 }
 
 /// Returns the record of a server whose deletion was not asked for.
-pub(super) fn find_kept(txn: &impl Snapshot, key: &ServerKey) -> Result<ServerRecord, HubError> {
+pub(super) fn find_alive(txn: &impl Snapshot, key: &ServerKey) -> Result<ServerRecord, HubError> {
     let record = find(txn, key)?;
     match record.deletion {
         None => Ok(record),
         Some(_) => Err(HubError::Refused("server is being deleted".to_owned())),
+    }
+}
+
+/// Returns the record of a server that is neither being deleted nor moved.
+pub(super) fn find_kept(txn: &impl Snapshot, key: &ServerKey) -> Result<ServerRecord, HubError> {
+    let record = find_alive(txn, key)?;
+    check_stays(&record)?;
+    Ok(record)
+}
+
+/// Refuses what cannot be done to a server that is being moved.
+pub(super) fn check_stays(record: &ServerRecord) -> Result<(), HubError> {
+    match record.moving {
+        None => Ok(()),
+        Some(_) => {
+            let why = "server is being moved to another node: wait, or cancel the move first";
+            Err(HubError::Refused(why.to_owned()))
+        }
     }
 }
 
@@ -56,7 +74,7 @@ pub(super) fn next_order(hub: &Hub, record: &ServerRecord) -> Order {
 
 /// Stores `record` as the next generation: signs its envelope and updates the node's index. Sets
 /// `record.order`.
-pub(super) fn commit(
+pub(crate) fn commit(
     hub: &Hub,
     txn: &mut Txn<'_>,
     (tenant, server): ServerKey,
@@ -64,20 +82,29 @@ pub(super) fn commit(
     force: bool,
 ) -> Result<(), HubError> {
     record.order = next_order(hub, record);
-    let (not_before, body) = match &record.deletion {
-        Some(deletion) => (deletion.not_before, Wish::Deleted { retain_ms: deletion.retain_ms }),
-        None => (UnixMs(0), Wish::Exist(Box::new(render(txn, record)?))),
+    let moving = record.moving.filter(|it| it.is_frozen);
+    let (not_before, body) = match (&record.deletion, moving) {
+        (Some(deletion), _) => {
+            (deletion.not_before, Wish::Deleted { retain_ms: deletion.retain_ms })
+        }
+        (None, None) => (UnixMs(0), Wish::Exist(Box::new(render(txn, record)?))),
+        (None, Some(Moving { transfer, to, .. })) => {
+            let spec = Box::new(render(txn, record)?);
+            (UnixMs(0), Wish::Leaving { spec, transfer, to })
+        }
     };
-    let (node, order) = (record.node, record.order);
-    let envelope = Envelope { tenant, node, server, order, not_before, force, body };
+    let (node, order, home) = (record.node, record.order, record.home);
+    // What stops a server for its move was asked for this one server.
+    let force = force || moving.is_some();
+    let envelope = Envelope { tenant, node, server, order, home, not_before, force, body };
     let signed = hub.sign(&envelope)?;
     let placed = txn.get(PLACED, &(node, server))?;
     let (held, refused) = placed.map_or((None, None), |it| (it.held, it.refused));
     let ending = record.is_ending();
     let hash = signed.hash();
     let promised = Size::of(&record.choices.limits);
-    let gone = false;
-    let placed = PlacedServer { tenant, order, hash, ending, promised, gone, held, refused };
+    let (left, gone) = (false, false);
+    let placed = PlacedServer { tenant, order, hash, ending, promised, left, gone, held, refused };
     txn.put(PLACED, &(node, server), &placed)?;
     hidden::put_wish(hub, txn, &(tenant, server), order, &signed)?;
     record.put(hub, txn, &(tenant, server))?;

@@ -24,7 +24,7 @@ impl Booking {
         };
         let entry = AuditEntry::of_fact(self.now, self.node, &fact);
         let ActivityFact { event, at, about, actor, body: activity } = fact;
-        let is_deleted = activity == Activity::Deleted;
+        let (is_deleted, is_left) = (activity == Activity::Deleted, activity == Activity::Left);
         let record = ActivityRecord { at, received_at: self.now, actor, activity };
         let Some(server) = about else {
             if txn.contains(NODE_EVENTS, &(self.node, event))? {
@@ -47,6 +47,9 @@ impl Booking {
         if is_deleted {
             self.end_server(txn, server)?;
         }
+        if is_left {
+            self.clear_left(txn, server.1)?;
+        }
         Ok(Ok(()))
     }
 
@@ -65,6 +68,16 @@ impl Booking {
         }
         let Some(server) = fact.about else { return Ok(Ok(fact)) };
         Ok(self.leases.check_ever(view, self.node, server)?.map(|()| fact))
+    }
+
+    /// Notes that the node cleared away what a server left behind that lives elsewhere.
+    fn clear_left(&self, txn: &mut Txn<'_>, server: ServerId) -> Result<(), HubError> {
+        let key = (self.node, server);
+        if let Some(mut placed) = txn.get(PLACED, &key)?.filter(|it| it.left) {
+            placed.gone = true;
+            txn.put(PLACED, &key, &placed)?;
+        }
+        Ok(())
     }
 
     /// Notes that the node did what a tombstone says: the server's ports, memory and name are free,

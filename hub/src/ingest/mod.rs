@@ -22,7 +22,7 @@ mod usage;
 #[cfg(test)]
 mod foreign;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::{
     Hub, HubError,

@@ -57,7 +57,7 @@ pub(super) fn cpu_billed(world: &World, server: (TenantId, ServerId)) -> u128 {
     hours.iter().map(|(_, it)| it.billed.cpu_used).sum()
 }
 
-pub(super) fn reasons(world: &World) -> Vec<String> {
+pub(crate) fn reasons(world: &World) -> Vec<String> {
     let found = world.hub.read(|txn| Ok(txn.range(QUARANTINE, Span::all(), 1_000)?)).unwrap();
     found.into_iter().map(|(_, it)| it.reason).collect()
 }

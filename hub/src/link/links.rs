@@ -8,7 +8,10 @@ use mamba_core::{
 use mamba_wire::{
     frame::FrameError,
     link::v1::Goodbye,
-    net::frames::{FrameStream, FramedError},
+    net::{
+        endpoint::BULK_PRIORITY,
+        frames::{FrameStream, FramedError},
+    },
     node::NodeRequest,
 };
 use quinn::Connection;
@@ -108,6 +111,10 @@ impl Links {
         let open = timeout(Duration::from_millis(OPEN_MS_MAX), connection.open_bi()).await;
         let (send, receive) =
             open.map_err(|_| RequestError::Busy(node))?.map_err(RequestError::Broken)?;
+        if request.is_bulk() {
+            // A stream that is closed by now says so when it is written to.
+            send.set_priority(BULK_PRIORITY).ok();
+        }
         let mut stream = FrameStream::new(receive, send);
         let frame = request.to_frame().map_err(RequestError::Encode)?;
         stream.writer.send(&frame).await.map_err(RequestError::Send)?;

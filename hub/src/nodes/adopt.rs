@@ -5,8 +5,10 @@ use super::registry::raise;
 use crate::{
     Hub, HubError, blueprints,
     control::{
+        commit,
         hidden::{self, Whole},
         holder, ports,
+        transfer::{came_home, lost_leaving, lost_moved, taken_back},
     },
     store::{
         ALLOCATIONS, AlarmKind, AllocationRecord, Deletion, LEASES, Lease, PLACED, PlacedServer,
@@ -18,7 +20,7 @@ use mamba_core::{
     clock::UnixMs,
     db::{Snapshot as _, Txn},
     desired::{Envelope, SignedEnvelope, Verdict, Wish, judge},
-    ids::{AllocationId, EventId, NodeId},
+    ids::{AllocationId, EventId, NodeId, TransferId},
     lifecycle::Actor,
     placement::Size,
     scope::NodeScope,
@@ -47,7 +49,11 @@ impl Hub {
             let alarms = [self.new_id(EventId::new), self.new_id(EventId::new)];
             let now = self.now();
             let hub = self.clone();
-            self.write(move |txn| take(&hub, txn, &envelope, &signed, now, alarms)).await?;
+            let told =
+                self.write(move |txn| take(&hub, txn, &envelope, &signed, now, alarms)).await?;
+            if let Some(told) = told {
+                self.live().changed(told);
+            }
         }
         self.live().changed(node);
         Ok(())
@@ -61,39 +67,34 @@ fn take(
     signed: &SignedEnvelope,
     now: UnixMs,
     alarms: [EventId; 2],
-) -> Result<(), HubError> {
-    let Envelope { tenant, node, server, order, .. } = *envelope;
+) -> Result<Option<NodeId>, HubError> {
+    let Envelope { tenant, node, server, order, home, .. } = *envelope;
     let key = (tenant, server);
     let owner = txn.get(SERVER_TENANTS, &server)?;
     let placed = txn.get(PLACED, &(node, server))?;
     // A server that the hub knows under another owner, or on another node, was not lost.
     let known = txn.get(SERVERS, &key)?;
-    let is_elsewhere = owner.is_some_and(|TenantRef(owner)| owner != tenant)
-        || known.as_ref().is_some_and(|record| record.node != node);
+    let is_others = owner.is_some_and(|TenantRef(owner)| owner != tenant);
+    let former = known.as_ref().filter(|it| it.node != node).map(|it| (it.node, it.home));
+    // But where it was moved to is known best by whoever holds the newest of its homes.
+    let came = former.filter(|(_, known)| home.moves > known.moves).map(|(former, _)| former);
+    let is_elsewhere = is_others || (former.is_some() && came.is_none());
     // The record of a deleted server outlives its place: a disk that went back brings nothing back.
     let is_older = known.as_ref().is_some_and(|record| order <= record.order);
     let held = placed.as_ref().map(|it| (it.order, it.hash));
-    if is_elsewhere || is_older || judge(held, (order, signed.hash())) != Verdict::Adopt {
-        return Ok(());
+    let is_news = judge(held, (order, signed.hash())) == Verdict::Adopt;
+    if is_elsewhere || (came.is_none() && (is_older || !is_news)) {
+        return Ok(None);
+    }
+    if let (Some(former), Some(known), Some(spec)) = (came, &known, envelope.body.spec()) {
+        let told = take_home(hub, txn, envelope, (spec, known), former, now)?;
+        let text = "this server lives on another node than the hub knew: it was moved";
+        raise(txn, alarms[0], now, (Some(node), Some(key)), AlarmKind::WishAdopted, text)?;
+        return Ok(Some(told));
     }
     let mut taken = Vec::new();
-    let record = match (&envelope.body, known) {
-        (Wish::Exist(spec), known) => {
-            Whole::made(existing(txn, envelope, spec, known, now, &mut taken)?)
-        }
-        (Wish::Deleted { retain_ms }, Some(mut record)) => {
-            record.deletion = Some(Deletion {
-                asked_at: now,
-                by: Actor::Hub,
-                not_before: envelope.not_before,
-                retain_ms: *retain_ms,
-                done_at: None,
-            });
-            Whole::of(hub, txn, &key, ServerRecord { order, changed_at: now, ..record })?
-        }
-        // Neither made nor deleted in the life that this hub remembers: nothing is left to do.
-        (Wish::Deleted { .. }, None) => return Ok(()),
-    };
+    let record = taken_over(hub, txn, envelope, (known, came), (now, alarms[0]), &mut taken)?;
+    let Some(record) = record else { return Ok(None) };
     if txn.prefix(LEASES, &key, 1)?.is_empty() {
         let lease = Lease { node, until: None };
         txn.put(LEASES, &(tenant, server, UnixMs(0)), &lease)?;
@@ -101,8 +102,8 @@ fn take(
     let (ending, hash) = (record.is_ending(), signed.hash());
     let held = Some(order);
     let promised = Size::of(&record.choices.limits);
-    let (gone, refused) = (false, None);
-    let placed = PlacedServer { tenant, order, hash, ending, promised, gone, held, refused };
+    let (left, gone, refused) = (false, false, None);
+    let placed = PlacedServer { tenant, order, hash, ending, promised, left, gone, held, refused };
     txn.put(PLACED, &(node, server), &placed)?;
     txn.put(SERVER_TENANTS, &server, &TenantRef(tenant))?;
     hidden::put_wish(hub, txn, &key, order, signed)?;
@@ -112,14 +113,111 @@ fn take(
     let about = (Some(node), Some(key));
     raise(txn, alarms[0], now, about, AlarmKind::WishAdopted, text)?;
     if taken.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let text = format!(
         "this server was taken over from its node without what belongs to another server by now: \
          {}; the two cannot run at one time: make this one anew",
         taken.join(", ")
     );
-    raise(txn, alarms[1], now, about, AlarmKind::PortTaken, &text)
+    raise(txn, alarms[1], now, about, AlarmKind::PortTaken, &text)?;
+    Ok(None)
+}
+
+/// Takes a server for one of the node that holds its newest home, with what was wanted of it last.
+/// Returns the node where the hub took it to be.
+fn take_home(
+    hub: &Hub,
+    txn: &mut Txn<'_>,
+    envelope: &Envelope,
+    (spec, known): (&ServerSpec, &ServerRecord),
+    former: NodeId,
+    now: UnixMs,
+) -> Result<NodeId, HubError> {
+    let key = (envelope.tenant, envelope.server);
+    let mut taken = Vec::new();
+    let there = existing(txn, envelope, spec, Some(known.clone()), now, &mut taken)?;
+    for allocation in &known.allocations {
+        ports::give_back(txn, former, key, *allocation)?;
+    }
+    let mut record = if envelope.order > known.order {
+        Whole::made(there)
+    } else {
+        let mut record = Whole::of(hub, txn, &key, known.clone())?;
+        (record.node, record.home, record.allocations) =
+            (there.node, there.home, there.allocations);
+        record.choices.ports = there.choices.ports;
+        record
+    };
+    let told = came_home(hub, txn, key, &mut record, former, now)?;
+    if let Wish::Leaving { transfer, to, .. } = &envelope.body {
+        lost_leaving(txn, key, &mut record, (*transfer, *to), now)?;
+    }
+    commit(hub, txn, key, &mut record, false)?;
+    Ok(told)
+}
+
+/// Names a move of which only its end is known.
+fn lost_transfer(event: EventId) -> TransferId {
+    TransferId::from_bytes(event.to_bytes())
+}
+
+/// Makes the record of what a node holds. `came` is the node from which the server came to it since.
+/// `None` when nothing follows from it.
+fn taken_over(
+    hub: &Hub,
+    txn: &mut Txn<'_>,
+    envelope: &Envelope,
+    (known, came): (Option<ServerRecord>, Option<NodeId>),
+    (now, event): (UnixMs, EventId),
+    taken: &mut Vec<String>,
+) -> Result<Option<Whole>, HubError> {
+    let Envelope { tenant, node, server, order, home, .. } = *envelope;
+    let key = (tenant, server);
+    Ok(Some(match (&envelope.body, known) {
+        (Wish::Exist(spec), known) => {
+            let made = existing(txn, envelope, spec, known, now, taken)?;
+            let mut record = Whole::made(made);
+            taken_back(txn, key, &mut record, now)?;
+            record
+        }
+        (Wish::Leaving { spec, transfer, to }, known) => {
+            let made = existing(txn, envelope, spec, known, now, taken)?;
+            let mut record = Whole::made(made);
+            lost_leaving(txn, key, &mut record, (*transfer, *to), now)?;
+            record
+        }
+        (Wish::Moved { to, .. }, Some(record)) if record.node == node => {
+            let record = ServerRecord { order, changed_at: now, ..record };
+            let mut record = Whole::of(hub, txn, &key, record)?;
+            lost_moved(txn, key, &mut record, (lost_transfer(event), *to), home, now)?;
+            record
+        }
+        (Wish::Deleted { retain_ms }, Some(mut record)) => {
+            record.deletion = Some(Deletion {
+                asked_at: now,
+                by: Actor::Hub,
+                not_before: envelope.not_before,
+                retain_ms: *retain_ms,
+                done_at: None,
+            });
+            let mut record = ServerRecord { order, changed_at: now, ..record };
+            if let Some(former) = came {
+                // It was moved before it was deleted: its ports there are nobody's any more.
+                for allocation in std::mem::take(&mut record.allocations) {
+                    ports::give_back(txn, former, key, allocation)?;
+                }
+                record.choices.ports.clear();
+                (record.node, record.home) = (node, home);
+                came_home(hub, txn, key, &mut record, former, now)?;
+            } else {
+                taken_back(txn, key, &mut record, now)?;
+            }
+            Whole::of(hub, txn, &key, record)?
+        }
+        // Neither made nor deleted in the life that this hub remembers: nothing is left to do.
+        (Wish::Deleted { .. } | Wish::Moved { .. }, _) => return Ok(None),
+    }))
 }
 
 /// Makes the record again from what was rendered from it. Ports that another server has by now are
@@ -180,6 +278,8 @@ fn existing(
     };
     Ok(ServerRecord {
         node: envelope.node,
+        home: envelope.home,
+        moving: None,
         blueprint_version: key.as_ref().map_or(0, |(_, version)| *version),
         blueprint: match key {
             Some((key, _)) => key,

@@ -120,8 +120,11 @@ fn note_observed(
 ) -> Result<(), HubError> {
     let key = (node, observed.server);
     let Some(mut placed) = txn.get(PLACED, &key)? else { return Ok(()) };
-    let record = ObservedRecord { node, received_at: now, observed: observed.clone() };
-    txn.put(OBSERVED, &(placed.tenant, observed.server), &record)?;
+    // What a server left behind is nobody's to look at.
+    if !placed.left {
+        let record = ObservedRecord { node, received_at: now, observed: observed.clone() };
+        txn.put(OBSERVED, &(placed.tenant, observed.server), &record)?;
+    }
     if observed.applied.is_some() && observed.applied > placed.held {
         placed.held = observed.applied;
         txn.put(PLACED, &key, &placed)?;

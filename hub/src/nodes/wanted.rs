@@ -87,7 +87,10 @@ impl Hub {
             let mut bytes = 0;
             for server in servers.iter().take(SERVERS_MAX) {
                 let Some(placed) = txn.get(PLACED, &(scope.node(), *server))? else { continue };
-                let found = hidden::wish(self, txn, &(placed.tenant, *server))?;
+                let found = match placed.left {
+                    true => hidden::left_wish(self, txn, (scope.node(), *server))?,
+                    false => hidden::wish(self, txn, &(placed.tenant, *server))?,
+                };
                 let Some(signed) = found else { continue };
                 bytes += signed.bytes.len() + signed.signature.len() + 16;
                 if bytes > ENVELOPES_BYTES_MAX && !envelopes.is_empty() {

@@ -292,7 +292,8 @@ fn refused(err: &NodeError) -> End {
         | NodeError::StoreUnavailable(_)
         | NodeError::Busy
         | NodeError::Unsupported
-        | NodeError::LogUnreadable(_) => CLOSE_FAILED,
+        | NodeError::LogUnreadable(_)
+        | NodeError::Data(_) => CLOSE_FAILED,
     };
     End::new(code, err.to_string())
 }

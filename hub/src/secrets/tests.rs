@@ -169,6 +169,7 @@ fn no_two_tables_of_the_hub_share_an_id_or_name() {
         crate::api::TABLES,
         crate::blueprints::TABLES,
         crate::status::TABLES,
+        crate::control::transfer::TABLES,
         TABLES,
     ];
     assert_eq!(mamba_core::db::duplicate_table(&all.concat()), None);

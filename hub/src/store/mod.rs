@@ -25,8 +25,8 @@ pub use node::{
     AllocationRecord, FreePort, JoinTokenRecord, KeyRecord, NodeRecord, NodeSeen, NodeStateRecord,
 };
 pub use server::{
-    Deletion, EnvelopeRecord, IntentRecord, IntentState, IntentWaiting, Lease, ObservedRecord,
-    PlacedServer, ServerPort, ServerRecord,
+    Deletion, EnvelopeRecord, IntentRecord, IntentState, IntentWaiting, Lease, Moving,
+    ObservedRecord, PlacedServer, ServerPort, ServerRecord,
 };
 
 use mamba_core::{

@@ -3,8 +3,8 @@
 use mamba_core::{
     blueprint::Choices,
     clock::UnixMs,
-    desired::{EnvelopeHash, Order},
-    ids::{AllocationId, NodeId, ServerId, TenantId, UserId},
+    desired::{EnvelopeHash, Home, Order},
+    ids::{AllocationId, NodeId, ServerId, TenantId, TransferId, UserId},
     lifecycle::{Actor, Observed, PowerAction},
     placement::Size,
     record,
@@ -18,6 +18,10 @@ use serde::{Deserialize, Serialize};
 pub struct ServerRecord {
     /// Where it runs.
     pub node: NodeId,
+    /// Which of its homes that is.
+    pub home: Home,
+    /// Set while it is being moved to another node, until that is decided.
+    pub moving: Option<Moving>,
     /// Its blueprint's key.
     pub blueprint: String,
     /// Version of the blueprint that it is made from.
@@ -48,6 +52,17 @@ pub struct ServerRecord {
     pub deletion: Option<Deletion>,
 }
 record!(ServerRecord, 1);
+
+/// A move to another node that is not decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moving {
+    /// Which.
+    pub transfer: TransferId,
+    /// Where to.
+    pub to: NodeId,
+    /// Whether it may not run meanwhile.
+    pub is_frozen: bool,
+}
 
 /// A deletion that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,7 +135,9 @@ pub struct PlacedServer {
     pub ending: bool,
     /// What it may use.
     pub promised: Size,
-    /// Whether the node did what its tombstone says.
+    /// Whether it lives on another node by now; `order` and `hash` are of what this one should hold.
+    pub left: bool,
+    /// Whether the node did what its tombstone says, or cleared away what left.
     pub gone: bool,
     /// Newest rank that the node said to hold.
     pub held: Option<Order>,

@@ -39,6 +39,7 @@ pub mod blueprint;
 pub mod tenant;
 pub mod member;
 pub mod server;
+pub mod transfer;
 pub mod allocation;
 pub mod console;
 pub mod feed;

@@ -117,6 +117,9 @@ impl std::fmt::Debug for NetParts {
     }
 }
 
+/// Priority of streams that carry much: behind everything else, whose least is 0.
+pub const BULK_PRIORITY: i32 = -1;
+
 /// Which end of the link an endpoint is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {

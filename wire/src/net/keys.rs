@@ -183,7 +183,7 @@ mod tests {
     use super::*;
     use mamba_core::{
         clock::UnixMs,
-        desired::{Order, Wish},
+        desired::{Home, Order, Wish},
         ids::{NodeId, ServerId, TenantId},
     };
 
@@ -196,6 +196,7 @@ mod tests {
             node: NodeId::from_bytes([2; 16]),
             server: ServerId::from_bytes([3; 16]),
             order: Order::default(),
+            home: Home::default(),
             not_before: UnixMs(0),
             force: false,
             body: Wish::Deleted { retain_ms: 1 },

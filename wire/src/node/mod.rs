@@ -3,7 +3,11 @@
 //! One request per stream: the asker sends one [`NodeRequest`] frame, the edge answers with
 //! [`NodeReply`] frames. All requests have exactly one reply but [`NodeRequest::Console`], which goes
 //! on with [`ConsoleEvent`] replies until either side ends the stream, and takes [`ConsoleInput`]
-//! frames meanwhile, and [`NodeRequest::Gauges`], which goes on until the asker ends it. The doors are the hub's QUIC link and the node's local socket.
+//! frames meanwhile, [`NodeRequest::Gauges`], which goes on until the asker ends it, and two steps of
+//! [`NodeRequest::Move`], which carry [`moving::MoveChunk`] frames. The doors are the hub's QUIC link
+//! and the node's local socket.
+
+pub mod moving;
 
 use crate::{
     frame::{CRITICAL, Frame, FrameError},
@@ -14,7 +18,7 @@ use mamba_core::{
     desired::Order,
     error::Invalid,
     fact::{ActivityFact, Chain, Stream, UsageFact},
-    ids::{InstanceId, NodeId, ServerId, TenantId},
+    ids::{InstanceId, NodeId, ServerId, TenantId, TransferId},
     lifecycle::{Actor, Observed, PowerAction, ServerState, install::InstallRecord},
     seq::{Epoch, LineNumber, Seq},
     server::ServerSpec,
@@ -95,6 +99,15 @@ pub enum NodeRequest {
         /// Which server.
         server: ServerId,
     },
+    /// One step of moving a server between nodes: [`Answer::Move`].
+    Move {
+        /// Which server.
+        server: ServerId,
+        /// Which hand-over.
+        transfer: TransferId,
+        /// What is to be done for it.
+        step: moving::MoveStep,
+    },
 }
 
 /// Where a console reader begins.
@@ -142,6 +155,8 @@ pub enum Answer {
     InstallLog(InstallLog),
     /// To [`NodeRequest::Gauges`], many.
     Gauges(Gauges),
+    /// To [`NodeRequest::Move`].
+    Move(moving::MoveAnswer),
 }
 
 /// Why a request was not served.
@@ -171,6 +186,9 @@ pub enum NodeError {
     /// The log of an install script cannot be read.
     #[error("log of the install script cannot be read: {0}")]
     LogUnreadable(String),
+    /// Data of a server cannot be read or written, or has no room here.
+    #[error("data of the server: {0}")]
+    Data(String),
 }
 
 /// The daemon and the machine.
@@ -389,6 +407,12 @@ const REPLY: u16 = 202;
 const INPUT: u16 = 203;
 
 impl NodeRequest {
+    /// Whether it carries so much that everything else goes before it.
+    #[must_use]
+    pub fn is_bulk(&self) -> bool {
+        matches!(self, Self::Move { .. })
+    }
+
     /// Encodes the request.
     ///
     /// # Errors
@@ -442,7 +466,7 @@ impl ConsoleInput {
     }
 }
 
-fn expect(frame: &Frame, kind: u16) -> Result<&Frame, FrameError> {
+pub(crate) fn expect(frame: &Frame, kind: u16) -> Result<&Frame, FrameError> {
     if frame.kind == kind {
         Ok(frame)
     } else {

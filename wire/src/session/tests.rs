@@ -10,7 +10,7 @@ use crate::{
 };
 use mamba_core::{
     clock::{BootMs, UnixMs},
-    desired::{Envelope, Order, SignedEnvelope, Verdict, Wish, judge},
+    desired::{Envelope, Home, Order, SignedEnvelope, Verdict, Wish, judge},
     ids::{InstanceId, IntentId, NodeId, ServerId, TenantId, UserId},
     lifecycle::PowerAction,
     seq::{Generation, Incarnation},
@@ -106,6 +106,7 @@ fn envelope(server: u8, incarnation: u32, generation: u64) -> SignedEnvelope {
         node: NODE,
         server: ServerId::from_bytes([server; 16]),
         order: Order { incarnation: Incarnation(incarnation), generation: Generation(generation) },
+        home: Home::default(),
         not_before: UnixMs(0),
         force: false,
         body: Wish::Deleted { retain_ms: generation },

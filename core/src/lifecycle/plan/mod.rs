@@ -64,6 +64,8 @@ pub struct World<'a> {
 pub struct ServerView<'a> {
     /// The wish in force.
     pub wanted: Wanted<'a>,
+    /// Whether that wish forbids it to run because it is being moved to another node.
+    pub is_leaving: bool,
     /// When another wish, already held, comes into force.
     pub next_wish_at: Option<UnixMs>,
     /// What power actions asked for.
@@ -285,6 +287,8 @@ pub enum StopReason {
     Deleted,
     /// It is installed again.
     Reinstalled,
+    /// It is moved to another node.
+    Moving,
 }
 
 /// What to do now, and when to ask again at the latest.
@@ -602,6 +606,7 @@ impl ServerView<'_> {
             (Wanted::Unknown | Wanted::NotBefore(_), _) => None,
             (Wanted::Deleted(_), _) => Some(StopReason::Deleted),
             (Wanted::Exist(_), Some(NotRunning::Suspended)) => Some(StopReason::Suspended),
+            (Wanted::Exist(_), Some(NotRunning::Moving)) => Some(StopReason::Moving),
             (Wanted::Exist(_), Some(_)) => Some(StopReason::EntitlementEnded),
             (Wanted::Exist(_), None) if matches!(self.stage(), Stage::Due { .. }) => {
                 Some(StopReason::Reinstalled)
@@ -621,6 +626,7 @@ impl ServerView<'_> {
             Wanted::Unknown => None,
             Wanted::NotBefore(at) => Some(NotRunning::NotBefore { at }),
             Wanted::Deleted(_) => Some(NotRunning::NotWanted),
+            Wanted::Exist(_) if self.is_leaving => Some(NotRunning::Moving),
             Wanted::Exist(spec) if spec.suspended => Some(NotRunning::Suspended),
             Wanted::Exist(spec) => spec
                 .run_until
@@ -708,7 +714,8 @@ impl ServerView<'_> {
             Wanted::Unknown | Wanted::NotBefore(_) | Wanted::Deleted(_) => HUB_STOP_GRACE_MS_MAX,
         };
         match reason {
-            StopReason::Power => own,
+            // Nobody waits for the place: the world is saved in the time that its owner gave it.
+            StopReason::Power | StopReason::Moving => own,
             StopReason::Suspended
             | StopReason::EntitlementEnded
             | StopReason::Deleted

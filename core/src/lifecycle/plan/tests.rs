@@ -74,6 +74,7 @@ fn stopping(asked_at: u64, grace_ms: u32, killed_at: Option<u64>) -> Stopping {
 fn view<'a>(spec: &'a ServerSpec, power: &'a Power) -> ServerView<'a> {
     ServerView {
         wanted: Wanted::Exist(spec),
+        is_leaving: false,
         next_wish_at: None,
         power,
         process: Process::Absent,
@@ -225,6 +226,20 @@ fn the_hub_ends_a_server_within_a_minute_and_the_calendar_does_too() {
     let deleted = Wanted::Deleted(Disposal::Present);
     let view = ServerView { wanted: deleted, ..running(&spec, &power) };
     check(view, stop(60_000, StopReason::Deleted), None);
+}
+
+#[test]
+fn a_server_that_is_moved_has_its_own_time_to_stop_and_is_not_started() {
+    let (spec, power) = (spec(), power(START));
+    let up = ServerView { is_leaving: true, ..running(&spec, &power) };
+    let why = |view: &ServerView<'_>| standing(view, NOW, None).not_running;
+    check(up.clone(), stop(90_000, StopReason::Moving), None);
+    assert_eq!(why(&up), Some(NotRunning::Moving));
+    let down = ServerView { is_leaving: true, ..view(&spec, &power) };
+    check(down.clone(), None, None);
+    assert_eq!(why(&down), Some(NotRunning::Moving));
+    let operation = Some(Operation::Start { power: 1 });
+    check(ServerView { operation, ..down }, Some(Action::Abort), None);
 }
 
 #[test]
@@ -530,6 +545,7 @@ impl Drawn {
                 3 => Wanted::Deleted(Disposal::Trashed { purge_at: UnixMs(999_999) }),
                 _ => Wanted::Exist(&self.spec),
             },
+            is_leaving: self.wanted == 7,
             next_wish_at: None,
             power: &self.power,
             process: match self.process {

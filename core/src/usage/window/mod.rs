@@ -160,6 +160,15 @@ impl ServerMeter {
         self.from = now.unix;
     }
 
+    /// Goes on at `now`: until then another node metered the server, and nothing of that time is ours,
+    /// not even a gap.
+    pub fn away_until(&mut self, boot: BootId, now: Stamp) {
+        self.stop();
+        self.cut();
+        self.unmeasured_from = None;
+        (self.boot, self.at, self.from) = (boot, now, now.unix);
+    }
+
     /// Accounts for the time from `at` until `to` by what is read at `to`. A time before `at` is
     /// ignored.
     pub fn advance(&mut self, to: Stamp, reading: Reading) {

@@ -55,6 +55,19 @@ fn measured(
 }
 
 #[test]
+fn time_at_another_node_is_neither_measured_nor_a_gap() {
+    let mut meter = meter(0);
+    meter.advance(stamp(1_000), reading(0, 0, 0, 0));
+    meter.away_until(BootId([2; 16]), stamp(9_000));
+    meter.advance(stamp(10_000), reading(0, 0, 0, 0));
+    meter.cut();
+    let spans = facts(&meter);
+    assert!(spans.iter().all(|(_, _, body)| matches!(body, UsageBody::Measured(_))), "{spans:?}");
+    let spans: Vec<_> = spans.into_iter().map(|(from, to, _)| (from, to)).collect();
+    assert_eq!(spans, [(0, 1_000), (9_000, 10_000)]);
+}
+
+#[test]
 fn a_start_and_a_stop_cut_the_window() {
     let mut meter = meter(0);
     meter.advance(stamp(1_000), reading(0, 0, 0, 0));

@@ -18,7 +18,7 @@ use crate::{
 use mamba_core::{
     clock::{BootId, BootMs, Clock, Entropy, UnixMs},
     db::{Store, StoreOptions, sim::SimDisk},
-    desired::{Envelope, Order, SignedEnvelope, Wish},
+    desired::{Envelope, Home, Order, SignedEnvelope, Wish},
     fact::{Activity, ActivityFact},
     ids::{NodeId, ServerId, TenantId},
     lifecycle::{Actor, Observed, PowerAction, ServerState},
@@ -224,6 +224,7 @@ impl Machine {
             node: node(),
             server,
             order: Order { incarnation: Incarnation(1), generation },
+            home: Home::default(),
             not_before: UnixMs(0),
             force: false,
             body,

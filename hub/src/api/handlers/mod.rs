@@ -13,6 +13,7 @@ mod mounts;
 mod servers;
 mod install;
 mod intents;
+mod transfers;
 mod allocations;
 mod console;
 mod feed;

@@ -126,6 +126,15 @@ pub(super) fn refuses_start(
     })
 }
 
+/// Whether a run of the install script is under way, or is to be made.
+pub(super) fn is_open(
+    txn: &impl Snapshot,
+    key: &ServerKey,
+    record: &ServerRecord,
+) -> Result<bool, HubError> {
+    Ok(matches!(state(txn, key, record)?, InstallState::Waiting | InstallState::Running))
+}
+
 /// Whether a server has a script in front of it that its node did not report on.
 fn state(
     txn: &impl Snapshot,

@@ -55,7 +55,7 @@ fn wanted(world: &World, server: ServerId) -> (Order, ServerSpec) {
     let record = world.hub.read(|txn| Ok(txn.get(ENVELOPES, &key)?)).unwrap().unwrap();
     match world.hub.signed_wish(key).unwrap().unwrap().open().unwrap().body {
         Wish::Exist(spec) => (record.order, *spec),
-        Wish::Deleted { .. } => panic!("deleted"),
+        other => panic!("{other:?}"),
     }
 }
 

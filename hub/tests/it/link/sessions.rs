@@ -6,7 +6,7 @@ use super::{
 };
 use mamba_core::{
     clock::UnixMs,
-    desired::{Envelope, Order, Wish},
+    desired::{Envelope, Home, Order, Wish},
     fact::Stream,
     ids::{IntentId, NodeId, ServerId, TenantId, UserId},
     lifecycle::PowerAction,
@@ -70,6 +70,7 @@ async fn wishes_intents_and_states_travel() {
         node,
         server,
         order: Order { incarnation: Incarnation(1), generation: Generation(1) },
+        home: Home::default(),
         not_before: UnixMs(0),
         force: false,
         body: Wish::Deleted { retain_ms: 1 },

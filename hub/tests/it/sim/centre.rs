@@ -12,6 +12,7 @@ use mamba_core::{
 };
 use mamba_hub::{
     Hub, HubParts, backup,
+    control::transfer,
     link::{HubLink, LinkConfig},
     store::{STREAMS, StreamKey},
 };
@@ -105,10 +106,11 @@ impl Centre {
         let keys = Arc::new(self.secrets.open().unwrap());
         let (held, came) = (std::sync::Mutex::default(), Arc::clone(&self.came));
         let bent = Arc::new(BentHub { hub: hub.clone(), bug: self.bug, held, came });
-        let (link, _links) = HubLink::bind(config, keys, bent, clock, entropy).unwrap();
+        let (link, links) = HubLink::bind(config, keys, bent, clock, entropy).unwrap();
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(link.run(stopped));
+        tasks.spawn(link.run(stopped.clone()));
+        tasks.spawn(transfer::keep(hub.clone(), Arc::new(links), stopped));
         self.running = Some(Running { hub, tasks, _stop: stop });
         self.trace.say("hub: up");
     }

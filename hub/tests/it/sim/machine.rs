@@ -28,6 +28,7 @@ use mamba_edge::{
     runtime::{ContainerId, fake::FakeRuntime, subnet::SubnetPool},
     store::EdgeStore,
     supervisor::{self, SupervisorHandle},
+    transfer::Mover,
 };
 use mamba_wire::{
     link::{enrol, token::JoinToken, v1::NodeState},
@@ -47,6 +48,9 @@ pub(super) const DISK_BYTES: u64 = 50 << 20;
 /// Of CPU in microseconds, and of the network in bytes, in each millisecond.
 pub(super) const CPU_US: u64 = 250;
 pub(super) const SENT_BYTES: u64 = 10;
+
+/// File in the folder of a server that is moved.
+const WORLD: &str = "world";
 
 pub(super) struct Machine {
     pub(super) index: usize,
@@ -152,16 +156,19 @@ impl Machine {
         let instance = InstanceId::new(calendar.now(), draw(&*entropy));
         let consoles = Consoles::in_place(&self.dir.join("console"), Arc::clone(&clock)).unwrap();
         let uid = rustix::process::getuid().as_raw();
+        let data = DataDirs::open(&self.dir, uid).unwrap();
         let parts = supervisor::Parts {
             runtime: Arc::new(self.engine.clone()),
             store: EdgeStore::new(store.clone()),
             consoles,
-            data: DataDirs::open(&self.dir, uid).unwrap(),
+            data: data.clone(),
             clock: Arc::clone(&clock),
             calendar: Arc::clone(&calendar) as Arc<dyn Calendar>,
             entropy: Arc::clone(&entropy),
         };
         let (supervisor, handle) = supervisor::supervisor(parts, settings(identity.node));
+        let (engine, kept) = (Arc::new(self.engine.clone()), EdgeStore::new(store.clone()));
+        let door = Arc::new(MoveDoor(Mover::new(engine, kept, data, handle.clone())));
         let (meter, _meter_handle) = self.meter(&store, &clock, &calendar, &handle);
         let (view, seen) = watch::channel(Arc::new(view_of(BTreeMap::new())));
         let verifier = EnvelopeVerifier::new(identity.envelope_key);
@@ -213,7 +220,7 @@ impl Machine {
             if !dials {
                 return std::future::pending().await;
             }
-            link.run(Arc::new(NoDoor), stopped).await;
+            link.run(door, stopped).await;
         }));
         tasks.spawn(named("calendar", async move { backend.remember().await }));
         let up_at = Instant::now();
@@ -305,6 +312,18 @@ impl Machine {
     /// Whether a server's data is there.
     pub(super) fn has_data(&self, server: ServerId) -> bool {
         self.dir.join("servers").join(server.to_string()).exists()
+    }
+
+    /// Puts something into a server's folder that the game would have made.
+    pub(super) fn mark(&self, server: ServerId) {
+        let folder = self.dir.join("servers").join(server.to_string());
+        std::fs::write(folder.join(WORLD), server.to_string().repeat(20_000)).unwrap();
+    }
+
+    /// Whether that is there.
+    pub(super) fn has_mark(&self, server: ServerId) -> bool {
+        let file = self.dir.join("servers").join(server.to_string()).join(WORLD);
+        std::fs::read(file).is_ok_and(|it| it == server.to_string().repeat(20_000).into_bytes())
     }
 
     /// Whether a server's data is in the trash.
@@ -420,10 +439,16 @@ async fn show(
     }
 }
 
-struct NoDoor;
+/// Nobody asks for anything but moves.
+struct MoveDoor(Mover<FakeRuntime>);
 
-impl Dispatcher for NoDoor {
-    async fn serve(&self, _request: NodeRequest, _stream: FrameStream) {}
+impl Dispatcher for MoveDoor {
+    async fn serve(&self, request: NodeRequest, stream: FrameStream) {
+        if let NodeRequest::Move { server, transfer, step } = request {
+            // A stream that broke is begun again by the hub.
+            self.0.serve(server, transfer, step, stream).await.ok();
+        }
+    }
 }
 
 /// Reads what truly runs.

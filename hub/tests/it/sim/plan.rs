@@ -30,6 +30,9 @@ pub(super) enum Act {
     Memory(usize, u64),
     Suspend(usize, bool),
     Delete(usize),
+    /// A server to an edge.
+    Move(usize, usize),
+    CancelMove(usize),
     Backup,
 }
 
@@ -199,6 +202,7 @@ impl Plan {
             };
             events.push((rng.within(30_000..=lasts_ms), Event::Act(act)));
         }
+        draw_moves(seed, (edges, all), lasts_ms, &mut events);
         for number in 1..=lasts_ms / 400_000 {
             events.push((number * 400_000 + rng.within(0..=60_000), Event::Act(Act::Backup)));
         }
@@ -224,6 +228,25 @@ impl Plan {
             Event::Fault(fault) => Some(fault),
             Event::Act(_) => None,
         })
+    }
+}
+
+/// Draws moves of servers. By numbers of their own, so that everything else is as without them.
+fn draw_moves(
+    seed: u64,
+    (edges, all): (usize, usize),
+    lasts_ms: u64,
+    events: &mut Vec<(u64, Event)>,
+) {
+    let mut rng = Rng::new(seed, 9);
+    let count = if edges > 1 { rng.within(0..=4) } else { 0 };
+    for _ in 0..count {
+        let (server, at) = (rng.index(all), rng.within(40_000..=lasts_ms));
+        events.push((at, Event::Act(Act::Move(server, rng.index(edges)))));
+        if rng.happens(250) {
+            let after = at + rng.within(500..=60_000);
+            events.push((after, Event::Act(Act::CancelMove(server))));
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use mamba_core::{
 use mamba_edge::runtime::fake::FakeRuntime;
 use mamba_hub::{
     HubError,
-    control::{Deleting, NewServer, ServerChange},
+    control::{Deleting, NewServer, ServerChange, transfer::NewTransfer},
     nodes::NewToken,
 };
 use std::{
@@ -74,6 +74,10 @@ pub(super) struct Placed {
     pub(super) tenant: TenantId,
     pub(super) edge: usize,
     pub(super) is_deleted: bool,
+    /// Edges that somebody wanted to move it to.
+    pub(super) wanted_on: Vec<usize>,
+    /// Whether there is something in its folder that must go with it.
+    pub(super) is_marked: bool,
     /// When it was asked to start.
     pub(super) starts: Vec<UnixMs>,
     pub(super) made_at: Instant,
@@ -121,6 +125,13 @@ pub(super) fn play(plan: &Plan, is_shown: bool) -> Result<Played, Broken> {
 pub(super) fn runtime() -> tokio::runtime::Runtime {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_time().start_paused(true).build().unwrap()
+}
+
+impl Placed {
+    /// Whether it may be on an edge, as far as anybody wanted.
+    pub(super) fn may_be_on(&self, edge: usize) -> bool {
+        self.edge == edge || self.wanted_on.contains(&edge)
+    }
 }
 
 impl World {
@@ -193,6 +204,8 @@ impl World {
                     tenant: scope.tenant(),
                     edge,
                     is_deleted: false,
+                    wanted_on: vec![],
+                    is_marked: false,
                     starts: vec![self.centre.clock.true_now()],
                     made_at: Instant::now(),
                 });
@@ -289,6 +302,22 @@ impl World {
                 let suspended = Some(*suspended);
                 let change = ServerChange { suspended, force: true, ..ServerChange::default() };
                 self.change(&hub, *server, change).await
+            }
+            Act::Move(server, edge) => {
+                let node = self.machines[*edge].node;
+                let placed = &mut self.servers[*server];
+                if placed.wanted_on.is_empty() && self.machines[placed.edge].has_data(placed.id) {
+                    self.machines[placed.edge].mark(placed.id);
+                    placed.is_marked = true;
+                }
+                // Before asking: an answer may be lost and the move recorded.
+                placed.wanted_on.push(*edge);
+                let new = NewTransfer { node: Some(node), ..NewTransfer::default() };
+                hub.start_transfer(&scope_of(placed), placed.id, new).await.map(|_| ())
+            }
+            Act::CancelMove(server) => {
+                let placed = &self.servers[*server];
+                hub.cancel_transfer(&scope_of(placed), placed.id).await.map(|_| ())
             }
             Act::Delete(server) => {
                 let placed = &mut self.servers[*server];

@@ -11,6 +11,7 @@ mod disk;
 mod network;
 mod engine;
 mod resync;
+mod transfer;
 
 use crate::{
     report::{Report, Stopped},
@@ -44,10 +45,13 @@ enum Act {
     Network,
     /// A Docker Engine that restarts under the edge.
     Engine,
+    /// A server that moves to another node while hub and edges are killed.
+    Transfer,
 }
 
 impl Act {
-    const ALL: [Self; 5] = [Self::Kill, Self::Resync, Self::Disk, Self::Network, Self::Engine];
+    const ALL: [Self; 6] =
+        [Self::Kill, Self::Resync, Self::Disk, Self::Network, Self::Engine, Self::Transfer];
 }
 
 /// Plays the acts; what failed is in the report.
@@ -62,6 +66,7 @@ pub(crate) async fn play(report: &mut Report, stage: &mut Stage, args: &TortureA
             Act::Disk => disk::play(report, stage).await,
             Act::Network => network::play(report, stage).await,
             Act::Engine => engine::play(report, stage).await,
+            Act::Transfer => transfer::play(report, stage).await,
         };
         if let Err(Stopped) = played {
             report.say("       the rest of this act was not played");

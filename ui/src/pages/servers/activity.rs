@@ -134,6 +134,13 @@ fn sentence(activity: &Activity) -> (Tone, String) {
         Activity::Changed { fields, .. } => {
             (Tone::Calm, fill(texts.did_changed, &[("fields", &fields.join(", "))]))
         }
+        Activity::TransferAsked { .. } => (Tone::Busy, texts.did_transfer_asked.to_owned()),
+        Activity::Transferred { .. } => (Tone::Good, texts.did_transferred.to_owned()),
+        Activity::TransferCancelled => calm(texts.did_transfer_cancelled),
+        Activity::TransferFailed { error } => {
+            (Tone::Bad, fill(texts.did_transfer_failed, &[("error", error)]))
+        }
+        Activity::Left => calm(texts.did_left),
         Activity::DeletionAsked { .. } => (Tone::Busy, texts.did_delete_asked.to_owned()),
         Activity::Lost { count } => (Tone::Bad, fill(texts.did_lost, &[("n", count)])),
         Activity::EdgeStarted { .. } => calm(texts.did_edge_started),

@@ -58,6 +58,7 @@ fn offline(reason: &NotRunning) -> (Tone, &'static str) {
         | NotRunning::GaveUp { .. }
         | NotRunning::CrashedNoRestart => (Tone::Bad, texts.crashed),
         NotRunning::Suspended => (Tone::Busy, texts.suspended),
+        NotRunning::Moving => (Tone::Busy, texts.moving),
         NotRunning::InstallFailed { .. } | NotRunning::InstallCancelled { .. } => {
             (Tone::Bad, texts.not_installed)
         }

@@ -157,6 +157,7 @@ fn reason(server: &Server) -> Option<(Tone, String)> {
             (Tone::Busy, fill(texts.why_not_before, &[("at", &local(*at))]))
         }
         NotRunning::Queued => (Tone::Calm, texts.why_queued.to_owned()),
+        NotRunning::Moving => (Tone::Busy, texts.why_moving.to_owned()),
         NotRunning::NotWanted
         | NotRunning::Stopped { .. }
         | NotRunning::Ended { .. }

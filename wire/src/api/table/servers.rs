@@ -1,7 +1,7 @@
 //! Pure: game servers, what is asked of them and what became of it.
 
 use super::prelude::*;
-use crate::api::{activity::ActivityItem, console, server, usage};
+use crate::api::{activity::ActivityItem, console, server, transfer, usage};
 
 endpoints! {
     /// Game servers, what is asked of them and what became of it.
@@ -55,6 +55,15 @@ endpoints! {
     ShowInstallLog: Get "/api/v1/servers/{server}/install/log",
         Permission::Server(ServerKey::ControlReadConsole), 200,
         (ServerPath, (), ()) -> server::InstallLog, [NodeOffline, NoAnswer];
+    /// Moves a server with its data to another node; it is stopped for that and starts there again.
+    StartTransfer: Post "/api/v1/servers/{server}/transfer", Permission::Admin(AdminRight::ServersWrite), 202 keyed,
+        (ServerPath, (), transfer::StartTransfer) -> transfer::Transfer;
+    /// Shows how far the newest move of a server is.
+    ShowTransfer: Get "/api/v1/servers/{server}/transfer", Permission::Admin(AdminRight::ServersRead), 200,
+        (ServerPath, (), ()) -> transfer::Transfer;
+    /// Cancels the move of a server while it still belongs to its node, on which it goes on.
+    CancelTransfer: Delete "/api/v1/servers/{server}/transfer", Permission::Admin(AdminRight::ServersWrite), 200,
+        (ServerPath, (), ()) -> transfer::Transfer, [Conflict];
     /// Lists power actions, newest first.
     ListIntents: Get "/api/v1/servers/{server}/intents", Permission::Server(ServerKey::WebsocketConnect), 200,
         (ServerPath, PageQuery, ()) -> Page<server::Intent>;

@@ -4,11 +4,11 @@ use super::{
     Sample,
     samples::{
         AT, POWER, all_activity, all_seen, framed, invalid, node, node_state, order, server, spec,
-        tenant, usage_fact, user,
+        tenant, transfer, usage_fact, user,
     },
 };
 use mamba_core::{
-    desired::{Envelope, EnvelopeHash, SignedEnvelope, Wish},
+    desired::{Envelope, EnvelopeHash, Home, SignedEnvelope, Wish},
     fact::{ActivityFact, Chain, Stream, UsageFact},
     ids::{InstanceId, IntentId},
     seq::{Epoch, Seq},
@@ -156,6 +156,11 @@ fn stored() -> Vec<Sample> {
     let wishes = [
         ("envelope.exist", envelope(Wish::Exist(Box::new(spec())))),
         ("envelope.deleted", envelope(Wish::Deleted { retain_ms: 86_400_000 })),
+        (
+            "envelope.leaving",
+            envelope(Wish::Leaving { spec: Box::new(spec()), transfer: transfer(), to: node() }),
+        ),
+        ("envelope.moved", envelope(Wish::Moved { to: node(), retain_ms: 86_400_000 })),
     ];
     let envelopes = wishes.map(|(name, envelope)| Sample {
         name: name.to_owned(),
@@ -233,6 +238,7 @@ fn envelope(body: Wish) -> Envelope {
         node: node(),
         server: server(),
         order: order(),
+        home: Home { moves: 300, since: AT },
         not_before: AT,
         force: true,
         body,

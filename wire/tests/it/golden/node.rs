@@ -4,26 +4,27 @@ use super::{
     Sample,
     samples::{
         AT, POWER, all_activity, all_seen, framed, invalid, node, node_state, order, server, spec,
-        tenant, usage_fact, user,
+        tenant, transfer, usage_fact, user,
     },
 };
 use mamba_core::{
     fact::{Chain, Stream},
     ids::InstanceId,
-    lifecycle::{Actor, ServerState},
+    lifecycle::{Actor, ServerState, power::Power},
     seq::{Epoch, LineNumber, Seq},
 };
 use mamba_wire::node::{
     Answer, Check, CheckLevel, ConsoleEvent, ConsoleFrom, ConsoleInput, ConsoleLine, Gauges,
     InstallLog, LineSource, LinkStatus, NodeError, NodeReply, NodeRequest, OutboxLine,
     ServerDetail, ServerLine, Status,
+    moving::{Digest, Luggage, MoveAnswer, MoveChunk, MoveStep, Part, Parts, Place},
 };
 
 pub(super) fn samples() -> Vec<Sample> {
     let requests = requests().into_iter().map(|(name, message)| {
         framed(&name, message, NodeRequest::to_frame, |frame| NodeRequest::from_frame(frame).ok())
     });
-    let answers = answers().into_iter().map(|(name, answer)| {
+    let answers = answers().into_iter().chain(moved()).map(|(name, answer)| {
         let reply = NodeReply::Ok(Box::new(answer));
         framed(name, reply, NodeReply::to_frame, |frame| NodeReply::from_frame(frame).ok())
     });
@@ -35,7 +36,10 @@ pub(super) fn samples() -> Vec<Sample> {
     let input = framed("node.input", input, ConsoleInput::to_frame, |frame| {
         ConsoleInput::from_frame(frame).ok()
     });
-    requests.chain(answers).chain(errors).chain([input]).collect()
+    let chunk = framed("node.move.chunk", chunk(), MoveChunk::to_frame, |frame| {
+        MoveChunk::from_frame(frame).ok()
+    });
+    requests.chain(answers).chain(errors).chain([input, chunk]).collect()
 }
 
 fn requests() -> Vec<(String, NodeRequest)> {
@@ -66,7 +70,50 @@ fn requests() -> Vec<(String, NodeRequest)> {
         (format!("node.power.{at}"), NodeRequest::Power { server: server(), action, by })
     });
     all.extend(power);
+    let step = |(name, step)| {
+        let transfer = transfer();
+        (format!("node.move.{name}"), NodeRequest::Move { server: server(), transfer, step })
+    };
+    all.extend(steps().into_iter().map(step));
     all
+}
+
+fn steps() -> Vec<(&'static str, MoveStep)> {
+    let prepare =
+        MoveStep::Prepare { image: spec().image, mounts: spec().mounts, needed_bytes: 300 };
+    vec![
+        ("prepare", prepare),
+        ("write", MoveStep::Write { copy: 2, most_bytes: 1 << 30 }),
+        ("read", MoveStep::Read { from: Some(place()) }),
+        ("count", MoveStep::Count),
+        ("seal", MoveStep::Seal(Box::new(luggage()))),
+        ("confirm", MoveStep::Confirm),
+        ("drop", MoveStep::Drop),
+    ]
+}
+
+fn place() -> Place {
+    Place { path: b"world/\xff".to_vec(), offset: 65_536 }
+}
+
+fn luggage() -> Luggage {
+    Luggage {
+        digest: Digest { hash: [9; 32], parts: 300, bytes: 4_096 },
+        power: Power::never_asked(),
+        install: all_seen().remove(0).install,
+    }
+}
+
+fn chunk() -> MoveChunk {
+    let (mode, path) = (0o700, b"world".to_vec());
+    let parts = vec![
+        Part::Folder { path: path.clone(), mode },
+        Part::Link { path: path.clone(), target: b"..".to_vec() },
+        Part::File { path, mode, size: 300 },
+        Part::Bytes { offset: 65_536, bytes: vec![1, 2] },
+        Part::End { modified: (-1, 5) },
+    ];
+    MoveChunk::pack(&Parts { parts, next: Some(place()) }).unwrap()
 }
 
 fn answers() -> Vec<(&'static str, Answer)> {
@@ -136,6 +183,20 @@ fn answers() -> Vec<(&'static str, Answer)> {
     ]
 }
 
+fn moved() -> Vec<(&'static str, Answer)> {
+    vec![
+        ("node.reply.move.done", Answer::Move(MoveAnswer::Done)),
+        (
+            "node.reply.move.at",
+            Answer::Move(MoveAnswer::At { place: Some(place()), is_whole: false, bytes: 300 }),
+        ),
+        ("node.reply.move.size", Answer::Move(MoveAnswer::Size { bytes: 300 })),
+        ("node.reply.move.stored", Answer::Move(MoveAnswer::Stored { bytes: 300 })),
+        ("node.reply.move.counted", Answer::Move(MoveAnswer::Counted(Box::new(luggage())))),
+        ("node.reply.move.differs", Answer::Move(MoveAnswer::Differs)),
+    ]
+}
+
 fn gauges() -> Gauges {
     Gauges {
         server: server(),
@@ -184,5 +245,6 @@ fn errors() -> Vec<(&'static str, NodeError)> {
         ("node.err.busy", NodeError::Busy),
         ("node.err.unsupported", NodeError::Unsupported),
         ("node.err.log", NodeError::LogUnreadable("torn".to_owned())),
+        ("node.err.data", NodeError::Data("full".to_owned())),
     ]
 }

@@ -6,7 +6,7 @@ use mamba_core::{
     desired::Order,
     error::Invalid,
     fact::{Activity, ActivityFact, Quantities, UsageBody, UsageFact},
-    ids::{EventId, NodeId, ServerId, TenantId, UserId},
+    ids::{EventId, NodeId, ServerId, TenantId, TransferId, UserId},
     lifecycle::{
         Actor, Exit, NotRunning, Observed, PowerAction, PowerWish, Refused, ServerState,
         install::{InstallEnd, InstallOutcome, InstallRecord},
@@ -38,6 +38,10 @@ pub(super) fn tenant() -> TenantId {
 
 pub(super) fn user() -> UserId {
     UserId::from_bytes([0x44; 16])
+}
+
+pub(super) fn transfer() -> TransferId {
+    TransferId::from_bytes([0x55; 16])
 }
 
 pub(super) fn order() -> Order {
@@ -119,6 +123,7 @@ pub(super) fn all_seen() -> Vec<Observed> {
         NotRunning::EngineUnreachable { error: text("no socket") },
         NotRunning::InstallFailed { error: text("code 7"), at: AT },
         NotRunning::InstallCancelled { at: AT },
+        NotRunning::Moving,
     ];
     let down = reasons.into_iter().map(|reason| seen(Offline, Some(reason)));
     let up = [Preparing, Starting, Running, Stopping, Installing].map(|state| seen(state, None));
@@ -246,6 +251,11 @@ pub(super) fn all_activity() -> Vec<ActivityFact> {
         Activity::ReinstallAsked { files: InstallFiles::Wipe },
         Activity::InstallCancelAsked,
         Activity::PowerCancelled { action: PowerAction::Stop },
+        Activity::TransferAsked { to: node() },
+        Activity::Transferred { from: node(), to: node() },
+        Activity::TransferCancelled,
+        Activity::TransferFailed { error: text("no room") },
+        Activity::Left,
     ];
     let fact = |body| ActivityFact {
         event: EventId::from_bytes([0x55; 16]),

@@ -18,6 +18,7 @@ use mamba_wire::api::{
         UpdateServer,
     },
     table,
+    transfer::StartTransfer,
     usage::UsageQuery,
 };
 use std::collections::BTreeMap;
@@ -56,6 +57,12 @@ examples! {
         let body = UpdateServer { name: Some(CANARY.to_owned()), ..UpdateServer::default() };
         Example::new(fresh(seed).await, (), body)
     };
+    // There is no other node, and so nothing to show or cancel.
+    StartTransfer, seed => {
+        Example::new(fresh(seed).await, (), StartTransfer::default()).refused(Code::Conflict)
+    };
+    ShowTransfer, seed => Example::new(looked_at(seed).await, (), ()).refused(Code::NotFound);
+    CancelTransfer, seed => Example::new(fresh(seed).await, (), ()).refused(Code::NotFound);
     UpdateLimits, seed => {
         Example::new(fresh(seed).await, (), UpdateLimits { limits: limits(256), allocation_limit: Some(2) })
     };

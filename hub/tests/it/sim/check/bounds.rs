@@ -50,7 +50,8 @@ pub(super) fn check(
     let existed_ms = u128::from(stretched(millis(placed.made_at, now)));
     most.disk_allocated = disk_limit * existed_ms;
     most.disk_used = u128::from(DISK_BYTES) * existed_ms;
-    if let Some(first) = first.filter(|_| !placed.is_deleted) {
+    // One that was moved existed nowhere for a while.
+    if let Some(first) = first.filter(|_| !placed.is_deleted && placed.wanted_on.is_empty()) {
         let ms = told(world, first, now, now);
         least.disk_allocated = disk_limit * u128::from(ms.saturating_sub(UNSEEN_MS));
         let uncounted_ms = UNCOUNTED_MS + LOOK_MS * world.plan.servers[placed.edge] as u64;

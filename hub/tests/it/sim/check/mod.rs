@@ -8,6 +8,7 @@ use self::books::{Books, Doubted};
 use super::{
     centre::{Reached, apart, reached},
     chance::millis,
+    machine::Machine,
     plan::{Fault, WALL_PPM_MAX},
     world::{Placed, World},
 };
@@ -28,8 +29,9 @@ use mamba_edge::{
 };
 use mamba_hub::{
     Hub,
+    control::transfer::{OPEN, TRANSFERS},
     ingest::AHEAD_MS_MAX,
-    store::{StreamKey, stream_number},
+    store::{SERVERS, StreamKey, stream_number},
 };
 use mamba_wire::node::OutboxLine;
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,9 +77,9 @@ pub(super) struct Truth {
     read: BTreeMap<(usize, StreamKey), Seq>,
     /// Highest ack that an edge stored.
     acked: BTreeMap<StreamKey, Seq>,
-    had_data: BTreeSet<ServerId>,
+    had_data: BTreeSet<(usize, ServerId)>,
     /// Since when a server that should run does not.
-    idle: BTreeMap<ServerId, Instant>,
+    idle: BTreeMap<(usize, ServerId), Instant>,
     /// Edges whose disk went back in time, or away.
     disturbed: BTreeSet<usize>,
     /// Edges whose disk is slow.
@@ -197,6 +199,7 @@ impl Truth {
             }
             self.check_machine(world, machine.index)?;
         }
+        self.check_runners(world)?;
         if let Some(running) = &world.centre.running {
             let held = reached(&running.hub);
             for (key, acked) in &self.acked {
@@ -230,6 +233,7 @@ impl Truth {
         Ok(())
     }
 
+    #[expect(clippy::too_many_lines, reason = "one look at a machine, held against each rule")]
     fn check_machine(&mut self, world: &World, edge: usize) -> Result<(), Broken> {
         let machine = &world.machines[edge];
         if let Some(fell) = machine.ranks.lock().unwrap().fell.take() {
@@ -253,12 +257,26 @@ impl Truth {
             let held = desired.get(&container.server).and_then(|it| it.newest());
             self.check_container(world, edge, container, held.map(|it| it.order))?;
         }
-        for placed in world.servers.iter().filter(|it| it.edge == edge) {
-            if machine.has_data(placed.id) {
-                self.had_data.insert(placed.id);
-            } else if self.had_data.contains(&placed.id) && !placed.is_deleted {
+        for placed in world.servers.iter().filter(|it| it.may_be_on(edge)) {
+            let place = (edge, placed.id);
+            let newest = desired.get(&placed.id).and_then(|it| it.newest());
+            let newest = newest.and_then(|held| held.envelope.open().ok());
+            // A copy that never became the server may go, and does not count; nor does an old one
+            // when the server comes back.
+            let is_moved = !placed.wanted_on.is_empty();
+            let lives = newest.is_some_and(|it| it.body.spec().is_some()) || !is_moved;
+            // Only the store of a disk that goes back goes back here, and not what lies beside it.
+            let is_torn = is_moved && self.disturbed.contains(&edge);
+            let had_data = self.had_data.contains(&place) && !is_torn;
+            if machine.has_data(placed.id) && lives {
+                self.had_data.insert(place);
+            } else if had_data && lives && !placed.is_deleted && !machine.has_data(placed.id) {
                 return Err(Broken::new("D2", format!("data of {} is gone", placed.id)));
-            } else if self.had_data.contains(&placed.id) && !machine.has_trash(placed.id) {
+            } else if had_data
+                && !machine.has_data(placed.id)
+                && !machine.has_trash(placed.id)
+                && placed.wanted_on.len() < 2
+            {
                 let purge_at = trash.get(&placed.id).map(|it| it.purge_at);
                 let now = world.centre.clock.true_now();
                 let is_due = purge_at.is_some_and(|at| at <= now.plus(CALENDAR_MS));
@@ -283,14 +301,32 @@ impl Truth {
             // A stop that a full disk does not take is followed from memory, and stored later.
             let is_ended = machine.disk.has_limit() && seen.is_some_and(|it| !it.wish.running);
             if !is_wanted || is_ended || runs || gave_up || self.slow.contains(&edge) {
-                self.idle.remove(&placed.id);
+                self.idle.remove(&place);
                 continue;
             }
-            let since = *self.idle.entry(placed.id).or_insert_with(Instant::now);
+            let since = *self.idle.entry(place).or_insert_with(Instant::now);
             let since = since.max(daemon.up_at);
             if millis(since, Instant::now()) > START_MS_MAX {
                 let text = format!("{} should run; seen is {seen:?}", placed.id);
                 return Err(Broken::new("D4", text));
+            }
+        }
+        Ok(())
+    }
+
+    /// At most one node runs a server, but for one whose disk went back in time or was doubled.
+    fn check_runners(&self, world: &World) -> Result<(), Broken> {
+        let mut seen: BTreeMap<ServerId, usize> = BTreeMap::new();
+        let is_sound = |machine: &&Machine| !self.disturbed.contains(&machine.index);
+        for machine in world.machines.iter().filter(is_sound) {
+            let containers = machine.engine.containers().into_iter();
+            let up = containers.filter(|it| matches!(it.status, ContainerStatus::Running { .. }));
+            for container in up {
+                if let Some(other) = seen.insert(container.server, machine.index) {
+                    let (server, edge) = (container.server, machine.index);
+                    let text = format!("{server} runs on edges {other} and {edge}");
+                    return Err(Broken::new("M1", text));
+                }
             }
         }
         Ok(())
@@ -305,7 +341,7 @@ impl Truth {
         held: Option<Order>,
     ) -> Result<(), Broken> {
         let placed = world.servers.iter().find(|it| it.id == container.server);
-        let is_ours = placed.is_some_and(|it| it.edge == edge && it.tenant == container.tenant);
+        let is_ours = placed.is_some_and(|it| it.may_be_on(edge) && it.tenant == container.tenant);
         if !is_ours {
             let text = format!("edge {edge} runs {}, not its own", container.server);
             return Err(Broken::new("T1", text));
@@ -366,8 +402,14 @@ impl Truth {
             let held: Result<_, TxnError> =
                 daemon.store.read(|txn| txn.range(DESIRED, Span::all(), ROWS_MAX));
             let held: BTreeMap<_, _> = held.map_err(|err| err.to_string())?.into_iter().collect();
-            for placed in world.servers.iter().filter(|it| it.edge == edge && !it.is_deleted) {
+            for placed in world.servers.iter().filter(|it| !it.is_deleted) {
                 let key = (placed.tenant, placed.id);
+                let home: Result<_, TxnError> =
+                    running.hub.store().read(|txn| txn.get(SERVERS, &key));
+                let home = home.map_err(|err| err.to_string())?.map(|it| it.node);
+                if home != Some(machine.node) {
+                    continue;
+                }
                 let wanted = running.hub.signed_wish(key).map_err(|err| err.to_string())?;
                 let wanted = wanted.map(|it| it.hash());
                 let has = held.get(&placed.id).and_then(|it| it.newest()).map(|it| it.hash);
@@ -375,6 +417,13 @@ impl Truth {
                     return Err(format!("edge {edge} has another wish of {}", placed.id));
                 }
             }
+        }
+        let open: Result<_, TxnError> =
+            running.hub.store().read(|txn| txn.range(OPEN, Span::all(), ROWS_MAX));
+        if let Some((key, _)) = open.map_err(|err| err.to_string())?.first() {
+            let known = running.hub.store().read(|txn| txn.get(TRANSFERS, key));
+            let known: Result<_, TxnError> = known;
+            return Err(format!("{} is being moved: {known:?}", key.1));
         }
         self.is_purged(world)?;
         if self.idle.is_empty() {
@@ -423,6 +472,17 @@ impl Truth {
         for (body, known) in &mut self.facts {
             known.is_excused |= books.quarantined.iter().any(|it| it.body == *body);
         }
+        for placed in world.servers.iter().filter(|it| it.is_marked && !it.is_deleted) {
+            let key = (placed.tenant, placed.id);
+            let home: Result<_, TxnError> = running.hub.store().read(|txn| txn.get(SERVERS, &key));
+            let home = home.map_err(|err| Broken::new("M2", err.to_string()))?;
+            let node = home.map(|it| it.node);
+            let machine = world.machines.iter().find(|it| Some(it.node) == node);
+            if !machine.is_some_and(|it| it.has_mark(placed.id)) {
+                let text = format!("data of {} is not on its node {node:?}", placed.id);
+                return Err(Broken::new("M2", text));
+            }
+        }
         for placed in &world.servers {
             let checked = self.check_server(world, &books, placed);
             if checked.is_err() {
@@ -443,7 +503,10 @@ impl Truth {
         let fact = UsageFact::decode(body);
         let server = fact.as_ref().ok().map(|it| it.server);
         let is_back = edge.is_some_and(|edge| self.disturbed.contains(&edge))
-            && world.servers.iter().any(|it| Some(it.id) == server && it.is_deleted);
+            && world
+                .servers
+                .iter()
+                .any(|it| Some(it.id) == server && (it.is_deleted || !it.wanted_on.is_empty()));
         let wrong_by_ms = world.plan.faults().filter_map(|fault| match fault {
             Fault::Clock { edge: of, wrong_by_ms } if Some(*of) == edge => Some(*wrong_by_ms),
             Fault::Drift { edge: of, .. } if Some(*of) == edge => Some(0),
@@ -538,7 +601,8 @@ impl Truth {
                 return Err(Broken::new("S1", text));
             }
         }
-        let cut_ms = if self.disturbed.contains(&placed.edge) { bounds::SLACK_MS } else { 0 };
+        let is_cut = self.disturbed.iter().any(|edge| placed.may_be_on(*edge));
+        let cut_ms = if is_cut { bounds::SLACK_MS } else { 0 };
         bounds::check(world, placed, billed, cut_ms)
     }
 }

@@ -23,8 +23,11 @@ pub(super) fn check(world: &World, hub: &Hub) -> Result<(), Broken> {
     let rows = rows.map_err(|err| Broken::new("T1", err.to_string()))?;
     for (tenant, server, node) in rows {
         let placed = world.servers.iter().find(|it| it.id == server && it.tenant == tenant);
-        let is_right =
-            placed.is_some_and(|it| node.is_none_or(|node| world.machines[it.edge].node == node));
+        let is_right = placed.is_some_and(|it| {
+            node.is_none_or(|node| {
+                world.machines.iter().any(|edge| edge.node == node && it.may_be_on(edge.index))
+            })
+        });
         if !is_right {
             let text = format!("a row about {server} names tenant {tenant}, node {node:?}");
             return Err(Broken::new("T1", text));
