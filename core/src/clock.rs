@@ -144,6 +144,9 @@ pub fn draw<const N: usize>(entropy: &dyn Entropy) -> [u8; N] {
 mod system {
     use super::{BootId, BootMs, Clock, Entropy, UnixMs};
 
+    /// Where the kernel tells the id that it gave this boot.
+    const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
     /// The operating system's clocks.
     #[derive(Clone, Copy, Debug)]
     pub struct SystemClock {
@@ -158,7 +161,9 @@ mod system {
         /// # Errors
         /// When `/proc/sys/kernel/random/boot_id` cannot be read or holds no UUID.
         pub fn new() -> std::io::Result<Self> {
-            let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+            let text = std::fs::read_to_string(BOOT_ID).map_err(|err| {
+                std::io::Error::new(err.kind(), format!("`{BOOT_ID}` cannot be read: {err}"))
+            })?;
             let id = uuid::Uuid::try_parse(text.trim())
                 .map_err(|err| std::io::Error::new(std::io::ErrorKind::InvalidData, err))?;
             Ok(Self { boot_id: BootId(id.into_bytes()), wall_offset_ms: 0 })

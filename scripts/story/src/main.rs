@@ -14,6 +14,7 @@ mod hub;
 mod edge;
 mod acts;
 mod torture;
+mod units;
 mod demo;
 
 use acts::{Part, cast::Scene};
@@ -57,6 +58,8 @@ enum Command {
     },
     /// Kill, fill up, cut and restore; ends with `N passed, M failed`
     Torture(torture::TortureArgs),
+    /// Play with both daemons as systemd runs them, on a machine of its own; ends with `N passed, M failed`
+    Units(units::UnitsArgs),
     /// Ask a game server on the loopback for its name, over the game's own protocol
     Query {
         /// Which game
@@ -107,6 +110,12 @@ async fn run(args: Args) -> Played<bool> {
         Command::Torture(torture) => {
             tokio::select! {
                 () = torture::play(&mut report, &mut stage, &torture) => Ok(report.finish()),
+                name = stopped() => Err(format!("ended by {}", name?).into()),
+            }
+        }
+        Command::Units(units) => {
+            tokio::select! {
+                () = units::play(&mut report, &mut stage, &units) => Ok(report.finish()),
                 name = stopped() => Err(format!("ended by {}", name?).into()),
             }
         }
