@@ -143,7 +143,7 @@ fn seal_wish(
 ) -> Result<(), HubError> {
     let bytes = postcard::to_allocvec(signed)
         .map_err(|err| HubError::Bug(format!("wish cannot be written: {err}")))?;
-    Ok(hub.vault().put(txn, hub.entropy(), place, &zeroize::Zeroizing::new(bytes))?)
+    hub.vault().put(txn, hub.entropy(), place, &zeroize::Zeroizing::new(bytes))
 }
 
 /// Stores the signed wish for a server that lives on another node by now.

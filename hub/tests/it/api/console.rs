@@ -1,8 +1,8 @@
 //! Consoles over real WebSockets, with a node that is played by the test.
 
-use super::world::{Socket, World};
+use super::world::{Open, Socket, open_world};
 use futures_util::{SinkExt, StreamExt};
-use mamba_core::{access::ServerKey, clock::UnixMs, ids::ServerId, seq::LineNumber};
+use mamba_core::{access::ServerKey, clock::UnixMs, seq::LineNumber};
 use mamba_wire::{
     api::{
         Code,
@@ -22,20 +22,6 @@ use mamba_wire::{
 use std::{collections::BTreeSet, time::Duration};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
-
-struct Open {
-    world: World,
-    owner: String,
-    server: ServerId,
-}
-
-async fn open_world() -> Open {
-    let world = World::new().await;
-    let node = world.node("n1", 1).await;
-    let (acme, owner) = world.tenant("acme").await;
-    let server = world.server(node, acme, 30_001).await;
-    Open { world, owner, server }
-}
 
 impl Open {
     async fn ticket(&self, write: bool) -> Ticket {

@@ -1,12 +1,12 @@
 //! The live feed over real WebSockets, with a node whose gauges are played by the test.
 
-use super::world::{Socket, World};
+use super::world::{Open, Socket, open_world};
 use futures_util::{SinkExt, StreamExt};
 use mamba_core::{
     access::ServerKey,
     clock::UnixMs,
     db::{Snapshot as _, Span, Txn},
-    ids::{InstanceId, NodeId, ServerId},
+    ids::{InstanceId, ServerId},
     lifecycle::{PowerAction, ServerState},
 };
 use mamba_hub::store::NODES;
@@ -33,21 +33,6 @@ use tokio_tungstenite::tungstenite::Message;
 
 /// Longest wait for something that must come.
 const WAIT: Duration = Duration::from_secs(10);
-
-struct Open {
-    world: World,
-    owner: String,
-    node: NodeId,
-    server: ServerId,
-}
-
-async fn open_world() -> Open {
-    let world = World::new().await;
-    let node = world.node("n1", 1).await;
-    let (acme, owner) = world.tenant("acme").await;
-    let server = world.server(node, acme, 30_001).await;
-    Open { world, owner, node, server }
-}
 
 impl Open {
     async fn target(&self, token: &str) -> String {

@@ -474,3 +474,20 @@ pub(super) const ALL_SERVERS: server::ServerQuery = server::ServerQuery::ALL;
 
 /// The first page.
 pub(super) const NO_PAGE: mamba_wire::api::PageQuery = mamba_wire::api::PageQuery::FIRST;
+
+/// A world with a node, and a server of a tenant on it.
+pub(super) struct Open {
+    pub(super) world: World,
+    /// Token of the server's owner.
+    pub(super) owner: String,
+    pub(super) node: NodeId,
+    pub(super) server: ServerId,
+}
+
+pub(super) async fn open_world() -> Open {
+    let world = World::new().await;
+    let node = world.node("n1", 1).await;
+    let (acme, owner) = world.tenant("acme").await;
+    let server = world.server(node, acme, 30_001).await;
+    Open { world, owner, node, server }
+}
