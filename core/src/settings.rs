@@ -1,4 +1,16 @@
-//! Pure: what is said about a settings file that breaks a rule.
+//! Pure: what the settings files of both daemons have in common, and what is said about one that breaks a
+//! rule.
+
+/// How lines of the log are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object each.
+    Json,
+}
 
 /// A settings file that cannot be used, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -26,6 +26,7 @@ use mamba_core::{
     db::{DataDir, DirError, Fault, FileDisk, Store, StoreOptions, TxnError},
     error::chain,
     ids::{InstanceId, NodeId},
+    settings::LogFormat,
 };
 use mamba_wire::{
     link::{enrol, token::TokenError},
@@ -471,13 +472,14 @@ fn system_memory() -> u64 {
 }
 
 fn init_log(config: &Config) {
-    let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+    let filter = EnvFilter::new(&config.log);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let set = match config.log_format {
+        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
     // Already set when several daemons run in one test.
-    log.try_init().ok();
+    set.ok();
 }
 
 /// Ends when the process is asked to stop.

@@ -6,13 +6,14 @@ use crate::runtime::{
     docker::{Registries, RegistryLogin},
     subnet::{Subnet, SubnetPool},
 };
-use mamba_core::settings::SettingsError;
+use mamba_core::settings::{LogFormat, SettingsError};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
 use toml::Spanned;
+use tracing_subscriber::EnvFilter;
 
 /// Where the settings are looked for when no file is named.
 pub const CONFIG_PATH: &str = "/etc/mamba/edge.toml";
@@ -39,7 +40,9 @@ struct Raw {
     #[serde(default = "default_sample_every_s")]
     sample_every_s: Spanned<u32>,
     #[serde(default = "default_log")]
-    log: String,
+    log: Spanned<String>,
+    #[serde(default)]
+    log_format: LogFormat,
     #[serde(default)]
     allowed_mounts: Vec<Spanned<PathBuf>>,
     #[serde(default)]
@@ -73,6 +76,8 @@ pub struct Config {
     pub sample_every: Duration,
     /// What is logged, in the words of `tracing_subscriber`'s `EnvFilter`.
     pub log: String,
+    /// How its lines are written.
+    pub log_format: LogFormat,
     /// Folders below which games may be given what is there.
     pub allowed_mounts: Vec<PathBuf>,
     /// Logins for image registries.
@@ -97,8 +102,8 @@ fn default_starts_at_once() -> Spanned<u32> {
 fn default_sample_every_s() -> Spanned<u32> {
     Spanned::new(0..0, 10)
 }
-fn default_log() -> String {
-    "info".to_owned()
+fn default_log() -> Spanned<String> {
+    Spanned::new(0..0, "info".to_owned())
 }
 
 impl Config {
@@ -150,6 +155,9 @@ impl Config {
                 return Err(refuse(folder.span().start, problem));
             }
         }
+        EnvFilter::try_new(raw.log.get_ref()).map_err(|err| {
+            refuse(raw.log.span().start, &format!("`log` must be a filter: {err}"))
+        })?;
         let pool = &raw.network_pool;
         let network_pool = parse_pool(pool.get_ref()).ok_or_else(|| {
             let problem =
@@ -166,7 +174,8 @@ impl Config {
             sample_every: Duration::from_secs(
                 ranged(&raw.sample_every_s, 1, 60, "sample_every_s", " s")?.into(),
             ),
-            log: raw.log,
+            log: raw.log.into_inner(),
+            log_format: raw.log_format,
             allowed_mounts: raw.allowed_mounts.into_iter().map(Spanned::into_inner).collect(),
             registries: raw
                 .registries
@@ -251,7 +260,9 @@ mod tests {
         let defaults = Config::parse("edge.toml", "").unwrap();
         let example = include_str!("../edge.toml.example");
         assert_eq!(Config::parse("edge.toml.example", example).unwrap(), defaults);
-        for key in ["data_dir", "hub", "docker_socket", "game_uid", "network_pool", "log"] {
+        for key in
+            ["data_dir", "hub", "docker_socket", "game_uid", "network_pool", "log", "log_format"]
+        {
             assert!(example.contains(&format!("{key} = ")), "{key}");
         }
     }
@@ -265,6 +276,8 @@ mod tests {
         check_refused("\nstarts_at_once = 99", 2, "`starts_at_once` must be 1 to 64");
         check_refused("\nallowed_mounts = [\"/srv\", \"/\"]", 2, "`allowed_mounts`");
         check_refused("log = 5", 1, "invalid type");
+        check_refused("\nlog = \"loud=very\"", 2, "`log` must be a filter");
+        check_refused("log_format = \"xml\"", 1, "xml");
         let registry = "user = \"u\"\npassword_file = ";
         check_refused(
             &format!("[registries.\"https://a/b\"]\n{registry}\"/x\""),

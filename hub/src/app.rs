@@ -9,7 +9,7 @@ use crate::{
     api::{self, Api, ApiParts, Certificates, TlsError},
     audit, backup,
     cli::{self, AdminContext, SocketError},
-    config::{BackupConfig, Config, LogFormat, MetricsConfig, TlsConfig},
+    config::{BackupConfig, Config, MetricsConfig, TlsConfig},
     control::transfer,
     feed,
     identity::{AccessKey, Identity, IdentityParts, KeyError},
@@ -28,6 +28,7 @@ use mamba_core::{
     db::{DataDir, DirError, Fault, Store, StoreOptions},
     error::chain,
     ids::NodeId,
+    settings::LogFormat,
 };
 use mamba_wire::{
     net::{endpoint::NetParts, frames::FrameStream},

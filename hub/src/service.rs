@@ -8,6 +8,7 @@ use crate::{
     HubError,
     backup::{BackupStatus, StatusCell},
     control::transfer::Progresses,
+    metrics::Requests,
     nodes::live::Live,
     secrets::{Rotated, Vault},
     store::{META, Meta},
@@ -51,6 +52,7 @@ struct Inner {
     entropy: Arc<dyn Entropy>,
     incarnation: Incarnation,
     live: Live,
+    requests: Requests,
     backups: StatusCell,
     progresses: Progresses,
 }
@@ -78,9 +80,19 @@ impl Hub {
         store.read(|view| vault.check(view))?;
         let incarnation = meta.incarnation;
         let (live, backups) = (Live::default(), StatusCell::default());
-        let progresses = Progresses::default();
-        let inner =
-            Inner { store, keys, vault, clock, entropy, incarnation, live, backups, progresses };
+        let (requests, progresses) = (Requests::default(), Progresses::default());
+        let inner = Inner {
+            store,
+            keys,
+            vault,
+            clock,
+            entropy,
+            incarnation,
+            live,
+            requests,
+            backups,
+            progresses,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -138,6 +150,11 @@ impl Hub {
     #[must_use]
     pub fn live(&self) -> &Live {
         &self.inner.live
+    }
+
+    /// What the API answered.
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.inner.requests
     }
 
     /// How the automatic backups go.

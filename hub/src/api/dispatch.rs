@@ -129,6 +129,7 @@ async fn dispatch(api: &Arc<Api>, routes: &Routes, raw: Raw) -> Response {
         response.headers_mut().insert("x-request-id", value);
     }
     let (status, ms) = (response.status().as_u16(), api.clock().boot().since(started));
+    api.parts.hub.requests().note(status, ms);
     match cause {
         Some(cause) => tracing::error!(id, %method, endpoint = name, status, ms, cause, "request"),
         None if method == Method::GET => {

@@ -15,7 +15,7 @@ use crate::{
 };
 use accounts::{RawAccounts, RawProvider, RawSmtp};
 use legal::RawLegal;
-use mamba_core::settings::SettingsError;
+use mamba_core::settings::{LogFormat, SettingsError};
 use serde::Deserialize;
 use std::{
     fmt::Display,
@@ -74,16 +74,6 @@ pub struct Config {
     pub smtp: Option<SmtpConfig>,
     /// Legal pages.
     pub legal: LegalConfig,
-}
-
-/// How lines of the log are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object each.
-    Json,
 }
 
 /// What the API is encrypted with.
@@ -153,7 +143,8 @@ struct Raw {
     link_listen: Option<Spanned<String>>,
     public_link_address: Spanned<String>,
     log: Option<Spanned<String>>,
-    log_format: Option<LogFormat>,
+    #[serde(default)]
+    log_format: LogFormat,
     #[serde(default)]
     tls: RawTls,
     #[serde(default)]
@@ -281,7 +272,7 @@ impl Config {
                 .http(raw.http_listen, raw.http_plain_public == Some(true) || tls.is_some())?,
             tls,
             metrics: place.metrics(raw.metrics)?,
-            log_format: raw.log_format.unwrap_or(LogFormat::Text),
+            log_format: raw.log_format,
             trusted_proxies: place.proxies(raw.trusted_proxies)?,
             link_listen: place.socket("link_listen", raw.link_listen, LINK_DEFAULT)?,
             public_link_address: place.public_address(raw.public_link_address)?,

@@ -1,13 +1,14 @@
 //! Pure: what administrators are told of the settings in force. Secrets are not among it.
 
 use super::{
-    Config, LegalConfig, LogFormat, MetricsConfig, TlsConfig,
+    Config, LegalConfig, MetricsConfig, TlsConfig,
     environment::{Key, keys},
 };
 use crate::{
     identity::{Provider, ProviderKind, Registration, SecondFactorPolicy},
     mail::{SmtpConfig, SmtpTls},
 };
+use mamba_core::settings::LogFormat;
 use mamba_wire::api::hub::Setting;
 
 impl Config {

@@ -64,6 +64,11 @@ pub fn queue(
     txn.put(DUE, &(now, id), &Due)
 }
 
+/// Returns how many letters wait to be sent or could not be.
+pub(crate) fn kept(view: &impl Snapshot) -> Result<u64, TxnError> {
+    Ok(view.get(MAILS_COUNT, &())?.unwrap_or(0))
+}
+
 /// Deletes a letter; `false` when there is none.
 ///
 /// # Errors

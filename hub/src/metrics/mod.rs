@@ -14,15 +14,20 @@
 //! | `mamba_hub_facts_quarantined_total` | counter | facts that were not booked |
 //! | `mamba_hub_backup_timestamp_seconds` | gauge | when the newest good backup was made, 0 without one |
 //! | `mamba_hub_backup_failing` | gauge | 1 when the last attempt failed |
+//! | `mamba_hub_mails_kept` | gauge | letters that wait to be sent or could not be |
+//! | `mamba_hub_requests_total` | counter | requests that the API answered, by class of `status` |
+//! | `mamba_hub_request_milliseconds_total` | counter | time until the API's answers were there |
 //!
 //! Names and labels are part of the contract: new ones are added, none is renamed.
 
 mod door;
+mod requests;
 
 pub use door::{MetricsError, Token, serve};
+pub(crate) use requests::Requests;
 
 use crate::{
-    Hub, HubError,
+    Hub, HubError, mail,
     store::{ALARMS, COUNTERS, NODES, PLACED},
 };
 use mamba_core::{
@@ -43,6 +48,7 @@ const ALARMS_MAX: usize = 10_000;
 /// `Unavailable`.
 pub fn collect(hub: &Hub, started: BootMs) -> Result<Vec<Family>, HubError> {
     let mut families = health(hub, started);
+    families.extend(hub.requests().families());
     families.extend(hub.read(|txn| {
         let nodes = txn.range(NODES, Span::all(), NODES_MAX)?;
         let standing = |standing: Standing, name: &'static str| {
@@ -60,6 +66,7 @@ pub fn collect(hub: &Hub, started: BootMs) -> Result<Vec<Family>, HubError> {
                 quarantined += counters.quarantined;
             }
         }
+        let mails = mail::kept(txn)?;
         let alarms = txn.range(ALARMS, Span::all(), ALARMS_MAX)?.len();
         let by_standing = vec![
             standing(Standing::Active, "active"),
@@ -74,6 +81,11 @@ pub fn collect(hub: &Hub, started: BootMs) -> Result<Vec<Family>, HubError> {
                 number(servers),
             ),
             Family::one("mamba_hub_alarms_open", "Alarms that nobody cleared.", number(alarms)),
+            Family::one(
+                "mamba_hub_mails_kept",
+                "Letters that wait to be sent or could not be.",
+                mails,
+            ),
             Family::total("mamba_hub_facts_total", "Facts taken into custody.", facts),
             Family::total("mamba_hub_facts_repeated_total", "Facts that came again.", repeated),
             Family::total(

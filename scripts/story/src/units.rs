@@ -28,6 +28,8 @@ const PASSWORD_FILE: &str = "/run/mamba-password";
 const NETWORK_POOL: &str = "10.219.0.0/16";
 /// Longest time until a daemon that was started serves.
 const SERVES_WITHIN: Duration = seconds(40);
+/// Where Prometheus' node exporter reads text files.
+const NUMBERS: &str = "/var/lib/prometheus/node-exporter";
 /// Most that `systemd-analyze security` may find open, in tenths: 0 is closed, 100 is open.
 const HUB_EXPOSURE_MAX: u32 = 20;
 /// The edge gives files away and reads what belongs to others.
@@ -218,6 +220,14 @@ async fn node_and_game(
     let node = report.step("the edge enrols and is connected", enrolled).await?;
     let doctor = async { Ok(output(EDGE, &["doctor"]).await?.trim().replace('\n', "; ")) };
     report.check("the local command line answers, the doctor finds nothing", doctor).await;
+    let numbers = async {
+        fs::create_dir_all(NUMBERS)?;
+        systemctl(&["start", "mamba-edge-metrics.service"]).await?;
+        let text = fs::read_to_string(Path::new(NUMBERS).join("mamba.prom"))?;
+        ensure(text.contains("\nmamba_edge_link_up 1\n"), || text.clone())?;
+        Ok(format!("{} lines", text.lines().count()))
+    };
+    report.check("its numbers are there for Prometheus", numbers).await;
     let game = async {
         let tenant = admin.create_tenant("Units", "owner@tenant.example", PASSWORD).await?.tenant;
         let (name, game) = ("units", Game::Openttd);

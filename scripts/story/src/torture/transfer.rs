@@ -2,7 +2,7 @@
 
 use super::scene::READY_MAX;
 use crate::{
-    acts::cast::{self, Cast, Scene, live},
+    acts::cast::{Cast, Scene, live},
     docker,
     report::{Played, Report, Stopped, ensure, seconds, until},
     stage::Stage,
