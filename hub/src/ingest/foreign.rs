@@ -97,8 +97,8 @@ async fn deliver(world: &World, node: NodeId, frame: EdgeFrame) -> String {
         EdgeFrame::DesiredResults(it) => format!("{:?}", hub.desired_results(node, it).await),
         EdgeFrame::IntentResults(it) => format!("{:?}", hub.intent_results(node, it).await),
         EdgeFrame::Envelopes(it) => format!("{:?}", LinkBackend::adopt(hub, node, it).await),
-        // They name no server.
-        EdgeFrame::LaneOpen(_) | EdgeFrame::Pong(_) => String::new(),
+        // They name no server, or become `Facts` in the session.
+        EdgeFrame::LaneOpen(_) | EdgeFrame::Pong(_) | EdgeFrame::PackedFacts(_) => String::new(),
     }
 }
 

@@ -4,10 +4,10 @@ use crate::{
     frame::Frame,
     link::v1::{
         Ack, BATCHES_IN_FLIGHT_MAX, DesiredLine, DesiredResult, EdgeFrame, Facts, Found, Hello,
-        HubFrame, Intent, IntentResult, LaneOpen, MINOR_MAX, MINOR_MIN, StreamHello, StreamWelcome,
-        Welcome,
+        HubFrame, Intent, IntentResult, LaneOpen, MINOR_MAX, MINOR_MIN, MINOR_PACKED, PackedFacts,
+        StreamHello, StreamWelcome, Welcome,
     },
-    session::{Batch, End, GREETING_MS, Lane, ProtocolError, SILENCE_MS},
+    session::{Batch, End, GREETING_MS, Lane, ProtocolError, SILENCE_MS, pack::Packer},
 };
 use mamba_core::{
     clock::{BootMs, UnixMs},
@@ -103,6 +103,8 @@ struct Outgoing {
     /// Last sequences of the batches on the way.
     in_flight: VecDeque<Seq>,
     reading: Reading,
+    /// What usage facts differ from. `None` where they are sent whole.
+    packer: Option<Packer>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +117,21 @@ enum Reading {
     Drained,
     /// The stream begins a new epoch and nothing of the old one may be sent.
     Forking,
+}
+
+impl Outgoing {
+    /// Makes the frame of a batch.
+    fn frame(&mut self, stream: Stream, batch: Batch) -> EdgeFrame {
+        let Batch { epoch, first, bodies, chain, .. } = batch;
+        match &mut self.packer {
+            Some(packer) => EdgeFrame::PackedFacts(PackedFacts {
+                first,
+                check: PackedFacts::check_of(chain),
+                bytes: packer.pack(&bodies),
+            }),
+            None => EdgeFrame::Facts(Facts { stream, epoch, first, bodies, chain }),
+        }
+    }
 }
 
 impl EdgeSession {
@@ -205,7 +222,7 @@ impl EdgeSession {
             if theirs.found != Found::Fork && !is_in_range {
                 return Err(unexpected("watermark is outside of what is kept"));
             }
-            self.begin(ours, theirs);
+            self.begin(welcome.minor, ours, theirs);
         }
         self.open(LaneOpen::State, Lane::State);
         self.read_where_wanted();
@@ -213,7 +230,7 @@ impl EdgeSession {
     }
 
     /// Begins to send one stream, or to fork it.
-    fn begin(&mut self, ours: &StreamHello, theirs: &StreamWelcome) {
+    fn begin(&mut self, minor: u16, ours: &StreamHello, theirs: &StreamWelcome) {
         let stream = ours.stream;
         let is_at_end = theirs.watermark.next() == ours.next;
         let differs = is_at_end && theirs.chain_at_watermark != ours.chain_head;
@@ -227,6 +244,8 @@ impl EdgeSession {
         // The hello names the chain at both ends, so that it was compared there. In between it is
         // compared when the facts that follow are read.
         let is_proven = is_at_end || theirs.watermark.next() == ours.first_retained;
+        // Money is what goes all day, and what packs well.
+        let packs = stream == Stream::Usage && minor >= MINOR_PACKED;
         let outgoing = Outgoing {
             epoch: ours.epoch,
             next: theirs.watermark.next(),
@@ -235,6 +254,7 @@ impl EdgeSession {
             unproven: (!is_proven).then_some(ack),
             in_flight: VecDeque::new(),
             reading: if forks { Reading::Forking } else { Reading::Wanted },
+            packer: packs.then(Packer::default),
         };
         self.streams.insert(stream, outgoing);
         self.open(LaneOpen::Facts(stream), Lane::Facts(stream));
@@ -339,14 +359,7 @@ impl EdgeSession {
         outgoing.chain = batch.chain;
         outgoing.in_flight.push_back(last);
         outgoing.reading = Reading::Wanted;
-        let facts = Facts {
-            stream,
-            epoch: batch.epoch,
-            first: batch.first,
-            bodies: batch.bodies,
-            chain: batch.chain,
-        };
-        let frame = EdgeFrame::Facts(facts).to_frame().map_err(ProtocolError::from)?;
+        let frame = outgoing.frame(stream, batch).to_frame().map_err(ProtocolError::from)?;
         self.out.push_back(EdgeOut::Send(Lane::Facts(stream), frame));
         if let Some(ack) = proven {
             self.ask(EdgeAsk::Acked(ack));

@@ -5,10 +5,11 @@ use crate::{
     link::v1::{
         Ack, BATCH_BYTES_MAX, BATCH_FACTS_MAX, BATCHES_IN_FLIGHT_MAX, DesiredResult, EdgeFrame,
         Facts, Found, Goodbye, Hello, HubFrame, INTENTS_MAX, IntentResult, MINOR_MAX, MINOR_MIN,
-        Ping, SERVERS_MAX, StateReport, StreamWelcome, Welcome,
+        MINOR_PACKED, PackedFacts, Ping, SERVERS_MAX, StateReport, StreamWelcome, Welcome,
     },
     session::{
         End, GREETING_MS, Lane, PING_MS, ProtocolError, SILENCE_MS, Wanted,
+        pack::Unpacker,
         wishes::{Step, Wishes},
     },
 };
@@ -114,6 +115,8 @@ struct Incoming {
     is_forked: bool,
     /// Batches that came and are not in custody; the first one is with the store.
     waiting: VecDeque<Facts>,
+    /// What packed facts differ from.
+    unpacker: Unpacker,
 }
 
 impl HubSession {
@@ -167,6 +170,7 @@ impl HubSession {
         let unexpected = |why| Err(ProtocolError::Unexpected { frame: name(&frame), why }.into());
         let belongs = match &frame {
             EdgeFrame::Facts(facts) => lane == Lane::Facts(facts.stream),
+            EdgeFrame::PackedFacts(_) => lane == Lane::Facts(Stream::Usage),
             EdgeFrame::State(_) => lane == Lane::State,
             _ => lane == Lane::Control,
         };
@@ -176,6 +180,10 @@ impl HubSession {
         match (&self.phase, frame) {
             (Phase::Challenged, EdgeFrame::Hello(hello)) => self.on_hello(hello),
             (Phase::Up, EdgeFrame::Facts(facts)) => Ok(self.on_facts(facts)?),
+            (Phase::Up, EdgeFrame::PackedFacts(packed)) if self.minor >= MINOR_PACKED => {
+                let facts = self.unpack(&packed)?;
+                Ok(self.on_facts(facts)?)
+            }
             (Phase::Up, frame) => self.on_frame_up(frame),
             (Phase::Challenged | Phase::Hello, frame) => {
                 let why = "session is not up";
@@ -212,6 +220,10 @@ impl HubSession {
                 return Err(ProtocolError::Unexpected { frame: "Pong", why }.into());
             }
             EdgeFrame::Pong(_) => {}
+            EdgeFrame::PackedFacts(_) => {
+                let why = "minor version was not agreed";
+                return Err(ProtocolError::Unexpected { frame: "PackedFacts", why }.into());
+            }
             frame @ (EdgeFrame::Hello(_) | EdgeFrame::LaneOpen(_) | EdgeFrame::Facts(_)) => {
                 let why = "session is up already";
                 return Err(ProtocolError::Unexpected { frame: name(&frame), why }.into());
@@ -265,6 +277,7 @@ impl HubSession {
                 told,
                 is_forked: at.found == Found::Fork,
                 waiting: VecDeque::new(),
+                unpacker: Unpacker::default(),
             };
             self.streams.insert(at.stream, incoming);
         }
@@ -275,6 +288,25 @@ impl HubSession {
         self.send(&HubFrame::Welcome(welcome))?;
         self.on_changed();
         Ok(())
+    }
+
+    /// Returns usage facts as they were before they were packed.
+    fn unpack(&mut self, packed: &PackedFacts) -> Result<Facts, ProtocolError> {
+        let stream = Stream::Usage;
+        let gap = ProtocolError::Gap { stream };
+        let Some(incoming) = self.streams.get_mut(&stream) else { return Err(gap) };
+        if incoming.is_forked || packed.first != incoming.next {
+            return Err(gap);
+        }
+        let bodies = incoming.unpacker.unpack(&packed.bytes)?;
+        let (epoch, first) = (incoming.epoch, packed.first);
+        let (chain, _) = bodies.iter().fold((incoming.chain, first), |(chain, seq), body| {
+            (chain.then(epoch, seq, body), seq.next())
+        });
+        if PackedFacts::check_of(chain) != packed.check {
+            return Err(gap);
+        }
+        Ok(Facts { stream, epoch, first, bodies, chain })
     }
 
     fn on_facts(&mut self, facts: Facts) -> Result<(), ProtocolError> {
@@ -507,6 +539,7 @@ fn name(frame: &EdgeFrame) -> &'static str {
         EdgeFrame::Hello(_) => "Hello",
         EdgeFrame::LaneOpen(_) => "LaneOpen",
         EdgeFrame::Facts(_) => "Facts",
+        EdgeFrame::PackedFacts(_) => "PackedFacts",
         EdgeFrame::State(_) => "State",
         EdgeFrame::DesiredResults(_) => "DesiredResults",
         EdgeFrame::IntentResults(_) => "IntentResults",

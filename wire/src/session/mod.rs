@@ -9,9 +9,12 @@
 //!   of one batch at a time;
 //! - an ack is sent only after the store has said that it committed;
 //! - at most [`crate::link::v1::BATCHES_IN_FLIGHT_MAX`] batches per stream are on the way;
+//! - usage facts are packed ([`crate::link::v1::PackedFacts`]) and come out byte for byte as they went
+//!   in, which their chain hash shows;
 //! - who breaks the protocol is told why and the session ends; nothing else does.
 
 mod compare;
+mod pack;
 mod state;
 mod edge;
 mod hub;
@@ -22,6 +25,7 @@ mod tests;
 pub use compare::{Comparison, Delta, StreamRecord, compare, desired_delta};
 pub use edge::{EdgeAsk, EdgeOut, EdgeSession, Own};
 pub use hub::{HubAsk, HubOut, HubSession, Now};
+pub use pack::BadPack;
 pub use state::StateDelta;
 pub use wishes::Wanted;
 
@@ -74,6 +78,9 @@ pub enum ProtocolError {
     /// A frame that cannot be read.
     #[error("bad frame")]
     Frame(#[from] FrameError),
+    /// Packed facts that cannot be unpacked.
+    #[error("bad batch of facts")]
+    Packed(#[from] BadPack),
     /// A good frame at the wrong time or on the wrong stream.
     #[error("`{frame}` does not belong here: {why}")]
     Unexpected {

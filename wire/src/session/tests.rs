@@ -4,13 +4,14 @@ use super::*;
 use crate::{
     frame::Frame,
     link::v1::{
-        Ack, DesiredLine, DesiredOutcome, DesiredResult, EdgeFrame, Facts, Found, Intent,
-        IntentOutcome, IntentResult, StreamHello, StreamWelcome,
+        Ack, DesiredLine, DesiredOutcome, DesiredResult, EdgeFrame, Facts, Found, HubFrame, Intent,
+        IntentOutcome, IntentResult, MINOR_PACKED, PackedFacts, StreamHello, StreamWelcome,
     },
 };
 use mamba_core::{
     clock::{BootMs, UnixMs},
     desired::{Envelope, Home, Order, SignedEnvelope, Verdict, Wish, judge},
+    fact::{Quantities, UsageBody, UsageFact},
     ids::{InstanceId, IntentId, NodeId, ServerId, TenantId, UserId},
     lifecycle::PowerAction,
     seq::{Generation, Incarnation},
@@ -644,4 +645,134 @@ fn another_history_inside_of_what_is_kept_is_forked() {
     assert_ne!(outbox.epoch, Epoch(1));
     let custody = &world.hub.custody[&(Stream::Usage, outbox.epoch)];
     assert_eq!(custody, &[b"x", b"y", b"z"].map(|body| body.to_vec()));
+}
+
+#[test]
+fn usage_arrives_byte_for_byte_over_several_sessions() {
+    let mut world = World::new();
+    let fact = |server, from: u64, memory_used| UsageFact {
+        tenant: TenantId::from_bytes([1; 16]),
+        server: ServerId::from_bytes([server; 16]),
+        from: UnixMs(from),
+        to: UnixMs(from + 300_000),
+        body: UsageBody::Measured(Quantities { memory_used, ..Quantities::default() }),
+    };
+    let mut sent = Vec::new();
+    for round in 0..6_u64 {
+        for server in 1..4 {
+            let body = fact(server, round * 300_000, u128::from(round % 3) << 40).encode().unwrap();
+            let outbox = world.edge.streams.get_mut(&Stream::Usage).unwrap();
+            outbox.add(body.clone());
+            sent.push(body);
+        }
+        if round % 2 == 1 {
+            world.cut();
+        }
+        world.settle();
+    }
+    let epoch = world.edge.streams[&Stream::Usage].epoch;
+    assert_eq!(world.hub.custody[&(Stream::Usage, epoch)], sent);
+}
+
+#[test]
+fn packed_facts_that_differ_from_their_check_are_a_gap() {
+    let usage = Lane::Facts(Stream::Usage);
+    let chain = Chain::default().then(Epoch(1), Seq(1), b"a");
+    let packed = |first, chain, bytes: &[u8]| {
+        let check = PackedFacts::check_of(chain);
+        EdgeFrame::PackedFacts(PackedFacts { first: Seq(first), check, bytes: bytes.to_vec() })
+    };
+    let raw = [0xff, 1, b'a'];
+    assert_eq!(after_up(usage, &packed(1, chain, &raw)), Ok(()));
+    let gap = Err(End::Protocol(ProtocolError::Gap { stream: Stream::Usage }));
+    assert_eq!(after_up(usage, &packed(1, Chain::default(), &raw)), gap);
+    assert_eq!(after_up(usage, &packed(2, chain, &raw)), gap);
+    let bad = Err(End::Protocol(ProtocolError::Packed(BadPack)));
+    assert_eq!(after_up(usage, &packed(1, chain, &[0])), bad);
+    let why = "it is on the wrong stream";
+    let wrong = ProtocolError::Unexpected { frame: "PackedFacts", why };
+    let other = Lane::Facts(Stream::Activity);
+    assert_eq!(after_up(other, &packed(1, chain, &raw)), Err(End::Protocol(wrong)));
+}
+
+/// Returns what an edge sends of a batch to a hub that agreed to a minor version.
+fn sent_of_batch(minor: u16) -> EdgeFrame {
+    let own =
+        Own { node: NODE, instance: InstanceId::from_bytes([1; 16]), software: String::new() };
+    let mut edge = EdgeSession::new(own, BootMs(0));
+    let take = |edge: &mut EdgeSession, frame: HubFrame| {
+        edge.on_frame(BootMs(0), &frame.to_frame().unwrap()).unwrap();
+    };
+    take(&mut edge, HubFrame::Challenge(UnixMs(0)));
+    let hello = |stream| StreamHello {
+        stream,
+        epoch: Epoch(1),
+        first_retained: Seq(1),
+        next: Seq(2),
+        chain_head: Chain::default().then(Epoch(1), Seq(1), b"a"),
+        chain_before_first: Chain::default(),
+    };
+    edge.on_holdings(UnixMs(0), Stream::ALL.map(hello).to_vec(), vec![]).unwrap();
+    let found = |stream| StreamWelcome {
+        stream,
+        found: Found::NewEpoch,
+        epoch: Epoch(1),
+        watermark: Seq(0),
+        chain_at_watermark: Chain::default(),
+        backup_watermark: Seq(0),
+    };
+    let (software, streams) = (String::new(), Stream::ALL.map(found).to_vec());
+    let welcome = crate::link::v1::Welcome { minor, software, now: UnixMs(0), streams };
+    take(&mut edge, HubFrame::Welcome(welcome));
+    let batch = Batch {
+        epoch: Epoch(1),
+        first: Seq(1),
+        chain_before: Chain::default(),
+        bodies: vec![b"a".to_vec()],
+        chain: hello(Stream::Usage).chain_head,
+    };
+    edge.on_facts(Stream::Usage, Some(batch)).unwrap();
+    let sent = std::iter::from_fn(|| edge.pop()).filter_map(|out| match out {
+        EdgeOut::Send(Lane::Facts(Stream::Usage), frame) => EdgeFrame::from_frame(&frame).unwrap(),
+        _ => None,
+    });
+    sent.last().unwrap()
+}
+
+#[test]
+fn usage_is_packed_only_where_both_ends_know_how() {
+    assert!(matches!(sent_of_batch(MINOR_PACKED - 1), EdgeFrame::Facts(_)));
+    assert!(matches!(sent_of_batch(MINOR_PACKED), EdgeFrame::PackedFacts(_)));
+}
+
+#[test]
+fn packed_facts_of_an_edge_that_did_not_offer_them_are_refused() {
+    let mut hub = HubSession::new(NODE, "test".to_owned(), now(0)).unwrap();
+    let hello = crate::link::v1::Hello {
+        node: NODE,
+        instance: InstanceId::from_bytes([1; 16]),
+        minors: (0, MINOR_PACKED - 1),
+        software: String::new(),
+        streams: Stream::ALL
+            .map(|stream| StreamHello {
+                stream,
+                epoch: Epoch(1),
+                first_retained: Seq(1),
+                next: Seq(1),
+                chain_head: Chain::default(),
+                chain_before_first: Chain::default(),
+            })
+            .to_vec(),
+        desired: vec![],
+        now: UnixMs(0),
+    };
+    let hello = EdgeFrame::Hello(hello).to_frame().unwrap();
+    hub.on_frame(now(0), Lane::Control, &hello).unwrap();
+    hub.on_welcome(now(0), vec![]).unwrap();
+    let packed = PackedFacts { first: Seq(1), check: [0; 8], bytes: vec![0xff, 0] };
+    let packed = EdgeFrame::PackedFacts(packed).to_frame().unwrap();
+    let why = "minor version was not agreed";
+    let refused = ProtocolError::Unexpected { frame: "PackedFacts", why };
+    let usage = Lane::Facts(Stream::Usage);
+    assert_eq!(hub.on_frame(now(0), usage, &packed), Err(refused.into()));
 }

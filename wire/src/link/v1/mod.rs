@@ -6,7 +6,7 @@
 //! | stream | opened by | frames |
 //! |---|---|---|
 //! | control, the first bidirectional one | edge | everything in [`EdgeFrame`] and [`HubFrame`] but facts and state |
-//! | usage, activity, state: one unidirectional each | edge | [`EdgeFrame::Facts`], [`EdgeFrame::State`] |
+//! | usage, activity, state: one unidirectional each | edge | [`EdgeFrame::Facts`] or [`EdgeFrame::PackedFacts`], [`EdgeFrame::State`] |
 //! | request, one bidirectional each | hub | [`crate::node`] |
 //!
 //! Each stream of the edge begins with [`LaneOpen`]. The hub sends [`HubFrame::Challenge`] first, so that the edge counts the link as up only when the
@@ -33,7 +33,9 @@ pub const ALPN: &[u8] = b"mamba-link/1";
 /// ALPN of enrolment and renewal, where the client has no valid certificate.
 pub const ALPN_ENROL: &[u8] = b"mamba-enrol/1";
 /// Newest minor version spoken here.
-pub const MINOR_MAX: u16 = 0;
+pub const MINOR_MAX: u16 = 1;
+/// From this minor version on, usage is sent as [`EdgeFrame::PackedFacts`].
+pub const MINOR_PACKED: u16 = 1;
 /// Oldest minor version still spoken.
 pub const MINOR_MIN: u16 = 0;
 /// Most facts in one batch.
@@ -165,6 +167,9 @@ pub enum EdgeFrame {
     Pong(u64),
     /// Answer to [`HubFrame::AskDesired`], in its order; what is not held is left out.
     Envelopes(Vec<SignedEnvelope>),
+    /// A batch of the usage stream, without gaps, as it differs from those before. Only where
+    /// [`MINOR_PACKED`] was agreed.
+    PackedFacts(PackedFacts),
 }
 
 /// First frame of every stream that the edge opens: which one it is. The control stream needs it
@@ -194,6 +199,27 @@ pub struct Facts {
     pub bodies: Vec<Vec<u8>>,
     /// Chain hash of the last one.
     pub chain: Chain,
+}
+
+/// Consecutive facts of the usage stream, each told by how it differs from the one before it in this
+/// session: see [`crate::session`]. Epoch and chain are those that the session goes on with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PackedFacts {
+    /// Sequence of the first fact.
+    pub first: Seq,
+    /// Beginning of the chain hash of the last one: tells whether what was unpacked is what was packed.
+    pub check: [u8; 8],
+    /// The facts, 1 to [`BATCH_FACTS_MAX`].
+    pub bytes: Vec<u8>,
+}
+
+impl PackedFacts {
+    /// Returns the part of a chain hash that is sent.
+    #[must_use]
+    pub fn check_of(chain: Chain) -> [u8; 8] {
+        let [a, b, c, d, e, f, g, h, ..] = chain.0;
+        [a, b, c, d, e, f, g, h]
+    }
 }
 
 /// What the node sees.
@@ -405,6 +431,7 @@ frames! { EdgeFrame {
     6 IntentResults(Vec<IntentResult>) CRITICAL;
     7 Pong(u64) 0;
     8 Envelopes(Vec<SignedEnvelope>) CRITICAL;
+    9 PackedFacts(PackedFacts) CRITICAL;
 } }
 
 frames! { HubFrame {

@@ -21,8 +21,8 @@ use mamba_wire::link::{
     token::JoinSecret,
     v1::{
         Ack, DesiredLine, DesiredOutcome, DesiredResult, EdgeFrame, Facts, Found, Goodbye, Hello,
-        HubFrame, Intent, IntentOutcome, IntentResult, LaneOpen, Ping, StateReport, StreamHello,
-        StreamWelcome, Welcome,
+        HubFrame, Intent, IntentOutcome, IntentResult, LaneOpen, PackedFacts, Ping, StateReport,
+        StreamHello, StreamWelcome, Welcome,
     },
 };
 
@@ -73,7 +73,12 @@ fn edge_frames() -> Vec<(&'static str, EdgeFrame)> {
         ("edge.intent_results", EdgeFrame::IntentResults(intents.map(intent).to_vec())),
         ("edge.pong", EdgeFrame::Pong(300)),
         ("edge.envelopes", EdgeFrame::Envelopes(vec![signed()])),
+        ("edge.packed_facts", EdgeFrame::PackedFacts(packed_facts())),
     ]
+}
+
+fn packed_facts() -> PackedFacts {
+    PackedFacts { first: Seq(300), check: [1; 8], bytes: vec![0xff, 1, 7, 0] }
 }
 
 fn hub_frames() -> Vec<(&'static str, HubFrame)> {
