@@ -32,9 +32,9 @@ use tokio::{
 const CONTROL_FRAMES_MAX: usize = 64;
 /// A session ends after this and the next begins at once, with a new look at the certificates.
 const SESSION_MS_MAX: u64 = 24 * 3_600_000;
-/// Without a word from the hub for so long (it pings every 15 s), the socket is replaced once: the
+/// Without a word from the hub for so long (it pings every 20 s), the socket is replaced once: the
 /// network may have changed below it.
-const REBIND_MS: u64 = 25_000;
+const REBIND_MS: u64 = 27_000;
 /// Time for the first frame of a request.
 const REQUEST_MS_MAX: u64 = 10_000;
 

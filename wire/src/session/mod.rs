@@ -36,10 +36,10 @@ use mamba_core::{
 };
 
 /// The hub pings this often; with its time in it, that also keeps the edge's calendar true.
-pub const PING_MS: u64 = 15_000;
+pub const PING_MS: u64 = 20_000;
 /// Silence after which a session is given up: three pings. The transport notices a dead path by
 /// itself; this notices a peer that is alive below and dead above.
-pub const SILENCE_MS: u64 = 45_000;
+pub const SILENCE_MS: u64 = 60_000;
 /// Longest time from the start of a session to the hello and to the welcome.
 pub const GREETING_MS: u64 = 15_000;
 /// Intents and envelopes without an answer are sent again after this.
