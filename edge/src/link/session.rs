@@ -37,6 +37,9 @@ const SESSION_MS_MAX: u64 = 24 * 3_600_000;
 const REBIND_MS: u64 = 27_000;
 /// Time for the first frame of a request.
 const REQUEST_MS_MAX: u64 = 10_000;
+/// Answers to people take turns with money, packet by packet: neither a backlog of facts nor a flood of
+/// lines keeps the other waiting.
+const REQUEST_PRIORITY: i32 = 1;
 
 /// How a session ended.
 #[derive(Debug)]
@@ -322,12 +325,12 @@ fn room_of(lane: Lane) -> usize {
     }
 }
 
-/// Control first, then state, which is small, then money, then the rest.
+/// Control first, then state, which is small, then money and [`REQUEST_PRIORITY`], then the rest.
 fn priority(lane: Lane) -> i32 {
     match lane {
         Lane::Control => 3,
         Lane::State => 2,
-        Lane::Facts(mamba_core::fact::Stream::Usage) => 1,
+        Lane::Facts(mamba_core::fact::Stream::Usage) => REQUEST_PRIORITY,
         Lane::Facts(mamba_core::fact::Stream::Activity) => 0,
     }
 }
@@ -361,8 +364,9 @@ async fn serve<D: Dispatcher>(dispatcher: Arc<D>, (send, receive): (SendStream, 
     let first = timeout(Duration::from_millis(REQUEST_MS_MAX), reader.next()).await;
     let Ok(Ok(Some(frame))) = first else { return };
     let request = NodeRequest::from_frame(&frame);
-    if request.as_ref().is_ok_and(NodeRequest::is_bulk) && send.set_priority(BULK_PRIORITY).is_err()
-    {
+    let is_bulk = request.as_ref().is_ok_and(NodeRequest::is_bulk);
+    let priority = if is_bulk { BULK_PRIORITY } else { REQUEST_PRIORITY };
+    if send.set_priority(priority).is_err() {
         return;
     }
     let mut stream = FrameStream { reader, writer: FramedWriter::new(Box::new(send)) };
