@@ -32,7 +32,10 @@ use crate::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 /// Version of our own file format.
 pub const FORMAT: &str = "MAMBA_v1";
@@ -276,15 +279,19 @@ impl Blueprint {
     /// # Panics
     /// Never: a test reads and checks every one.
     #[must_use]
-    pub fn built_in() -> Vec<Self> {
-        let texts = [
-            include_str!("built_in/armagetronad.json"),
-            include_str!("built_in/minetest.json"),
-            include_str!("built_in/openttd.json"),
-            include_str!("built_in/teeworlds.json"),
-        ];
+    pub fn built_in() -> &'static [Self] {
+        /// Reading and checking them takes a millisecond, and every server shown asks for one.
         #[expect(clippy::expect_used, reason = "the texts are compiled in and tested")]
-        texts.into_iter().map(|text| Self::from_json(text).expect("built-in blueprint")).collect()
+        static ALL: LazyLock<[Blueprint; 4]> = LazyLock::new(|| {
+            [
+                include_str!("built_in/armagetronad.json"),
+                include_str!("built_in/minetest.json"),
+                include_str!("built_in/openttd.json"),
+                include_str!("built_in/teeworlds.json"),
+            ]
+            .map(|text| Blueprint::from_json(text).expect("built-in blueprint"))
+        });
+        &*ALL
     }
 
     /// Reads our own format and checks it.

@@ -26,6 +26,7 @@ use mamba_core::{
     scope::{AdminScope, TenantScope},
 };
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, btree_map::Entry};
 
 /// Most imported blueprints: four times the eggs that are known to exist.
 pub const BLUEPRINTS_MAX: usize = 5_000;
@@ -156,9 +157,9 @@ impl Hub {
     /// When the store cannot be read.
     pub fn blueprints(&self, cut: &Cut<String>) -> Result<Vec<(String, Known)>, HubError> {
         let mut known: Vec<(String, Known)> = Blueprint::built_in()
-            .into_iter()
-            .map(|blueprint| (blueprint.key.clone(), Known { version: BUILT_IN, blueprint }))
-            .filter(|(key, _)| cut.after.as_ref().is_none_or(|after| key > after))
+            .iter()
+            .filter(|it| cut.after.as_ref().is_none_or(|after| it.key > *after))
+            .map(|it| (it.key.clone(), Known { version: BUILT_IN, blueprint: it.clone() }))
             .collect();
         known.extend(self.read(|txn| {
             let span = cut.after.as_ref().map_or_else(Span::all, |after| Span::all().after(after));
@@ -265,14 +266,14 @@ pub(crate) fn note_use(
     }
 }
 
-fn built_in(key: &str) -> Option<Blueprint> {
-    Blueprint::built_in().into_iter().find(|it| it.key == key)
+fn built_in(key: &str) -> Option<&'static Blueprint> {
+    Blueprint::built_in().iter().find(|it| it.key == key)
 }
 
 /// Returns the newest version of a blueprint.
 pub(crate) fn newest(txn: &impl Snapshot, key: &str) -> Result<Option<Known>, HubError> {
     if let Some(blueprint) = built_in(key) {
-        return Ok(Some(Known { version: BUILT_IN, blueprint }));
+        return Ok(Some(Known { version: BUILT_IN, blueprint: blueprint.clone() }));
     }
     let Some(record) = txn.get(BLUEPRINTS, &key.to_owned())? else { return Ok(None) };
     let blueprint = version(txn, key, record.version)?;
@@ -286,10 +287,37 @@ pub(crate) fn newest(txn: &impl Snapshot, key: &str) -> Result<Option<Known>, Hu
 pub(crate) fn version(txn: &impl Snapshot, key: &str, version: u32) -> Result<Blueprint, HubError> {
     let missing = || HubError::NotFound { what: "blueprint" };
     if version == BUILT_IN {
-        return built_in(key).ok_or_else(missing);
+        return built_in(key).cloned().ok_or_else(missing);
     }
     let record = txn.get(VERSIONS, &(key.to_owned(), version))?.ok_or_else(missing)?;
     // It was written by this code, or by an older one whose checks were others.
     serde_json::from_str(&record.text)
         .map_err(|err| HubError::Bug(format!("blueprint `{key}` cannot be read: {err}")))
+}
+
+/// What is read in one look at many servers: each definition once.
+#[derive(Default)]
+pub(crate) struct Shelf(BTreeMap<(String, u32), Option<Blueprint>>);
+
+impl Shelf {
+    /// Returns what a server is made from; `None` when it is from a hub that knew others.
+    pub(crate) fn of_server(
+        &mut self,
+        txn: &impl Snapshot,
+        record: &ServerRecord,
+    ) -> Result<Option<&Blueprint>, HubError> {
+        let place = match self.0.entry((record.blueprint.clone(), record.blueprint_version)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let (key, number) = place.key();
+                let found = match version(txn, key, *number) {
+                    Ok(blueprint) => Some(blueprint),
+                    Err(HubError::NotFound { .. }) => None,
+                    Err(err) => return Err(err),
+                };
+                place.insert(found)
+            }
+        };
+        Ok(place.as_ref())
+    }
 }

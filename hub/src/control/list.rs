@@ -4,6 +4,7 @@
 use super::{Cut, wish::ServerKey};
 use crate::{
     Hub, HubError,
+    blueprints::Shelf,
     store::{
         EXTERNAL_IDS, OBSERVED, PLACED, SERVER_TENANTS, SERVERS, ServerRecord, ServerRef, TenantRef,
     },
@@ -101,9 +102,9 @@ impl Hub {
         if filter.sort == Sort::Made && !filter.from_end {
             let cut = Cut::<ServerId>::new(&page)?;
             return self.read(|txn| {
-                let mut found = Vec::new();
-                filter.walk(txn, cut.after, |key, record| {
-                    found.push((key.1, self.show(txn, key, record)?));
+                let (mut found, mut shelf) = (Vec::new(), Shelf::default());
+                filter.walk(txn, cut.after, cut.fetch(), |key, record| {
+                    found.push((key.1, self.show(txn, &mut shelf, key, record)?));
                     Ok(found.len() < cut.fetch())
                 })?;
                 Ok(cut.page(found))
@@ -112,7 +113,7 @@ impl Hub {
         let cut = Cut::<(Vec<u8>, ServerId)>::new(&page)?;
         self.read(|txn| {
             let mut places = Vec::new();
-            filter.walk(txn, None, |key, record| {
+            filter.walk(txn, None, STEP, |key, record| {
                 places.push(((filter.sort.place(&record), key.1), key.0));
                 Ok(true)
             })?;
@@ -127,12 +128,12 @@ impl Hub {
                 })
             };
             let rest = places.into_iter().skip_while(|(place, _)| is_before(place));
-            let mut found = Vec::new();
+            let (mut found, mut shelf) = (Vec::new(), Shelf::default());
             for (place, tenant) in rest.take(cut.fetch()) {
                 let key = (tenant, place.1);
                 let gone = || HubError::Bug("a listed server is gone".to_owned());
                 let record = txn.get(SERVERS, &key)?.ok_or_else(gone)?;
-                found.push((place, self.show(txn, key, record)?));
+                found.push((place, self.show(txn, &mut shelf, key, record)?));
             }
             Ok(cut.page(found))
         })
@@ -201,15 +202,18 @@ impl Filter {
         })
     }
 
-    /// Calls `visit` with each server that passes, in the order of ids, until it returns `false`.
+    /// Calls `visit` with each server that passes, in the order of ids, until it returns `false`. Of
+    /// the first keys only `first` are read, since all of them may pass.
     fn walk(
         &self,
         txn: &impl Snapshot,
         mut after: Option<ServerId>,
+        first: usize,
         mut visit: impl FnMut(ServerKey, ServerRecord) -> Result<bool, HubError>,
     ) -> Result<(), HubError> {
+        let mut step = first.min(STEP);
         loop {
-            let keys = self.source.step(txn, after)?;
+            let keys = self.source.step(txn, after, step)?;
             for key in &keys {
                 let record = txn.get(SERVERS, key)?.filter(ServerRecord::is_present);
                 let Some(record) = record else { continue };
@@ -218,9 +222,10 @@ impl Filter {
                 }
             }
             match keys.last() {
-                Some((_, last)) if keys.len() == STEP => after = Some(*last),
+                Some((_, last)) if keys.len() == step => after = Some(*last),
                 _ => return Ok(()),
             }
+            step = STEP;
         }
     }
 
@@ -241,11 +246,12 @@ impl Filter {
 }
 
 impl Source {
-    /// Returns the next keys above an id: fewer than [`STEP`] at the end.
+    /// Returns the next keys above an id: fewer than `step` at the end.
     fn step(
         &self,
         txn: &impl Snapshot,
         after: Option<ServerId>,
+        step: usize,
     ) -> Result<Vec<ServerKey>, HubError> {
         Ok(match self {
             Self::All => {
@@ -253,7 +259,7 @@ impl Source {
                 if let Some(after) = after {
                     span = span.after(&after);
                 }
-                let found = txn.range(SERVER_TENANTS, span, STEP)?;
+                let found = txn.range(SERVER_TENANTS, span, step)?;
                 found.into_iter().map(|(server, TenantRef(tenant))| (tenant, server)).collect()
             }
             Self::These { tenants, shared } => {
@@ -264,11 +270,11 @@ impl Source {
                     if let Some(after) = after {
                         span = span.after(&(*tenant, after));
                     }
-                    keys.extend(txn.range(SERVERS, span, STEP)?.into_iter().map(|(key, _)| key));
+                    keys.extend(txn.range(SERVERS, span, step)?.into_iter().map(|(key, _)| key));
                 }
                 keys.sort_unstable_by_key(|(_, server)| *server);
                 keys.dedup();
-                keys.truncate(STEP);
+                keys.truncate(step);
                 keys
             }
             Self::Node(node) => {
@@ -276,7 +282,7 @@ impl Source {
                 if let Some(after) = after {
                     span = span.after(&(*node, after));
                 }
-                let found = txn.range(PLACED, span, STEP)?;
+                let found = txn.range(PLACED, span, step)?;
                 found.into_iter().map(|((_, server), it)| (it.tenant, server)).collect()
             }
             Self::External(name) => {

@@ -1,18 +1,16 @@
 //! Shows servers with what their node said last, what happened to them and what they used.
 
-use super::{
-    Cut,
-    hidden::Whole,
-    wish::{ServerKey, blueprint_of},
-};
+use super::{Cut, hidden::Whole, wish::ServerKey};
 use crate::{
     Hub, HubError,
+    blueprints::Shelf,
     store::{
         ACTIVITY, ALLOCATIONS, GAPS, HOURS, NODES_SEEN, OBSERVED, SERVER_TENANTS, SERVERS,
         ServerRecord, TenantRef,
     },
 };
 use mamba_core::{
+    blueprint::Blueprint,
     clock::{HOUR_MS, UnixMs},
     db::{Order, Snapshot, Span},
     fact::Meter,
@@ -54,7 +52,7 @@ impl Hub {
         let key = (scope.tenant(), server);
         self.read(|txn| {
             let record = txn.get(SERVERS, &key)?.ok_or(HubError::NotFound { what: "server" })?;
-            self.show(txn, key, record)
+            self.show(txn, &mut Shelf::default(), key, record)
         })
     }
 
@@ -130,6 +128,7 @@ impl Hub {
     pub(super) fn show(
         &self,
         txn: &impl Snapshot,
+        shelf: &mut Shelf,
         (tenant, server): ServerKey,
         record: ServerRecord,
     ) -> Result<Server, HubError> {
@@ -147,8 +146,10 @@ impl Hub {
         let seen = observed.as_ref().map(|it| &it.observed);
         let pending = Pending::of(record.order, seen);
         let record = Whole::of(self, txn, &(tenant, server), record)?.into_record();
-        let variables = with_defaults(txn, &record)?;
-        let image = image(txn, &record)?;
+        // Adopted from a node by a hub that does not know it: what was set is known all the same.
+        let blueprint = shelf.of_server(txn, &record)?;
+        let variables = with_defaults(blueprint, &record);
+        let image = image(blueprint, &record);
         let run = observed.as_ref().and_then(|it| it.observed.install.as_ref());
         let install = super::install::shown(&record, run);
         Ok(Server {
@@ -222,34 +223,20 @@ pub(super) fn hours_max() -> usize {
 }
 
 /// Adds the defaults of variables that nobody set.
-fn with_defaults(
-    txn: &impl Snapshot,
-    record: &ServerRecord,
-) -> Result<BTreeMap<String, String>, HubError> {
+fn with_defaults(blueprint: Option<&Blueprint>, record: &ServerRecord) -> BTreeMap<String, String> {
     let mut variables = record.choices.variables.clone();
-    match blueprint_of(txn, record) {
-        Ok(blueprint) => {
-            for variable in blueprint.variables {
-                variables.entry(variable.env).or_insert(variable.default);
-            }
+    for variable in blueprint.iter().flat_map(|it| &it.variables) {
+        if !variables.contains_key(&variable.env) {
+            variables.insert(variable.env.clone(), variable.default.clone());
         }
-        // Adopted from a node by a hub that does not know it: what was set is known all the same.
-        Err(HubError::NotFound { .. }) => {}
-        Err(err) => return Err(err),
     }
-    Ok(variables)
+    variables
 }
 
 /// Returns the image that a server runs. `None` when neither hub nor people named one.
-fn image(txn: &impl Snapshot, record: &ServerRecord) -> Result<Option<String>, HubError> {
-    if let Some(pick) = &record.choices.image {
-        return Ok(Some(pick.text().to_owned()));
-    }
-    match blueprint_of(txn, record) {
-        Ok(blueprint) => Ok(blueprint.images.into_iter().next().map(|it| it.image)),
-        Err(HubError::NotFound { .. }) => Ok(None),
-        Err(err) => Err(err),
-    }
+fn image(blueprint: Option<&Blueprint>, record: &ServerRecord) -> Option<String> {
+    let first = || Some(blueprint?.images.first()?.image.clone());
+    record.choices.image.as_ref().map(|pick| pick.text().to_owned()).or_else(first)
 }
 
 fn check_known(txn: &impl Snapshot, key: ServerKey) -> Result<(), HubError> {

@@ -235,7 +235,7 @@ fn existing(
         Some((key, version)) => blueprints::version(txn, key, *version).ok(),
         None => {
             let runs = |it: &Blueprint| it.images.iter().any(|it| it.image == spec.image);
-            Blueprint::built_in().into_iter().find(runs)
+            Blueprint::built_in().iter().find(|it| runs(it)).cloned()
         }
     };
     let blueprint = blueprint.as_ref();

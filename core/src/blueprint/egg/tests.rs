@@ -226,7 +226,7 @@ fn aliases_that_multiply_are_refused() {
 #[test]
 fn built_in_blueprints_survive_export() {
     for blueprint in Blueprint::built_in() {
-        verify(&blueprint).unwrap();
+        verify(blueprint).unwrap();
     }
 }
 

@@ -27,6 +27,6 @@ examples! {
 
 /// A blueprint of a name that is not taken.
 fn file(number: u16) -> ImportBlueprint {
-    let blueprint = Blueprint { key: format!("game-{number}"), ..Blueprint::built_in().remove(0) };
+    let blueprint = Blueprint { key: format!("game-{number}"), ..Blueprint::built_in()[0].clone() };
     ImportBlueprint { content: to_ptdl_v2(&blueprint) }
 }
