@@ -7,10 +7,14 @@
 use super::ApiError;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use mamba_core::error::Invalid;
-use serde_json::Value;
 
 /// Bytes of the hash: enough against mistakes; a cursor gives no rights that need more.
 const HASH_BYTES: usize = 8;
+/// How the last page ends.
+const LAST: &[u8] = br#""next":null}"#;
+/// What comes before the cursor in every other one, and behind it.
+const BEFORE: &[u8] = br#""next":""#;
+const END: &[u8] = br#""}"#;
 
 /// Seals the cursors of one list.
 pub(super) struct Seal([u8; HASH_BYTES]);
@@ -50,15 +54,30 @@ impl Seal {
     /// Seals the `next` of a page; returns the page as JSON.
     ///
     /// # Errors
-    /// `Bug` when it has no JSON form.
+    /// `Bug` when it has no JSON form, or one without a `next` at its end.
     pub(super) fn page(&self, page: &impl serde::Serialize) -> Result<Vec<u8>, ApiError> {
-        let failed = |err| ApiError::bug(format!("answer has no JSON form: {err}"));
-        let mut page = serde_json::to_value(page).map_err(failed)?;
-        if let Some(Value::String(next)) = page.get_mut("next") {
-            *next = URL_SAFE_NO_PAD.encode([&self.0, next.as_bytes()].concat());
+        let mut json = serde_json::to_vec(page)
+            .map_err(|err| ApiError::bug(format!("answer has no JSON form: {err}")))?;
+        if json.ends_with(LAST) {
+            return Ok(json);
         }
-        serde_json::to_vec(&page).map_err(failed)
+        let start =
+            next_of(&json).ok_or_else(|| ApiError::bug("page without `next` at its end"))?;
+        let end = json.len() - END.len();
+        let sealed = URL_SAFE_NO_PAD.encode([&self.0, &json[start..end]].concat());
+        json.splice(start..end, sealed.into_bytes());
+        Ok(json)
     }
+}
+
+/// Returns where the cursor of a page begins. It ends the page: a list of servers is long, and is not read
+/// again to find it. What handlers put there is plain text, which JSON does not change.
+fn next_of(json: &[u8]) -> Option<usize> {
+    let text = json.strip_suffix(END)?;
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);
+    let length = text.iter().rev().take_while(|byte| is_plain(byte)).count();
+    let start = text.len() - length;
+    text[..start].ends_with(BEFORE).then_some(start)
 }
 
 #[cfg(test)]
@@ -74,11 +93,15 @@ mod tests {
         let seal =
             |endpoint, path: &[_], query: &[_]| Seal::new(endpoint, &pairs(path), &pairs(query));
         let own = seal("List", &[("server", "a")], &[("sort", "name"), ("limit", "2")]);
-        let page: Value = serde_json::from_slice(
+        let page: serde_json::Value = serde_json::from_slice(
             &own.page(&serde_json::json!({"items":[],"next":"0a"})).unwrap(),
         )
         .unwrap();
         let next = page["next"].as_str().unwrap();
+        assert_eq!(own.page(&serde_json::json!({"next":null})).unwrap(), br#"{"next":null}"#);
+        for odd in [serde_json::json!({"next":"0a","items":[]}), serde_json::json!({"next":"\""})] {
+            assert!(own.page(&odd).is_err(), "{odd}");
+        }
         assert_eq!(own.open(next).unwrap(), "0a");
         let query = [("limit", "3"), ("after", next), ("sort", "name")];
         assert_eq!(seal("List", &[("server", "a")], &query).open(next).unwrap(), "0a");

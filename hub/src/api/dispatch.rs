@@ -12,7 +12,7 @@ use crate::identity::Caller;
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt};
 use mamba_core::{clock::draw, db::riding, error::chain};
-use mamba_wire::api::{Code, Permission, Problem, Row, problem};
+use mamba_wire::api::{Code, Permission, Problem, Row, etag::Etag, problem};
 use std::{
     convert::Infallible,
     net::{IpAddr, SocketAddr},
@@ -222,10 +222,12 @@ async fn answer(
     };
     Ok(match result? {
         Served::Json(body) if row.is_tagged() => {
-            precondition::tag(&headers, body, |body| json(row.status, body))
+            let tag = if route.is_list { Some(Etag::of_page(&body)) } else { Etag::of(&body) };
+            precondition::tag(&headers, tag, body, |body| json(row.status, body))
         }
         Served::Json(body) if found.answers_with_object() => {
-            precondition::tag(&HeaderMap::new(), body, |body| json(row.status, body))
+            let tag = Etag::of(&body);
+            precondition::tag(&HeaderMap::new(), tag, body, |body| json(row.status, body))
         }
         Served::Json(body) => json(row.status, body),
         Served::JsonAs(status, body) => json(status, body),

@@ -15,6 +15,8 @@ pub(super) struct Route {
     pub(super) row: Row,
     /// Reads path, query and body, and calls the handler.
     pub(super) call: fn(Arc<Api>, Context, Input) -> Answering,
+    /// Whether it answers with pages.
+    pub(super) is_list: bool,
     /// The type of its answer.
     out: TypeId,
 }
@@ -115,8 +117,13 @@ where
     Route {
         row: Row::of::<E>(),
         call: |api, context, input| Box::pin(call(api, context, input)),
+        is_list: is_list::<E>(),
         out: TypeId::of::<E::Out>(),
     }
+}
+
+fn is_list<E: Endpoint>() -> bool {
+    E::Query::NAMES.contains(&"after")
 }
 
 async fn call<E: Endpoint>(
@@ -161,8 +168,7 @@ fn read<E: Endpoint>(input: &Input) -> Result<Read<E>, ApiError> {
         let field = format!("query.{}", name.chars().take(64).collect::<String>());
         return Err(mamba_core::error::Invalid::new(field, "is not known here").into());
     }
-    let is_list = E::Query::NAMES.contains(&"after");
-    let seal = is_list.then(|| Seal::new(E::NAME, &input.path, &pairs));
+    let seal = is_list::<E>().then(|| Seal::new(E::NAME, &input.path, &pairs));
     if let Some(seal) = &seal
         && let Some((_, after)) = pairs.iter_mut().find(|(name, _)| name == "after")
     {

@@ -5,7 +5,12 @@
 //! the fields in [`VOLATILE`], which nodes and the clock change: `if-match` looks at it alone, so that
 //! a change is refused when another change came in between, and not because a server printed a line.
 
-use serde_json::Value;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+use std::fmt;
 
 /// Fields at the top of an answer that change without a change by the API.
 pub const VOLATILE: &[&str] = &[
@@ -31,12 +36,20 @@ impl Etag {
     /// Returns the tag of a JSON answer; `None` when it is no JSON object.
     #[must_use]
     pub fn of(body: &[u8]) -> Option<Self> {
-        let Value::Object(mut fields) = serde_json::from_slice(body).ok()? else { return None };
-        for name in VOLATILE {
-            fields.shift_remove(*name);
+        let Fields(fields) = serde_json::from_slice(body).ok()?;
+        let mut lasting = blake3::Hasher::new();
+        for (name, value) in fields.iter().filter(|(name, _)| !VOLATILE.contains(&name.as_str())) {
+            lasting.update(name.as_bytes()).update(b":").update(value.get().as_bytes());
         }
-        let lasting = serde_json::to_vec(&fields).ok()?;
-        Some(Self { version: short(&lasting), whole: short(body) })
+        Some(Self { version: short(lasting.finalize()), whole: short(blake3::hash(body)) })
+    }
+
+    /// Returns the tag of a page of a list. It is not read for that: nothing at its top is left out, and
+    /// no change is based on a page.
+    #[must_use]
+    pub fn of_page(body: &[u8]) -> Self {
+        let whole = short(blake3::hash(body));
+        Self { version: whole, whole }
     }
 
     /// Returns it as the header has it, quotes included.
@@ -61,10 +74,35 @@ impl Etag {
     }
 }
 
-fn short(bytes: &[u8]) -> u64 {
+fn short(hash: blake3::Hash) -> u64 {
     let mut short = [0; 8];
-    short.copy_from_slice(&blake3::hash(bytes).as_bytes()[..8]);
+    short.copy_from_slice(&hash.as_bytes()[..8]);
     u64::from_be_bytes(short)
+}
+
+/// Fields of an object in their order, with values that are not looked into.
+struct Fields<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        from.deserialize_map(Object)
+    }
 }
 
 #[cfg(test)]
@@ -90,6 +128,8 @@ mod tests {
         assert!(
             first.has_version_of("*") && !first.has_version_of("") && !first.has_version_of("\"")
         );
+        let page = Etag::of_page(b"{}");
+        assert!(page.is_named_by(&page.text()) && page != Etag::of_page(b"{ }"));
         assert_eq!(Etag::of(b"[1]"), None);
         assert_eq!(Etag::of(b""), None);
     }
