@@ -10,6 +10,9 @@ use mamba_core::error::Invalid;
 
 /// Bytes of the hash: enough against mistakes; a cursor gives no rights that need more.
 const HASH_BYTES: usize = 8;
+/// Room for a page from the start, so that it is not moved many times while it grows: 50 servers take some
+/// 60 KiB. It is given back with the answer.
+const PAGE_BYTES: usize = 64 * 1_024;
 /// How the last page ends.
 const LAST: &[u8] = br#""next":null}"#;
 /// What comes before the cursor in every other one, and behind it.
@@ -56,7 +59,8 @@ impl Seal {
     /// # Errors
     /// `Bug` when it has no JSON form, or one without a `next` at its end.
     pub(super) fn page(&self, page: &impl serde::Serialize) -> Result<Vec<u8>, ApiError> {
-        let mut json = serde_json::to_vec(page)
+        let mut json = Vec::with_capacity(PAGE_BYTES);
+        serde_json::to_writer(&mut json, page)
             .map_err(|err| ApiError::bug(format!("answer has no JSON form: {err}")))?;
         if json.ends_with(LAST) {
             return Ok(json);

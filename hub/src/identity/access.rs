@@ -13,16 +13,21 @@ use mamba_core::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     fs,
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 const TYPE: &str = "at+jwt";
 const AUDIENCE: &str = "mamba-api";
 /// Longest token that is looked at; ours have about 350 bytes.
 const TOKEN_BYTES_MAX: usize = 1_024;
+/// Most tokens that are remembered as genuine: some 500 KiB, and more people than use a panel within the
+/// life of a token. Above, any one is forgotten and its signature checked again.
+const GENUINE_MAX: usize = 4_096;
 /// Separates the key of refresh tokens from every other use of the same bytes.
 const REFRESH_CONTEXT: &str = "mamba-hub 2026-11 refresh tokens";
 /// The key's file in the data directory.
@@ -34,6 +39,9 @@ pub struct AccessKey {
     decoding: DecodingKey,
     /// Makes refresh tokens, see `sessions`.
     refresh: zeroize::Zeroizing<[u8; 32]>,
+    /// What genuine tokens say, by their BLAKE3: to check a signature costs more than all else that a
+    /// small request needs.
+    genuine: Mutex<BTreeMap<[u8; 32], Claims>>,
 }
 
 /// What a token is for.
@@ -115,6 +123,7 @@ impl AccessKey {
             encoding: EncodingKey::from_ed_der(pkcs8),
             decoding: DecodingKey::from_ed_der(pair.public_key().as_ref()),
             refresh: zeroize::Zeroizing::new(blake3::derive_key(REFRESH_CONTEXT, pkcs8)),
+            genuine: Mutex::default(),
         })
     }
 
@@ -138,6 +147,29 @@ impl AccessKey {
         if token.len() > TOKEN_BYTES_MAX {
             return None;
         }
+        let hash = *blake3::hash(token.as_bytes()).as_bytes();
+        let genuine = || self.genuine.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = genuine().get(&hash).copied();
+        let claims = match known {
+            Some(claims) => claims,
+            None => {
+                let claims = self.read(token)?;
+                let mut genuine = genuine();
+                if genuine.len() >= GENUINE_MAX {
+                    genuine.retain(|_, claims| now < claims.until);
+                }
+                if genuine.len() >= GENUINE_MAX {
+                    genuine.pop_first();
+                }
+                genuine.insert(hash, claims);
+                claims
+            }
+        };
+        (now < claims.until).then_some(claims)
+    }
+
+    /// Pure: reads a token that is genuine, whether or not it is valid still.
+    fn read(&self, token: &str) -> Option<Claims> {
         if decode_header(token).ok()?.typ.as_deref() != Some(TYPE) {
             return None;
         }
@@ -148,7 +180,7 @@ impl AccessKey {
         let body = decode::<Body>(token, &self.decoding, &rules).ok()?.claims;
         let until = UnixMs(body.exp.checked_mul(1_000)?);
         let Body { sub: user, sid: session, purpose, .. } = body;
-        (now < until).then_some(Claims { user, session, purpose, until })
+        Some(Claims { user, session, purpose, until })
     }
 
     /// Returns the secret part of the refresh token of one generation of a session. Only who has this
@@ -204,6 +236,33 @@ mod tests {
         assert_eq!(again.check(NOW, &token), Some(claims()));
         assert_eq!(again.check(NOW.plus(59_999), &token), Some(claims()));
         assert_eq!(again.check(NOW.plus(60_000), &token), None);
+    }
+
+    #[test]
+    fn genuine_tokens_are_remembered_within_a_bound_and_forgotten_at_their_end() {
+        let key = AccessKey::from_pkcs8(&fresh(&SystemEntropy).unwrap()).unwrap();
+        let count = || key.genuine.lock().unwrap().len();
+        let token = key.sign(NOW, claims()).unwrap();
+        for _ in 0..2 {
+            assert_eq!(key.check(NOW, &token), Some(claims()));
+        }
+        assert_eq!(key.check(NOW, &token[1..]), None);
+        assert_eq!(count(), 1, "what is not genuine is not remembered");
+        let fill = |until| {
+            let others = (0..GENUINE_MAX as u64)
+                .map(|it| (*blake3::hash(&it.to_be_bytes()).as_bytes(), until));
+            let claims = |(hash, until)| (hash, Claims { until, ..claims() });
+            key.genuine.lock().unwrap().extend(others.map(claims));
+        };
+        fill(NOW);
+        let later = key.sign(NOW, Claims { until: NOW.plus(90_000), ..claims() }).unwrap();
+        assert!(key.check(NOW, &later).is_some());
+        assert_eq!(count(), 2, "those at their end made room");
+        fill(NOW.plus(90_000));
+        let last = key.sign(NOW, Claims { until: NOW.plus(80_000), ..claims() }).unwrap();
+        let before = count();
+        assert!(key.check(NOW, &last).is_some());
+        assert_eq!(count(), before, "any other made room");
     }
 
     #[test]
