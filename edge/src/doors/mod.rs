@@ -20,6 +20,7 @@ use crate::{
     supervisor::SupervisorHandle,
     transfer::Mover,
 };
+use futures_util::future::{BoxFuture, FutureExt as _};
 use mamba_core::{
     clock::{Clock, Entropy, UnixMs, draw},
     error::chain,
@@ -191,25 +192,37 @@ impl<R: Runtime> Doors<R> {
             Ok(detail) => {
                 let tenant = detail.tenant;
                 let mut lines = self.consoles.reader(server, from);
-                let mut refused = None;
-                loop {
-                    let event = tokio::select! {
-                        event = next_event(&mut lines, &mut refused) => event,
-                        input = next_input(&mut reader) => match input? {
-                            None => return writer.finish().await,
-                            Some(input) => {
-                                refused = self.type_line(tenant, server, &input, by.as_ref()).await.err();
-                                continue;
-                            }
-                        },
-                    };
-                    let is_end = event == ConsoleEvent::CaughtUp && !follow;
-                    let reply = NodeReply::Ok(Box::new(Answer::Console(event)));
-                    writer.send(&to_frame(&reply)?).await?;
-                    if is_end {
-                        return writer.finish().await;
+                let (mut refused, mut record) = (None, None);
+                let relay = async {
+                    loop {
+                        let event = tokio::select! {
+                            event = next_event(&mut lines, &mut refused) => event,
+                            // What the game answers does not wait for the disk.
+                            () = recorded(&mut record) => continue,
+                            input = next_input(&mut reader), if record.is_none() => match input? {
+                                None => return writer.finish().await,
+                                Some(line) => {
+                                    match self.type_line(tenant, server, &line, by.as_ref()).await {
+                                        Ok(write) => record = begun(write),
+                                        Err(err) => refused = Some(err),
+                                    }
+                                    continue;
+                                }
+                            },
+                        };
+                        let is_end = event == ConsoleEvent::CaughtUp && !follow;
+                        let reply = NodeReply::Ok(Box::new(Answer::Console(event)));
+                        writer.send(&to_frame(&reply)?).await?;
+                        if is_end {
+                            return writer.finish().await;
+                        }
                     }
+                };
+                let ended = relay.await;
+                if let Some(record) = record {
+                    record.await;
                 }
+                return ended;
             }
             Err(err) => err,
         };
@@ -217,14 +230,14 @@ impl<R: Runtime> Doors<R> {
         writer.finish().await
     }
 
-    /// Types a line for somebody and writes down who it was.
+    /// Types a line for somebody. Who it was is written down by what this returns.
     async fn type_line(
         &self,
         tenant: TenantId,
         server: ServerId,
         line: &str,
         by: Option<&Actor>,
-    ) -> Result<(), NodeError> {
+    ) -> Result<BoxFuture<'_, ()>, NodeError> {
         let Some(by) = by else {
             return Err(NodeError::NotAllowed("this console may only be read".to_owned()));
         };
@@ -241,11 +254,28 @@ impl<R: Runtime> Doors<R> {
         };
         // The line is typed already: a disk that is full must not keep anybody from saying `stop`.
         let write = self.machine.store.write(move |txn| outbox::append_activity(txn, &fact));
-        if let Err(err) = write.await {
-            tracing::warn!(%server, error = chain(&err), "console line is not in the activity log");
-        }
-        Ok(())
+        Ok(Box::pin(async move {
+            if let Err(err) = write.await {
+                let error = chain(&err);
+                tracing::warn!(%server, error, "console line is not in the activity log");
+            }
+        }))
     }
+}
+
+/// Hands a write to the store, so that it is done also when nobody waits for it; returns what is left to
+/// wait for.
+fn begun(mut write: BoxFuture<'_, ()>) -> Option<BoxFuture<'_, ()>> {
+    write.as_mut().now_or_never().is_none().then_some(write)
+}
+
+/// Waits until the line typed last is written down, for ever without one.
+async fn recorded(record: &mut Option<BoxFuture<'_, ()>>) {
+    match record {
+        Some(write) => write.await,
+        None => std::future::pending().await,
+    }
+    *record = None;
 }
 
 /// Returns a refused input first, then what the console says.
