@@ -13,6 +13,10 @@ use std::collections::BTreeMap;
 const REPORT_MS_MIN: u64 = 200;
 /// A change of the machine alone, such as free disk space, waits this long.
 const NODE_MS_MIN: u64 = 10_000;
+/// A little more or less free disk space waits this long: on a node with games it never stands still.
+const MINOR_MS_MIN: u64 = 300_000;
+/// Part of a disk that is little, as a divisor.
+const MINOR_DISK: u64 = 128;
 /// Longest text in a report, in bytes. Whole texts are on the node.
 const TEXT_BYTES: usize = 256;
 /// Longest text when a report with longer ones does not fit into a frame.
@@ -34,6 +38,7 @@ impl StateDelta {
         match &self.node {
             None => Some(BootMs(0)),
             Some(_) if self.servers != *servers => Some(self.reported_at.plus(REPORT_MS_MIN)),
+            Some(last) if is_minor(last, node) => Some(self.reported_at.plus(MINOR_MS_MIN)),
             Some(last) if last != node => Some(self.reported_at.plus(NODE_MS_MIN)),
             Some(_) => None,
         }
@@ -65,6 +70,13 @@ impl StateDelta {
         let frame = |bytes| EdgeFrame::State(cut(report.clone(), bytes)).to_frame().ok();
         frame(TEXT_BYTES).or_else(|| frame(TEXT_BYTES_SHORT))
     }
+}
+
+/// Whether nothing is different but a little free disk space.
+fn is_minor(last: &NodeState, node: &NodeState) -> bool {
+    let moved = last.disk_free_bytes.abs_diff(node.disk_free_bytes);
+    let alike = || NodeState { disk_free_bytes: last.disk_free_bytes, ..node.clone() };
+    moved > 0 && moved < node.disk_bytes / MINOR_DISK && alike() == *last
 }
 
 /// Shortens every text in a report.
@@ -159,6 +171,19 @@ mod tests {
         assert_eq!(report(delta.next(later, &one, &node(2))), Some((true, 1)));
         let much_later = later.plus(NODE_MS_MIN);
         assert_eq!(report(delta.next(much_later, &one, &node(3))), Some((false, 0)));
+    }
+
+    #[test]
+    fn a_little_disk_space_waits_longer_than_anything_else() {
+        let (mut delta, none) = (StateDelta::default(), BTreeMap::new());
+        let node = |free| NodeState { disk_bytes: 10 * MINOR_DISK, ..node(free) };
+        assert!(delta.next(BootMs(5), &none, &node(1_000)).is_some());
+        let (soon, late) = (Some(BootMs(5 + NODE_MS_MIN)), Some(BootMs(5 + MINOR_MS_MIN)));
+        for (free, due) in [(1_000, None), (991, late), (990, soon), (1_009, late)] {
+            assert_eq!(delta.due(&none, &node(free)), due, "{free}");
+        }
+        let troubled = NodeState { troubles: vec!["engine".to_owned()], ..node(991) };
+        assert_eq!(delta.due(&none, &troubled), soon);
     }
 
     #[test]
