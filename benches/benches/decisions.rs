@@ -64,6 +64,7 @@ fn world<'a>(spec: &'a ServerSpec, power: &'a Power, count: u32) -> World<'a> {
         let view = ServerView {
             wanted: Wanted::Exist(spec),
             is_leaving: false,
+            is_among_others: false,
             next_wish_at: None,
             power,
             process: if runs { Process::Running } else { Process::Absent },

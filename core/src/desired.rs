@@ -67,9 +67,9 @@ pub struct Envelope {
     pub body: Wish,
 }
 
-/// One of the nodes on which a server lives in the course of time. A wish of fewer moves is taken by
-/// nobody who holds one of more, whatever their ranks: where a server lives does not follow from what
-/// was wanted of it last.
+/// One of the nodes on which a server lives, and one of the tenants that own it, in the course of time.
+/// A wish of fewer moves or owners is taken by nobody who holds one of more, whatever their ranks:
+/// where a server lives and whose it is does not follow from what was wanted of it last.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
@@ -78,6 +78,18 @@ pub struct Home {
     pub moves: u32,
     /// Since when it lives there, by hub time; 0 where it was made.
     pub since: UnixMs,
+    /// How often it changed hands before it belonged to its tenant.
+    pub owners: u32,
+    /// Since when it belongs to that one, by hub time; 0 to whom it was made for.
+    pub owned_since: UnixMs,
+}
+
+impl Home {
+    /// Whether it is from before what another one says.
+    #[must_use]
+    pub fn is_before(&self, other: &Self) -> bool {
+        self.moves < other.moves || self.owners < other.owners
+    }
 }
 
 /// What is wanted of a server.

@@ -376,6 +376,11 @@ pub enum Activity {
     },
     /// It lives on another node; what was left of it on this one was moved to the trash.
     Left,
+    /// It belongs to another tenant from now on. The last that its former one is told of it; made at
+    /// the hub, like the next.
+    GivenAway,
+    /// It belongs to this tenant from now on.
+    TakenOver,
 }
 
 impl Activity {
@@ -395,6 +400,8 @@ impl Activity {
                 | Self::Transferred { .. }
                 | Self::TransferCancelled
                 | Self::TransferFailed { .. }
+                | Self::GivenAway
+                | Self::TakenOver
         )
     }
 }

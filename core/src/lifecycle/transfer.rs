@@ -122,7 +122,7 @@ pub struct Seen {
 pub enum Step {
     /// Nothing, and why.
     Wait(Waiting),
-    /// Have the target prepare, then forbid the source to run.
+    /// Measure the data at the source, have the target prepare, then forbid the source to run.
     Prepare,
     /// Record that the source rests.
     Rested,
@@ -167,8 +167,7 @@ pub fn next(phase: Phase, seen: Seen) -> Step {
         (true, true) => step,
     };
     match phase {
-        Phase::Preparing if !seen.target_up => Step::Wait(Waiting::TargetOffline),
-        Phase::Preparing => Step::Prepare,
+        Phase::Preparing => both(Step::Prepare),
         Phase::Stopping if seen.source_rests => Step::Rested,
         Phase::Stopping if !seen.source_up => Step::Wait(Waiting::SourceOffline),
         Phase::Stopping => Step::Wait(Waiting::ServerStopping),
@@ -306,7 +305,8 @@ mod tests {
         };
         for (phase, text, step) in [
             (Phase::Preparing, "source", Step::Wait(TargetOffline)),
-            (Phase::Preparing, "target", Step::Prepare),
+            (Phase::Preparing, "target", Step::Wait(SourceOffline)),
+            (Phase::Preparing, "source target", Step::Prepare),
             (Phase::Stopping, "target", Step::Wait(SourceOffline)),
             (Phase::Stopping, "source", Step::Wait(ServerStopping)),
             (Phase::Stopping, "rests", Step::Rested),

@@ -8,6 +8,7 @@
 pub mod integrate;
 pub mod window;
 pub mod coverage;
+pub mod owners;
 
 /// Returns `floor(quantity * part / whole)`, and all of `quantity` when `part` is at least `whole`.
 ///

@@ -106,6 +106,8 @@ pub enum Command {
         /// Name, id, or the beginning of the id [default: all servers]
         server: Option<String>,
     },
+    /// Show servers that are being moved from or to this node, and how far that is
+    Moves,
     /// Print numbers for Prometheus, for its node exporter's directory of text files
     Metrics,
     /// Check engine, disk, clock, permissions and reachability

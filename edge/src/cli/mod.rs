@@ -164,6 +164,7 @@ impl Cli<'_> {
             | Command::Facts { .. }
             | Command::InstallLog { .. }
             | Command::InstallCancel { .. }
+            | Command::Moves
             | Command::Doctor => {}
         }
         match self.question(command).await {
@@ -188,6 +189,7 @@ impl Cli<'_> {
             Command::Facts { server } => NodeRequest::Facts { server: self.maybe(server).await? },
             Command::Outbox => NodeRequest::Outbox,
             Command::Link => NodeRequest::Link,
+            Command::Moves => NodeRequest::Moves,
             Command::Doctor => NodeRequest::Doctor,
             Command::InstallLog { server } => {
                 NodeRequest::InstallLog { server: self.find(server).await? }
@@ -291,6 +293,7 @@ impl Cli<'_> {
             Answer::Facts(it) => show::activity(it),
             Answer::Doctor(it) => show::doctor(it),
             Answer::InstallLog(it) => console::install_log(now, it),
+            Answer::Moves(it) => show::moves(it),
             Answer::Accepted => "accepted\n".to_owned(),
             Answer::Console(_) | Answer::Gauges(_) | Answer::Move(_) => {
                 return Err(CliError::OtherAnswer);

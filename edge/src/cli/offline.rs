@@ -7,8 +7,11 @@ use super::{
     Cli, CliError, Command, Outcome, client::ClientError, complain, find_among, show, table,
 };
 use crate::{
-    calendar, outbox,
+    calendar,
+    data::DataDirs,
+    outbox,
     store::{EdgeStore, KIND, Loaded},
+    transfer::moves,
 };
 use mamba_core::{
     clock::{Clock as _, SystemClock, UnixMs},
@@ -41,6 +44,7 @@ pub(super) fn answer(cli: &Cli<'_>, command: &Command) -> Result<Outcome, CliErr
             | Command::Outbox
             | Command::Usage { .. }
             | Command::Facts { .. }
+            | Command::Moves
     );
     let not_running = || CliError::Client(ClientError::NotRunning { socket: socket.clone() });
     if !is_stored {
@@ -83,6 +87,11 @@ pub(super) fn answer(cli: &Cli<'_>, command: &Command) -> Result<Outcome, CliErr
             let facts =
                 store.read(|txn| outbox::activity(txn, server, FACTS_MAX)).map_err(from_store)?;
             cli.show(clock.wall(), &Answer::Facts(facts))?;
+        }
+        Command::Moves => {
+            let data = DataDirs::at(&cli.config.data_dir, cli.config.game_uid);
+            let lines = moves(&data, &loaded.desired).map_err(|err| CliError::Store(err.into()))?;
+            cli.show(clock.wall(), &Answer::Moves(lines))?;
         }
         Command::Run
         | Command::Enrol { .. }

@@ -11,6 +11,7 @@ use mamba_core::{
 };
 use mamba_wire::node::{
     Check, CheckLevel, LinkStatus, OutboxLine, ServerDetail, ServerLine, Status,
+    moving::{MoveLine, MoveWay},
 };
 
 pub(crate) fn status(it: &Status) -> String {
@@ -89,6 +90,22 @@ pub(crate) fn servers(now: UnixMs, lines: &[ServerLine]) -> String {
     };
     let rows: Vec<Vec<String>> = lines.iter().map(row).collect();
     table(&["NAME", "ID", "STATE", "FOR", "CRASHES", "NOTE"], &rows)
+}
+
+pub(crate) fn moves(lines: &[MoveLine]) -> String {
+    if lines.is_empty() {
+        return "no server is being moved from or to this node\n".to_owned();
+    }
+    let row = |line: &MoveLine| {
+        let way = match line.way {
+            MoveWay::Leaving { to } => format!("to node {to}; does not run here meanwhile"),
+            MoveWay::Coming { bytes: came } => format!("comes here, {} on disk", bytes(came)),
+            MoveWay::Sealed => "comes here, all on disk, waits for the hub's word".to_owned(),
+        };
+        vec![line.server.to_string(), line.transfer.to_string(), way]
+    };
+    let rows: Vec<Vec<String>> = lines.iter().map(row).collect();
+    table(&["SERVER", "MOVE", "WAY"], &rows)
 }
 
 pub(crate) fn server(now: UnixMs, it: &ServerDetail) -> String {
@@ -304,6 +321,8 @@ fn event(it: &Activity) -> String {
         Activity::Transferred { to, .. } => format!("moved to node {to}"),
         Activity::TransferCancelled => "move cancelled".to_owned(),
         Activity::TransferFailed { error } => format!("move given up: {error}"),
+        Activity::GivenAway => "belongs to another tenant".to_owned(),
+        Activity::TakenOver => "taken over from another tenant".to_owned(),
         Activity::Left => "lives on another node, data in the trash".to_owned(),
         Activity::Created => "created".to_owned(),
         Activity::Changed { generation, fields } => {

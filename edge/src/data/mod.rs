@@ -86,18 +86,23 @@ impl DataDirs {
     /// # Errors
     /// `Folder`.
     pub fn open(root: &Path, uid: u32) -> Result<Self, DataError> {
-        let dirs = Self {
+        let dirs = Self::at(root, uid);
+        for path in [&dirs.servers, &dirs.trash] {
+            make_dir(path, 0o711)?;
+        }
+        Ok(dirs)
+    }
+
+    /// Names the folders below `root`, whether they exist or not: for looking only.
+    pub(crate) fn at(root: &Path, uid: u32) -> Self {
+        Self {
             servers: root.join("servers"),
             trash: root.join("trash"),
             installs: root.join("installs"),
             arrivals: root.join("arrivals"),
             mounts: AllowedMounts::new(Vec::new(), root.to_owned()),
             uid,
-        };
-        for path in [&dirs.servers, &dirs.trash] {
-            make_dir(path, 0o711)?;
         }
-        Ok(dirs)
     }
 
     /// Lets games see what is below these folders of the node, where their wish says so.

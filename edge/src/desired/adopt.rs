@@ -115,9 +115,9 @@ fn adopt(
     let server = envelope.server;
     let mut desired = txn.get(DESIRED, &server)?.unwrap_or_default();
     let hash = signed.hash();
-    // A hub that came back from a backup may not know yet that the server lives elsewhere by now.
+    // A hub that came back from a backup may not know yet where the server lives by now, or whose it is.
     let newest = desired.newest().and_then(|held| held.envelope.open().ok());
-    if newest.is_some_and(|newest| newest.home.moves > envelope.home.moves) {
+    if newest.is_some_and(|newest| envelope.home.is_before(&newest.home)) {
         return Ok(DesiredOutcome::Stale);
     }
     let held = desired.newest().map(|held| (held.order, held.hash));
@@ -151,15 +151,18 @@ fn adopt(
     Ok(DesiredOutcome::Adopted)
 }
 
-/// Checks the content of a wish, and that it does not move a server to another owner.
+/// Checks the content of a wish, and that it does not move a server to another owner unless it says
+/// that the server changed hands.
 fn check(envelope: &Envelope, held: &Desired) -> Result<(), Invalid> {
     if let Some(spec) = envelope.body.spec() {
         spec.check()?;
     }
-    let owner = held.newest().and_then(|held| held.envelope.open().ok()).map(|held| held.tenant);
-    match owner {
-        Some(owner) if owner != envelope.tenant => {
-            Err(Invalid::new("tenant", "must stay the one that the server was made for"))
+    let newest = held.newest().and_then(|held| held.envelope.open().ok());
+    match newest {
+        Some(held)
+            if held.tenant != envelope.tenant && held.home.owners >= envelope.home.owners =>
+        {
+            Err(Invalid::new("tenant", "must stay the same until the server changes hands"))
         }
         Some(_) | None => Ok(()),
     }

@@ -138,6 +138,7 @@ impl<R: Runtime> Doors<R> {
                 self.supervisor.cancel_install(server, by).await?;
                 Answer::Accepted
             }
+            NodeRequest::Moves => Answer::Moves(self.mover.moves()?),
             NodeRequest::Console { .. } | NodeRequest::Gauges { .. } | NodeRequest::Move { .. } => {
                 return Err(NodeError::Unsupported);
             }

@@ -225,6 +225,12 @@ impl Entry {
         self.wish.as_ref()?.leaving
     }
 
+    /// Whether its container was made for a tenant that owned it before.
+    fn is_among_others(&self) -> bool {
+        let owner = self.wish.as_ref().map(|wish| wish.envelope.tenant);
+        self.seen.container().is_some_and(|it| owner.is_some_and(|owner| it.tenant != owner))
+    }
+
     /// Whether no process of it is left, nor comes, as long as the wish in force forbids it to run.
     fn is_at_rest(&self) -> bool {
         let has_none = match self.seen {
@@ -281,6 +287,7 @@ impl Entry {
         ServerView {
             wanted,
             is_leaving: self.leaving().is_some(),
+            is_among_others: self.is_among_others(),
             next_wish_at: self.desired.next.as_ref().map(|next| next.not_before),
             power: &self.power,
             process: match &self.seen {

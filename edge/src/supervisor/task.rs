@@ -377,7 +377,8 @@ impl<R: Runtime> Task<R> {
             StopReason::Power
             | StopReason::Deleted
             | StopReason::Reinstalled
-            | StopReason::Moving => {}
+            | StopReason::Moving
+            | StopReason::ChangedHands => {}
             StopReason::Suspended => {
                 self.report(server, Activity::StoppedByHub { suspended: true })
             }

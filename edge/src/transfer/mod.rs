@@ -20,12 +20,16 @@
 //! one is told that the node is busy until they are over.
 
 mod read;
+mod list;
 mod serve;
+mod source;
+mod target;
 mod state;
 mod write;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use list::moves;
 pub use read::{Reader, count};
 pub use serve::Mover;
 pub use state::{Arrival, Came};
@@ -63,14 +67,27 @@ pub enum MoveError {
         most_bytes: u64,
     },
     /// Other servers need the rest of the disk.
-    #[error("disk of the node has {free_bytes} bytes left, {FREE_BYTES_MIN} stay free")]
+    #[error(
+        "disk of the node has {free_bytes} bytes left, the data needs {needed_bytes} more and \
+         {FREE_BYTES_MIN} stay free"
+    )]
     NoRoom {
         /// What is left.
         free_bytes: u64,
+        /// What is to come next, at least.
+        needed_bytes: u64,
     },
     /// Deeper than is walked.
     #[error("folder `{0}` is nested too deep")]
     TooDeep(String),
+}
+
+/// Checks that a disk with so much left takes so much more.
+fn check_room(free_bytes: u64, needed_bytes: u64) -> Result<(), MoveError> {
+    if free_bytes < FREE_BYTES_MIN.saturating_add(needed_bytes) {
+        return Err(MoveError::NoRoom { free_bytes, needed_bytes });
+    }
+    Ok(())
 }
 
 impl MoveError {

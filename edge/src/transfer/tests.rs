@@ -1,4 +1,4 @@
-use super::{CHECKPOINT_BYTES, MoveError, Reader, Writer, count};
+use super::{CHECKPOINT_BYTES, FREE_BYTES_MIN, MoveError, Reader, Writer, check_room, count};
 use mamba_wire::node::moving::{BLOCK_BYTES, CHUNK_BYTES, MoveChunk, Part, Parts, Place};
 use proptest::prelude::*;
 use std::{
@@ -160,6 +160,23 @@ fn what_a_hostile_source_sends_stays_inside_of_the_folder() {
         assert!(refused.is_err(), "{parts:?}");
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "{parts:?}");
     }
+}
+
+#[test]
+fn what_has_no_room_is_refused_with_what_is_missing() {
+    for (free_bytes, needed_bytes, fits) in [
+        (FREE_BYTES_MIN, 0, true),
+        (FREE_BYTES_MIN - 1, 0, false),
+        (FREE_BYTES_MIN + 1_000, 1_000, true),
+        (FREE_BYTES_MIN + 999, 1_000, false),
+        (u64::MAX, u64::MAX, true),
+        (1 << 40, u64::MAX, false),
+    ] {
+        let checked = check_room(free_bytes, needed_bytes);
+        assert_eq!(checked.is_ok(), fits, "{free_bytes} {needed_bytes}");
+    }
+    let text = check_room(700_000_000, 300_000_000).unwrap_err().to_string();
+    assert!(text.contains("700000000 bytes left, the data needs 300000000 more"), "{text}");
 }
 
 #[test]

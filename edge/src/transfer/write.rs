@@ -3,7 +3,7 @@
 //! What comes is not trusted: every name is checked, every folder on the way is opened by one name
 //! and never through a symbolic link, and nothing is written beyond the limits.
 
-use super::{FREE_BYTES_MIN, MoveError};
+use super::{MoveError, check_room};
 use crate::data::{DIR_FLAGS, open_dir};
 use mamba_core::lifecycle::transfer::names_of;
 use mamba_wire::node::moving::{BLOCK_BYTES, CHUNK_BYTES, Part, Parts};
@@ -62,9 +62,7 @@ impl Writer {
     pub fn write(&mut self, parts: &Parts) -> Result<(), MoveError> {
         let room = fstatvfs(&self.root).map_err(|err| MoveError::io("looking", b".", err))?;
         let free_bytes = room.f_bavail.saturating_mul(room.f_frsize);
-        if free_bytes < FREE_BYTES_MIN + CHUNK_BYTES as u64 {
-            return Err(MoveError::NoRoom { free_bytes });
-        }
+        check_room(free_bytes, CHUNK_BYTES as u64)?;
         parts.parts.iter().try_for_each(|part| self.put(part))
     }
 

@@ -266,6 +266,19 @@ pub(crate) fn note_use(
     }
 }
 
+/// Notes that a server made with a blueprint belongs to somebody else by now.
+pub(crate) fn pass_use(
+    txn: &mut Txn<'_>,
+    (tenant, server): (TenantId, ServerId),
+    record: &ServerRecord,
+) -> Result<(), HubError> {
+    let key = (record.blueprint.clone(), server);
+    if txn.contains(USERS, &key)? {
+        txn.put(USERS, &key, &TenantRef(tenant))?;
+    }
+    Ok(())
+}
+
 fn built_in(key: &str) -> Option<&'static Blueprint> {
     Blueprint::built_in().iter().find(|it| it.key == key)
 }

@@ -22,9 +22,10 @@ use mamba_core::{
 };
 use mamba_wire::{
     api::{
-        PageQuery,
+        Page, PageQuery,
         node::{NewJoinToken, Node},
         page::PAGE_ITEMS_MAX,
+        transfer::Transfer,
     },
     node::Check,
 };
@@ -70,6 +71,7 @@ pub(super) enum AdminRequest {
         email: String,
     },
     RotateSecrets,
+    Transfers,
     VerifyAudit,
     Reconcile {
         days: Option<u32>,
@@ -104,6 +106,7 @@ pub(super) enum AdminReply {
     SecretsRotated(Rotated),
     AuditVerified(Verified),
     Reconciled(Box<Report>),
+    Transfers(Vec<Transfer>),
     Blueprint(Stored),
     Done,
     Failure(Failure),
@@ -209,6 +212,7 @@ impl AdminContext {
                 let new = NewToken { name, replaces, address, ttl_ms: None };
                 AdminReply::Token(hub.create_join_token(scope, new).await?)
             }
+            AdminRequest::Transfers => AdminReply::Transfers(self.transfers()?),
             AdminRequest::Nodes => AdminReply::Nodes(self.nodes(scope)?),
             AdminRequest::Node { node } => {
                 AdminReply::Node(Box::new(hub.node_detail(scope, self.find(scope, &node)?)?))
@@ -231,16 +235,11 @@ impl AdminContext {
     }
 
     fn nodes(&self, scope: &AdminScope) -> Result<Vec<Node>, Failure> {
-        let (mut all, mut after) = (Vec::new(), None);
-        loop {
-            let query = PageQuery { after, limit: Some(PAGE_ITEMS_MAX) };
-            let page = self.hub.nodes(scope, &query)?;
-            all.extend(page.items);
-            after = page.next;
-            if after.is_none() {
-                return Ok(all);
-            }
-        }
+        all(|query| self.hub.nodes(scope, query))
+    }
+
+    fn transfers(&self) -> Result<Vec<Transfer>, Failure> {
+        all(|query| self.hub.open_transfers(query))
     }
 
     /// Finds a node by id or name.
@@ -260,6 +259,19 @@ impl AdminContext {
         })?;
         let digest = report.digest.iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(BackupDone { file, pairs: report.pairs_count, bytes: report.pairs_bytes, digest })
+    }
+}
+
+/// Reads a list to its end.
+fn all<T>(list: impl Fn(&PageQuery) -> Result<Page<T>, HubError>) -> Result<Vec<T>, Failure> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = list(&PageQuery { after, limit: Some(PAGE_ITEMS_MAX) })?;
+        all.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            return Ok(all);
+        }
     }
 }
 

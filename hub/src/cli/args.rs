@@ -66,6 +66,8 @@ pub(super) enum Command {
     /// Look after the audit trail.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// List the moves of servers between nodes that are not over, and what they wait for.
+    Transfers,
     /// Look after what is sealed in the store.
     #[command(subcommand)]
     Secrets(SecretsCommand),

@@ -156,6 +156,7 @@ async fn run(args: Args) -> Result<Output, CliError> {
         Command::Secrets(SecretsCommand::Rotate) => ask(&data, AdminRequest::RotateSecrets).await,
         Command::Audit(AuditCommand::Verify) => ask(&data, AdminRequest::VerifyAudit).await,
         Command::Account(command) => account(&data, command).await,
+        Command::Transfers => ask(&data, AdminRequest::Transfers).await,
         Command::Doctor => doctor::run(&data).await,
         Command::Reconcile { days } => ask(&data, AdminRequest::Reconcile { days }).await,
         Command::Blueprint(BlueprintCommand::Check { files }) => blueprint::check(&files),

@@ -7,6 +7,7 @@ use mamba_wire::{
     api::{
         LinkState,
         node::{Node, Standing},
+        transfer::Transfer,
     },
     node::{Check, CheckLevel},
 };
@@ -29,6 +30,7 @@ pub(super) fn reply(reply: &AdminReply) -> Result<Output, CliError> {
         }
         AdminReply::Nodes(nodes) => output(node_table(nodes), nodes, true),
         AdminReply::Node(detail) => output(node_detail(detail), detail, true),
+        AdminReply::Transfers(open) => output(transfers(open), open, true),
         AdminReply::AuditVerified(found) => output(audit(found), found, found.is_whole()),
         AdminReply::SecretsRotated(done) => {
             let Rotated { rewrapped, fingerprint } = done;
@@ -53,6 +55,25 @@ pub(super) fn reply(reply: &AdminReply) -> Result<Output, CliError> {
             output(text, done, true)
         }
     }
+}
+
+/// Says of each open move how far it is and what holds it up.
+fn transfers(open: &[Transfer]) -> String {
+    if open.is_empty() {
+        return "no server is being moved\n".to_owned();
+    }
+    let rows = open.iter().map(|it| {
+        let done = match (it.bytes_done, it.bytes_total) {
+            (Some(done), Some(total)) => format!("{done} of {total} bytes"),
+            (Some(done), None) => format!("{done} bytes"),
+            (None, _) => "-".to_owned(),
+        };
+        let waiting = it.waiting.map(|it| format!("{it:?}"));
+        let held = it.trouble.clone().or(waiting).unwrap_or_else(|| "-".to_owned());
+        let phase = format!("{:?}", it.phase);
+        [it.server.to_string(), it.from.to_string(), it.to.to_string(), phase, done, held]
+    });
+    table(["SERVER", "FROM", "TO", "PHASE", "COPIED", "HELD UP BY"], rows)
 }
 
 /// Says what of the audit trail was checked, and where it breaks.

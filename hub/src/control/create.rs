@@ -310,6 +310,7 @@ impl Seat {
             node: *node,
             home: Home::default(),
             moving: None,
+            passed_on: None,
             blueprint: new.blueprint.clone(),
             blueprint_version,
             has_secrets: false,

@@ -190,6 +190,13 @@ pub(crate) fn wish(
     postcard::from_bytes(&bytes).map(Some).map_err(|_| missing("wish"))
 }
 
+/// Forgets what is sealed under the owner that a server had.
+pub(super) fn pass(txn: &mut Txn<'_>, key: &ServerKey) -> Result<(), HubError> {
+    secrets::forget(txn, &place_of_values(key))?;
+    secrets::forget(txn, &place_of_wish(key))?;
+    Ok(txn.delete(ENVELOPES, key)?)
+}
+
 /// Forgets what is secret of a server that its node deleted.
 pub(crate) fn forget(
     txn: &mut Txn<'_>,

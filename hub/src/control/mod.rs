@@ -18,6 +18,7 @@ mod list;
 mod page;
 mod read;
 pub mod transfer;
+mod give;
 mod usage;
 mod wish;
 #[cfg(test)]
@@ -25,11 +26,14 @@ mod tests;
 #[cfg(test)]
 mod tests_list;
 #[cfg(test)]
+mod tests_give;
+#[cfg(test)]
 mod tests_ports;
 
 pub use allocations::AllocationWords;
 pub(crate) use create::promised;
 pub use create::{Maker, NewServer, Placing};
+pub(crate) use give::{owners, pass};
 pub(crate) use intents::settle_expired;
 pub use list::Seen;
 pub use own_ports::PortAsker;

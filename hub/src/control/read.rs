@@ -51,7 +51,8 @@ impl Hub {
     pub fn server(&self, scope: &TenantScope, server: ServerId) -> Result<Server, HubError> {
         let key = (scope.tenant(), server);
         self.read(|txn| {
-            let record = txn.get(SERVERS, &key)?.ok_or(HubError::NotFound { what: "server" })?;
+            let record = txn.get(SERVERS, &key)?.filter(|it| it.passed_on.is_none());
+            let record = record.ok_or(HubError::NotFound { what: "server" })?;
             self.show(txn, &mut Shelf::default(), key, record)
         })
     }

@@ -23,7 +23,7 @@ use mamba_wire::{
 use std::collections::BTreeMap;
 
 /// An egg with a variable whose name says that it is secret.
-const SECRETIVE: &str = r#"{
+pub(super) const SECRETIVE: &str = r#"{
     "meta": { "version": "PTDL_v2" }, "name": "Secretive",
     "docker_images": { "One": "game:1" }, "startup": "./game",
     "config": { "files": "{}", "startup": "{\"done\": \"up \"}", "logs": "[]", "stop": "^C" },

@@ -146,6 +146,7 @@ pub(crate) fn holder(
 }
 
 /// One event that the hub itself makes.
+#[derive(Clone)]
 pub(super) struct Happened {
     pub(super) event: EventId,
     pub(super) now: UnixMs,

@@ -13,7 +13,8 @@ use mamba_core::{
     audit::{AuditEntry, HUB_CHAIN},
     db::{Order, Snapshot, Span, Txn},
     fact::{Activity, ActivityFact},
-    ids::{ServerId, TenantId},
+    ids::{EventId, ServerId, TenantId},
+    usage::owners::owner_of_event,
 };
 
 impl Booking {
@@ -37,7 +38,7 @@ impl Booking {
             audit::append(txn, HUB_CHAIN, entry)?;
             return Ok(Ok(()));
         };
-        if txn.contains(EVENTS, &(server.0, event))? {
+        if self.is_known(txn, server, event)? {
             self.counters.events_known += 1;
             return Ok(Ok(()));
         }
@@ -66,8 +67,32 @@ impl Booking {
         if fact.body.is_made_at_hub() {
             return Ok(Err(Doubt::new("only the hub makes this kind of activity")));
         }
-        let Some(server) = fact.about else { return Ok(Ok(fact)) };
-        Ok(self.leases.check_ever(view, self.node, server)?.map(|()| fact))
+        let Some((named, server)) = fact.about else { return Ok(Ok(fact)) };
+        if let Err(doubt) = self.leases.check_ever(view, self.node, (named, server))? {
+            return Ok(Err(doubt));
+        }
+        let owners = match self.leases.owners(view, (named, server))? {
+            Ok(owners) => owners,
+            Err(doubt) => return Ok(Err(doubt)),
+        };
+        let about = Some((owner_of_event(&owners, named, fact.at), server));
+        Ok(Ok(ActivityFact { about, ..fact }))
+    }
+
+    /// Whether an event was listed before: also for an owner that the server had then.
+    fn is_known(
+        &mut self,
+        view: &impl Snapshot,
+        (tenant, server): (TenantId, ServerId),
+        event: EventId,
+    ) -> Result<bool, HubError> {
+        let owners = self.leases.owners(view, (tenant, server))?.unwrap_or_default();
+        for owner in owners.into_iter().map(|(_, owner)| owner).chain([tenant]) {
+            if view.contains(EVENTS, &(owner, event))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Notes that the node cleared away what a server left behind that lives elsewhere.

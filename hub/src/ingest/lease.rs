@@ -2,7 +2,7 @@
 
 use super::Doubt;
 use crate::{
-    HubError,
+    HubError, control,
     store::{LEASES, Lease},
 };
 use mamba_core::{
@@ -21,10 +21,11 @@ const EARLY_MS_MAX: u64 = 60_000;
 /// ends by the hub's clock when the node's word arrives, and its last usage was cut by the node's.
 const LATE_MS_MAX: u64 = 60_000;
 
-/// Leases already read in this batch.
+/// Leases and owners already read in this batch.
 #[derive(Debug, Default)]
 pub(super) struct Leases {
     known: BTreeMap<(TenantId, ServerId), Vec<(UnixMs, Lease)>>,
+    owners: BTreeMap<ServerId, Vec<(UnixMs, TenantId)>>,
 }
 
 impl Leases {
@@ -51,11 +52,35 @@ impl Leases {
         &mut self,
         txn: &impl Snapshot,
         node: NodeId,
-        server: (TenantId, ServerId),
+        (named, server): (TenantId, ServerId),
     ) -> Result<Result<(), Doubt>, HubError> {
-        let leases = self.of(txn, server)?;
-        let is_known = leases.iter().any(|(_, lease)| lease.node == node);
-        Ok(if is_known { Ok(()) } else { Err(no_lease()) })
+        let owners = match self.owners(txn, (named, server))? {
+            Ok(owners) => owners,
+            Err(doubt) => return Ok(Err(doubt)),
+        };
+        let all = owners.into_iter().map(|(_, tenant)| tenant).chain([named]);
+        for tenant in all {
+            let leases = self.of(txn, (tenant, server))?;
+            if leases.iter().any(|(_, lease)| lease.node == node) {
+                return Ok(Ok(()));
+            }
+        }
+        Ok(Err(no_lease()))
+    }
+
+    /// Returns the owners of a server in the order of time, none when it never changed hands. The one
+    /// that a node names must have been among them.
+    pub(super) fn owners(
+        &mut self,
+        txn: &impl Snapshot,
+        (named, server): (TenantId, ServerId),
+    ) -> Result<Result<Vec<(UnixMs, TenantId)>, Doubt>, HubError> {
+        let found = match self.owners.entry(server) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(place) => place.insert(control::owners(txn, server)?).clone(),
+        };
+        let is_known = found.is_empty() || found.iter().any(|(_, tenant)| *tenant == named);
+        Ok(if is_known { Ok(found) } else { Err(no_lease()) })
     }
 
     /// Forgets what was read of a server, because it changed.

@@ -26,7 +26,7 @@ use mamba_wire::{
     link::v1::{Facts, Found, StreamHello, StreamWelcome},
 };
 
-pub(super) fn usage(server: (TenantId, ServerId), from_ms: u64, ms: u64, cpu: u128) -> UsageFact {
+pub(crate) fn usage(server: (TenantId, ServerId), from_ms: u64, ms: u64, cpu: u128) -> UsageFact {
     let from = START.plus(from_ms);
     let body = UsageBody::Measured(Quantities { cpu_used: cpu, ..Quantities::default() });
     UsageFact { tenant: server.0, server: server.1, from, to: from.plus(ms), body }
@@ -37,7 +37,7 @@ fn activity(server: Option<(TenantId, ServerId)>, event: u8, body: Activity) -> 
     ActivityFact { event, at: START.plus(1), about: server, actor: Actor::Edge, body }
 }
 
-pub(super) async fn greet(
+pub(crate) async fn greet(
     world: &World,
     node: NodeId,
     streams: Vec<StreamHello>,
@@ -46,12 +46,12 @@ pub(super) async fn greet(
     world.hub.hello(&NodeScope::granted(node), hello(node, streams), peer).await.unwrap()
 }
 
-pub(super) async fn send(world: &World, node: NodeId, facts: Facts) -> Result<u64, IngestError> {
+pub(crate) async fn send(world: &World, node: NodeId, facts: Facts) -> Result<u64, IngestError> {
     let ack = world.hub.ingest(&NodeScope::granted(node), facts).await?;
     Ok(ack.watermark.0)
 }
 
-pub(super) fn cpu_billed(world: &World, server: (TenantId, ServerId)) -> u128 {
+pub(crate) fn cpu_billed(world: &World, server: (TenantId, ServerId)) -> u128 {
     let span = Span::prefix(&server);
     let hours = world.hub.read(|txn| Ok(txn.range(HOURS, span, 1_000)?)).unwrap();
     hours.iter().map(|(_, it)| it.billed.cpu_used).sum()
@@ -71,7 +71,7 @@ pub(super) async fn world_with_server() -> (World, NodeId, (TenantId, ServerId))
     (world, node, (tenant(1).tenant(), server))
 }
 
-pub(super) fn usage_outbox(facts: &[UsageFact]) -> Outbox {
+pub(crate) fn usage_outbox(facts: &[UsageFact]) -> Outbox {
     let bodies = facts.iter().map(|fact| fact.encode().unwrap()).collect();
     Outbox { bodies, ..Outbox::new(Stream::Usage, 1) }
 }

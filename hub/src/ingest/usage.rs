@@ -10,7 +10,7 @@ use mamba_core::{
     db::{Snapshot, Span, Txn},
     fact::{GapReason, Meter, Quantities, UsageBody, UsageFact},
     seq::{Epoch, Seq},
-    usage::coverage::HourSpan,
+    usage::{coverage::HourSpan, owners::divide},
 };
 use std::collections::BTreeSet;
 
@@ -18,47 +18,65 @@ use std::collections::BTreeSet;
 /// a dozen facts, after many changes in some dozens.
 const ASSERTED_POSTINGS_MAX: usize = 1_000;
 
-/// A fact and its span, or why it is not booked.
-type Read = Result<Result<(UsageFact, Option<HourSpan>), Doubt>, HubError>;
+/// The parts of a fact, one for each owner in its time, with their spans; or why it is not booked.
+type Read = Result<Result<Vec<(UsageFact, Option<HourSpan>)>, Doubt>, HubError>;
 
 impl Booking {
     pub(super) fn book_usage(&mut self, txn: &mut Txn<'_>, seq: Seq, body: &[u8]) -> Booked {
-        let (fact, span) = match self.read_usage(txn, body)? {
+        let parts = match self.read_usage(txn, body)? {
             Ok(found) => found,
             Err(doubt) => return Ok(Err(doubt)),
         };
-        match (fact.body.clone(), span) {
-            (UsageBody::Measured(claimed), Some(span)) => {
-                self.bill(txn, seq, &fact, span, &claimed)
-            }
-            (UsageBody::Gap(reason), _) => self.note_gap(txn, seq, &fact, reason).map(Ok),
-            (UsageBody::ClockStep { .. }, _) => {
-                self.note_gap(txn, seq, &fact, GapReason::Clock).map(Ok)
-            }
-            (UsageBody::Measured(_), None) => Ok(Err(Doubt::new("measured span is empty"))),
+        // All of it is booked or nothing.
+        if let Some(doubt) = doubt(txn, &parts)? {
+            return Ok(Err(doubt));
         }
+        for (fact, span) in &parts {
+            match (&fact.body, span) {
+                (UsageBody::Measured(claimed), Some(span)) => {
+                    self.bill(txn, seq, fact, *span, claimed)?;
+                }
+                (UsageBody::Measured(_), None) => {}
+                (UsageBody::Gap(reason), _) => self.note_gap(txn, seq, fact, *reason)?,
+                (UsageBody::ClockStep { .. }, _) => {
+                    self.note_gap(txn, seq, fact, GapReason::Clock)?;
+                }
+            }
+        }
+        Ok(Ok(()))
     }
 
-    /// Returns a fact that may be booked with its span; `None` for a step of the clock, which has no
-    /// length.
+    /// Returns the parts of a fact that may be booked, each for whose the server was then, with their
+    /// spans; `None` for a step of the clock, which has no length.
     pub(super) fn read_usage(&mut self, view: &impl Snapshot, body: &[u8]) -> Read {
         let fact = match UsageFact::decode(body) {
             Ok(fact) => fact,
             Err(err) => return Ok(Err(Doubt::new(err.to_string()))),
         };
         let is_step = matches!(fact.body, UsageBody::ClockStep { .. }) && fact.from == fact.to;
-        let span = match HourSpan::new(fact.from, fact.to) {
-            Ok(span) => Some(span),
-            Err(_) if is_step => None,
-            Err(err) => return Ok(Err(Doubt::new(err.to_string()))),
-        };
+        if let Err(err) = HourSpan::new(fact.from, fact.to)
+            && !is_step
+        {
+            return Ok(Err(Doubt::new(err.to_string())));
+        }
         if fact.to > self.now.plus(AHEAD_MS_MAX) {
             let ahead = fact.to.since(self.now);
             return Ok(Err(Doubt::new(format!("span ends {ahead} ms in the future"))));
         }
-        let (server, times) = ((fact.tenant, fact.server), (fact.from, fact.to));
-        let checked = self.leases.check_span(view, self.node, server, times)?;
-        Ok(checked.map(|()| (fact, span)))
+        let owners = match self.leases.owners(view, (fact.tenant, fact.server))? {
+            Ok(owners) => owners,
+            Err(doubt) => return Ok(Err(doubt)),
+        };
+        let mut parts = Vec::new();
+        for part in divide(fact, &owners) {
+            let (server, times) = ((part.tenant, part.server), (part.from, part.to));
+            if let Err(doubt) = self.leases.check_span(view, self.node, server, times)? {
+                return Ok(Err(doubt));
+            }
+            let span = HourSpan::new(part.from, part.to).ok();
+            parts.push((part, span));
+        }
+        Ok(Ok(parts))
     }
 
     fn bill(
@@ -68,15 +86,14 @@ impl Booking {
         fact: &UsageFact,
         span: HourSpan,
         claimed: &Quantities,
-    ) -> Booked {
+    ) -> Result<(), HubError> {
         let hour: HourKey = (fact.tenant, fact.server, span.hour());
         let mut coverage = txn.get(COVERAGE, &hour)?.unwrap_or_default();
         let mut sums = txn.get(HOURS, &hour)?.unwrap_or_default();
         let claim = coverage.spans.claim(span, claimed);
         assert!(coverage.spans.clip(span).is_empty(), "what was claimed cannot be claimed again");
-        let Some(billed) = sum(&sums.billed, &claim.billed) else {
-            return Ok(Err(Doubt::new("quantity is absurdly large")));
-        };
+        let too_large = || HubError::Bug("quantities that fit do not add up".to_owned());
+        let billed = sum(&sums.billed, &claim.billed).ok_or_else(too_large)?;
         sums = HourRecord { billed, updated_at: self.now };
         if claim.clipped != Quantities::default() || claim.parts.is_empty() {
             self.counters.clipped += 1;
@@ -88,7 +105,7 @@ impl Booking {
         txn.put(COVERAGE, &hour, &coverage)?;
         txn.put(HOURS, &hour, &sums)?;
         self.touched.hours.insert(hour);
-        Ok(Ok(()))
+        Ok(())
     }
 
     fn note_gap(
@@ -101,6 +118,25 @@ impl Booking {
         let key = (fact.tenant, fact.server, fact.from, self.epoch, seq);
         Ok(txn.put(GAPS, &key, &Gap { to: fact.to, reason })?)
     }
+}
+
+/// Returns why the parts of a fact cannot be added to their hours, if that is so: even all of them to
+/// each.
+fn doubt(
+    txn: &impl Snapshot,
+    parts: &[(UsageFact, Option<HourSpan>)],
+) -> Result<Option<Doubt>, HubError> {
+    let mut whole = Some(Quantities::default());
+    for (fact, span) in parts {
+        let UsageBody::Measured(claimed) = &fact.body else { continue };
+        let Some(span) = span else { return Ok(Some(Doubt::new("measured span is empty"))) };
+        whole = whole.and_then(|whole| sum(&whole, claimed));
+        let sums = txn.get(HOURS, &(fact.tenant, fact.server, span.hour()))?.unwrap_or_default();
+        if whole.is_none_or(|whole| sum(&sums.billed, &whole).is_none()) {
+            return Ok(Some(Doubt::new("quantity is absurdly large")));
+        }
+    }
+    Ok(None)
 }
 
 /// Adds meter by meter; `None` when one overflows.

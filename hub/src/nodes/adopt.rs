@@ -7,7 +7,7 @@ use crate::{
     control::{
         commit,
         hidden::{self, Whole},
-        holder, ports,
+        holder, pass, ports,
         transfer::{came_home, lost_leaving, lost_moved, taken_back},
     },
     store::{
@@ -19,7 +19,7 @@ use mamba_core::{
     blueprint::{Blueprint, Choices, Pick},
     clock::UnixMs,
     db::{Snapshot as _, Txn},
-    desired::{Envelope, SignedEnvelope, Verdict, Wish, judge},
+    desired::{Envelope, Home, SignedEnvelope, Verdict, Wish, judge},
     ids::{AllocationId, EventId, NodeId, TransferId},
     lifecycle::Actor,
     placement::Size,
@@ -70,6 +70,17 @@ fn take(
 ) -> Result<Option<NodeId>, HubError> {
     let Envelope { tenant, node, server, order, home, .. } = *envelope;
     let key = (tenant, server);
+    if let Some(known) = given_away(hub, txn, envelope)? {
+        let text = "this server belongs to another tenant than the hub knew: it was given to it";
+        raise(txn, alarms[0], now, (Some(node), Some(key)), AlarmKind::WishAdopted, text)?;
+        // What was wanted of it since the restore counts for more than what the node holds.
+        if home.moves <= known.home.moves && (known.node != node || order <= known.order) {
+            let mut record = Whole::of(hub, txn, &key, known)?;
+            record.changed_at = now;
+            commit(hub, txn, key, &mut record, false)?;
+            return Ok(Some(record.node));
+        }
+    }
     let owner = txn.get(SERVER_TENANTS, &server)?;
     let placed = txn.get(PLACED, &(node, server))?;
     // A server that the hub knows under another owner, or on another node, was not lost.
@@ -122,6 +133,26 @@ fn take(
     );
     raise(txn, alarms[1], now, about, AlarmKind::PortTaken, &text)?;
     Ok(None)
+}
+
+/// Takes a server for the tenant's that the node knows as its owner, when it changed hands in a life of
+/// the hub that was lost. Returns its record then.
+fn given_away(
+    hub: &Hub,
+    txn: &mut Txn<'_>,
+    envelope: &Envelope,
+) -> Result<Option<ServerRecord>, HubError> {
+    let Envelope { tenant, server, home, .. } = *envelope;
+    let Some(TenantRef(owner)) = txn.get(SERVER_TENANTS, &server)? else { return Ok(None) };
+    let Some(known) = txn.get(SERVERS, &(owner, server))? else { return Ok(None) };
+    if owner == tenant || home.owners <= known.home.owners {
+        return Ok(None);
+    }
+    let (owners, owned_since) = (home.owners, home.owned_since);
+    let home = Home { owners, owned_since, ..known.home };
+    let record = Whole::of(hub, txn, &(owner, server), known)?;
+    pass(hub, txn, ((owner, server), (tenant, server)), record, home)?;
+    txn.get(SERVERS, &(tenant, server)).map_err(HubError::from)
 }
 
 /// Takes a server for one of the node that holds its newest home, with what was wanted of it last.
@@ -280,6 +311,7 @@ fn existing(
         node: envelope.node,
         home: envelope.home,
         moving: None,
+        passed_on: None,
         blueprint_version: key.as_ref().map_or(0, |(_, version)| *version),
         blueprint: match key {
             Some((key, _)) => key,

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     Hub, HubError,
+    control::owners,
     store::{
         CUSTODY, CustodyRecord, FactKey, GAPS, HOURS, HourKey, NODE_STATES, NODES, PLACED,
         POSTINGS, Posting, QUARANTINE, SERVER_TENANTS, STREAM_GAPS, STREAMS, StreamKey,
@@ -18,6 +19,7 @@ use mamba_core::{
     fact::{GapReason, Quantities, Stream, UsageBody, UsageFact},
     ids::{NodeId, ServerId, TenantId},
     seq::{Epoch, Seq},
+    usage::owners::divide,
 };
 use std::collections::BTreeMap;
 
@@ -112,7 +114,21 @@ fn compare(
         books.problem(Problem::NotBooked { node, epoch, seq });
         return Ok(());
     };
-    let UsageFact { tenant, server, from, to, body } = fact;
+    let owners = owners(txn, fact.server)?;
+    for part in divide(fact, &owners) {
+        compare_part(txn, books, (node, epoch, seq), part)?;
+    }
+    Ok(())
+}
+
+/// Compares what of a fact lies within one owner's time.
+fn compare_part(
+    txn: &ReadTxn,
+    books: &mut Books,
+    (node, epoch, seq): (NodeId, Epoch, Seq),
+    part: UsageFact,
+) -> Result<(), HubError> {
+    let UsageFact { tenant, server, from, to, body } = part;
     let place = (tenant, server, from, epoch, seq);
     let (claimed, reason) = match body {
         UsageBody::Measured(claimed) => (Some(claimed), None),
@@ -144,10 +160,11 @@ fn is_of(posting: &Posting, node: NodeId, to: UnixMs, claimed: &Quantities) -> b
         && sum(&posting.billed, &posting.clipped).as_ref() == Some(claimed)
 }
 
-/// A fact in quarantine counts for the tenant that it names if that one owns the server.
+/// A fact in quarantine counts for the tenant that it names if that one owns the server, or did.
 fn set_aside(txn: &ReadTxn, books: &mut Books, fact: Option<UsageFact>) -> Result<(), HubError> {
     if let Some(UsageFact { tenant, server, from, body: UsageBody::Measured(claimed), .. }) = fact
-        && txn.get(SERVER_TENANTS, &server)?.is_some_and(|owner| owner.0 == tenant)
+        && (txn.get(SERVER_TENANTS, &server)?.is_some_and(|owner| owner.0 == tenant)
+            || owners(txn, server)?.iter().any(|(_, owner)| *owner == tenant))
     {
         books.set_aside(tenant, from, &claimed);
     } else {

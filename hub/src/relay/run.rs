@@ -4,10 +4,16 @@ use super::{
     DoorError, NodeDoor, Sockets,
     peer::{Gone, SEND_MS_MAX, closed, deliver, leave, send},
 };
-use crate::{Hub, identity::Identity, tenants::lineage};
+use crate::{
+    Hub,
+    identity::Identity,
+    store::{SERVER_TENANTS, TenantRef},
+    tenants::lineage,
+};
 use futures_util::{Sink, Stream, StreamExt as _};
 use mamba_core::{
     access::ServerKey,
+    db::Snapshot as _,
     error::chain,
     ids::{NodeId, ServerId, SessionId, UserId},
     lifecycle::{Actor, ServerState},
@@ -64,7 +70,12 @@ impl Visit {
     /// the store cannot be read, nobody can be shown to be signed in.
     fn keys(&self) -> Option<Keys> {
         let caller = self.identity.caller(self.session).ok()??;
-        let above = self.hub.read(|view| Ok(lineage(view, self.scope.tenant())?)).ok()?;
+        // It may have changed hands since.
+        let above = self.hub.read(|view| {
+            let owner = view.get(SERVER_TENANTS, &self.server)?;
+            Ok(owner.map_or(Ok(Vec::new()), |TenantRef(owner)| lineage(view, owner))?)
+        });
+        let above = above.ok()?;
         let keys = caller.access.with_server(self.server, &above);
         let has = |key| keys.contains(&key);
         Some(Keys {

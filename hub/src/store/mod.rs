@@ -88,6 +88,8 @@ pub const INTENTS: Table<(TenantId, ServerId, IntentId), IntentRecord> = Table::
 /// Power wishes that a node has not answered.
 pub const INTENTS_OF_NODE: Table<(NodeId, IntentId), IntentWaiting> =
     Table::new(116, "intents_of_node");
+/// Owners of a server that changed hands, each from a moment on; the first from 0.
+pub const OWNERS: Table<(ServerId, UnixMs), TenantRef> = Table::new(119, "owners");
 /// What is seen of servers.
 pub const OBSERVED: Table<(TenantId, ServerId), ObservedRecord> = Table::new(117, "observed");
 
@@ -154,6 +156,7 @@ pub const TABLES: &[TableDef] = &[
     INTENTS.def(),
     INTENTS_OF_NODE.def(),
     OBSERVED.def(),
+    OWNERS.def(),
     STREAMS.def(),
     CUSTODY.def(),
     QUARANTINE.def(),

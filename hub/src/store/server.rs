@@ -22,6 +22,8 @@ pub struct ServerRecord {
     pub home: Home,
     /// Set while it is being moved to another node, until that is decided.
     pub moving: Option<Moving>,
+    /// Since when it belongs to another tenant: then this is what its former owner keeps of it.
+    pub passed_on: Option<UnixMs>,
     /// Its blueprint's key.
     pub blueprint: String,
     /// Version of the blueprint that it is made from.
@@ -107,10 +109,11 @@ impl ServerRecord {
         self.choices.suspended || self.deletion.is_some()
     }
 
-    /// Whether it still occupies its node: ports, memory, disk.
+    /// Whether it still occupies its node, for this owner: ports, memory, disk.
     #[must_use]
     pub fn is_present(&self) -> bool {
-        self.deletion.as_ref().is_none_or(|deletion| deletion.done_at.is_none())
+        let is_gone = self.deletion.as_ref().is_some_and(|deletion| deletion.done_at.is_some());
+        !is_gone && self.passed_on.is_none()
     }
 }
 

@@ -21,6 +21,7 @@ pub use access::{access_of, lineage, memberships};
 pub(crate) use letters::about_server;
 pub(crate) use life::check_pool;
 pub use people::Granter;
+pub(crate) use people::dismiss;
 pub(crate) use quota::{check_quota, check_quota_limits_all};
 pub(crate) use records::{
     CHILDREN, MEMBERS, MEMBERSHIPS, Owner, Present, ROLES, SUB_USER_OF, SUB_USERS, TENANTS,

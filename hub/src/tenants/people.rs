@@ -236,6 +236,26 @@ impl Hub {
     }
 }
 
+/// Sub-users that are dismissed in one transaction: each has two rows.
+const DISMISSED_MAX: usize = 20;
+
+/// Removes sub-users of a server under a tenant that does not own it any more, without a word to
+/// anybody: what they could do they can no more. Says whether there may be more of them.
+pub(crate) fn dismiss(
+    txn: &mut Txn<'_>,
+    (tenant, server): (TenantId, ServerId),
+) -> Result<bool, HubError> {
+    let some = txn.prefix(SUB_USERS, &(tenant, server), DISMISSED_MAX)?;
+    for ((_, _, user), _) in &some {
+        txn.delete(SUB_USERS, &(tenant, server, *user))?;
+        // The new owner may have let the same person in.
+        if txn.get(SUB_USER_OF, &(*user, server))? == Some(Owner(tenant)) {
+            txn.delete(SUB_USER_OF, &(*user, server))?;
+        }
+    }
+    Ok(some.len() == DISMISSED_MAX)
+}
+
 /// Refuses keys for a server that the granter does not have for it itself.
 pub(super) fn check_keys(
     view: &impl Snapshot,

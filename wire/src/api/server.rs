@@ -244,9 +244,20 @@ pub struct Power {
     pub expires_in_ms: Option<u64>,
 }
 
+/// Body of [`super::table::GiveServer`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GiveServer {
+    /// Whose it is from now on: a tenant in which the caller may make servers. Files, variables and
+    /// address go along, sub-users do not; a suspended server stays suspended. What was used until
+    /// now is billed to the former owner.
+    pub tenant: TenantId,
+}
+
 impl RequestBody for CreateServer {}
 impl RequestBody for CreateOwnServer {}
 impl RequestBody for UpdateServer {}
+impl RequestBody for GiveServer {}
 impl RequestBody for Reinstall {}
 impl RequestBody for UpdateLimits {}
 impl RequestBody for Mounts {}

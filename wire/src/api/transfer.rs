@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// Body of [`super::table::StartTransfer`].
+///
+/// Files go along with content, permissions and times of change, and symbolic links as they are.
+/// Extended attributes and access lists do not; hard links become files of their own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StartTransfer {

@@ -108,6 +108,8 @@ pub enum NodeRequest {
         /// What is to be done for it.
         step: moving::MoveStep,
     },
+    /// Servers on their way from or to this node: [`Answer::Moves`].
+    Moves,
 }
 
 /// Where a console reader begins.
@@ -157,6 +159,8 @@ pub enum Answer {
     Gauges(Gauges),
     /// To [`NodeRequest::Move`].
     Move(moving::MoveAnswer),
+    /// To [`NodeRequest::Moves`], by server.
+    Moves(Vec<moving::MoveLine>),
 }
 
 /// Why a request was not served.

@@ -7,11 +7,18 @@
 //!
 //! Holes and blocks of zeros are not sent: a file is made with its size, and [`Part::Bytes`] are
 //! written into it. Blocks begin at multiples of [`BLOCK_BYTES`], so that the list of a folder, and
-//! [`Digest`] over it, is the same on both nodes. Owners, extended attributes and hard links are not
-//! kept; sockets, pipes and devices are left out.
+//! [`Digest`] over it, is the same on both nodes.
+//!
+//! What goes along: content, holes, symbolic links as they are, permissions for reading, writing and
+//! running, and the times at which files were changed. What does not: owners, for on every node all
+//! belongs to the user that games run as, which the node sees to before the next start; set-user and
+//! set-group bits; extended attributes and access lists, which no game that we know keeps anything
+//! in; hard links, which become files of their own and take their room; and sockets, pipes and
+//! devices, which mean nothing without the process that made them.
 //!
 //! | step | asked of | answers |
 //! |---|---|---|
+//! | `Measure` | source | `Size` |
 //! | `Prepare` | target | `Done` |
 //! | `Write` | target | `At`, then takes chunks, tells `Stored` now and then, at the end `Done` |
 //! | `Read` | source | `Size`, then chunks; the last one has no place behind it |
@@ -23,6 +30,7 @@
 use super::expect;
 use crate::frame::{CRITICAL, Frame, FrameError};
 use mamba_core::{
+    ids::{NodeId, ServerId, TransferId},
     lifecycle::{install::InstallRecord, power::Power},
     server::Mount,
 };
@@ -42,13 +50,15 @@ const CHUNK: u16 = 204;
 /// What is asked of a node that takes part in a move.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum MoveStep {
+    /// Say how much there is, while the server may run.
+    Measure,
     /// Make a place for the data, and have the image here. Throws away what another hand-over left.
     Prepare {
         /// Image of the server.
         image: String,
         /// Folders of the node that it sees.
         mounts: Vec<Mount>,
-        /// Bytes that its data has, as far as known.
+        /// Bytes that its data had when it was measured; the server may have written more since.
         needed_bytes: u64,
     },
     /// Take chunks.
@@ -87,7 +97,7 @@ pub enum MoveAnswer {
         /// Bytes of content that are here.
         bytes: u64,
     },
-    /// So much will be sent in all, as far as can be known.
+    /// So much there is, or will be sent in all, as far as can be known.
     Size {
         /// Bytes of content.
         bytes: u64,
@@ -101,6 +111,35 @@ pub enum MoveAnswer {
     Counted(Box<Luggage>),
     /// What came is not what was counted.
     Differs,
+}
+
+/// One server on its way, as its node knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MoveLine {
+    /// Which server.
+    pub server: ServerId,
+    /// Which hand-over.
+    pub transfer: TransferId,
+    /// Which way, and how far.
+    pub way: MoveWay,
+}
+
+/// Which way a server goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MoveWay {
+    /// From here: it may not run here any more, and its data stays until the other node has it.
+    Leaving {
+        /// Where to.
+        to: NodeId,
+    },
+    /// To here, and so much is on the disk.
+    Coming {
+        /// Bytes of content.
+        bytes: u64,
+    },
+    /// To here: everything came and was compared, and the hub has not said yet that it lives here.
+    Sealed,
 }
 
 /// What goes with a server's data.

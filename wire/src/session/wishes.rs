@@ -40,6 +40,8 @@ pub(super) struct Wishes {
     refused: BTreeMap<ServerId, Order>,
     /// Already asked for. The edge or the store may have had a reason not to give or take them.
     asked: BTreeSet<(ServerId, Order)>,
+    /// Where the edge holds something that counts for more than the hub's rank: a newer home, or owner.
+    disputed: BTreeSet<ServerId>,
     /// Intents sent and not answered, with the time to send them again.
     intents: BTreeMap<IntentId, BootMs>,
 }
@@ -70,7 +72,7 @@ impl Wishes {
             };
         let delta = desired_delta(&lines(&self.at_edge), &lines(&self.wanted));
         let mut step = Step::default();
-        for server in delta.ask {
+        for server in delta.ask.into_iter().chain(std::mem::take(&mut self.disputed)) {
             if let Some((order, _)) = self.at_edge.get(&server)
                 && self.asked.insert((server, *order))
             {
@@ -135,8 +137,12 @@ impl Wishes {
                 }
                 // It stays in `waiting` until it may be sent again.
                 DesiredOutcome::NotStored => {}
+                DesiredOutcome::Stale => {
+                    self.waiting.remove(server);
+                    self.refused.insert(*server, *order);
+                    self.disputed.insert(*server);
+                }
                 DesiredOutcome::Conflict
-                | DesiredOutcome::Stale
                 | DesiredOutcome::HubRollback
                 | DesiredOutcome::Forged
                 | DesiredOutcome::Invalid(_)
@@ -200,6 +206,18 @@ mod tests {
             desired: desired.to_vec(),
             intents: intents.iter().map(intent).collect(),
             acks: vec![],
+        }
+    }
+
+    #[test]
+    fn what_the_edge_holds_is_asked_for_once_when_a_higher_rank_is_stale_to_it() {
+        let mut wishes = Wishes::new(&[line(1, 1)]);
+        let wanted = wanted(&[line(1, 2)], &[]);
+        assert_eq!(wishes.step(BootMs(0), &wanted).ask, []);
+        for asked in [vec![server(1)], vec![]] {
+            wishes.answered(&[result(1, 2, DesiredOutcome::Stale)]);
+            let step = wishes.step(BootMs(1), &wanted);
+            assert_eq!((step.ask, step.send), (asked, vec![]));
         }
     }
 

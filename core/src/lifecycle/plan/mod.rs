@@ -66,6 +66,9 @@ pub struct ServerView<'a> {
     pub wanted: Wanted<'a>,
     /// Whether that wish forbids it to run because it is being moved to another node.
     pub is_leaving: bool,
+    /// Whether its process is in the network of a tenant that owned it before: it is started again,
+    /// for nobody else may reach what is this tenant's.
+    pub is_among_others: bool,
     /// When another wish, already held, comes into force.
     pub next_wish_at: Option<UnixMs>,
     /// What power actions asked for.
@@ -289,6 +292,8 @@ pub enum StopReason {
     Reinstalled,
     /// It is moved to another node.
     Moving,
+    /// It changed hands, and is started again among what its new owner has.
+    ChangedHands,
 }
 
 /// What to do now, and when to ask again at the latest.
@@ -611,6 +616,7 @@ impl ServerView<'_> {
             (Wanted::Exist(_), None) if matches!(self.stage(), Stage::Due { .. }) => {
                 Some(StopReason::Reinstalled)
             }
+            (Wanted::Exist(_), None) if self.is_among_others => Some(StopReason::ChangedHands),
             (Wanted::Exist(_), None) => {
                 let is_old = self.run.is_some_and(|run| {
                     run.power < self.power.stop_below || run.power < self.power.kill_below
@@ -715,7 +721,7 @@ impl ServerView<'_> {
         };
         match reason {
             // Nobody waits for the place: the world is saved in the time that its owner gave it.
-            StopReason::Power | StopReason::Moving => own,
+            StopReason::Power | StopReason::Moving | StopReason::ChangedHands => own,
             StopReason::Suspended
             | StopReason::EntitlementEnded
             | StopReason::Deleted

@@ -75,6 +75,7 @@ fn view<'a>(spec: &'a ServerSpec, power: &'a Power) -> ServerView<'a> {
     ServerView {
         wanted: Wanted::Exist(spec),
         is_leaving: false,
+        is_among_others: false,
         next_wish_at: None,
         power,
         process: Process::Absent,
@@ -240,6 +241,17 @@ fn a_server_that_is_moved_has_its_own_time_to_stop_and_is_not_started() {
     assert_eq!(why(&down), Some(NotRunning::Moving));
     let operation = Some(Operation::Start { power: 1 });
     check(ServerView { operation, ..down }, Some(Action::Abort), None);
+}
+
+#[test]
+fn a_server_that_changed_hands_is_started_again_among_its_owners_others() {
+    let (spec, power) = (spec(), power(START));
+    let up = ServerView { is_among_others: true, ..running(&spec, &power) };
+    check(up.clone(), stop(90_000, StopReason::ChangedHands), None);
+    assert_eq!(standing(&up, NOW, None).not_running, None, "it may run");
+    // What is left of it is no process any more.
+    let down = ServerView { is_among_others: true, ..view(&spec, &power) };
+    check(down, Some(Action::Start), None);
 }
 
 #[test]
@@ -546,6 +558,7 @@ impl Drawn {
                 _ => Wanted::Exist(&self.spec),
             },
             is_leaving: self.wanted == 7,
+            is_among_others: self.wanted == 6,
             next_wish_at: None,
             power: &self.power,
             process: match self.process {

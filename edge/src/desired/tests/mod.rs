@@ -132,10 +132,30 @@ fn rank_content_node_owner_and_rules_decide() {
         DesiredOutcome::Invalid(mamba_core::error::Invalid::new(field, rule))
     };
     let other = TenantId::from_bytes([3; 16]);
-    let rule = "must stay the one that the server was made for";
+    let rule = "must stay the same until the server changes hands";
     check(|it| it.tenant = other, invalid("tenant", rule));
+    let given = |it: &mut Envelope| (it.tenant, it.home.owners) = (other, 1);
+    check(given, DesiredOutcome::Adopted);
     let bad = Box::new(ServerSpec { image: "a b".into(), ..spec() });
     check(|it| it.body = Wish::Exist(bad), invalid("image", "must not contain blanks"));
+}
+
+#[tokio::test]
+async fn a_hub_that_forgot_whose_a_server_is_by_now_is_not_followed() {
+    let adopter = adopter(SimDisk::new(0)).await;
+    let new = TenantId::from_bytes([3; 16]);
+    let home = Home { owners: 1, owned_since: NOW, ..Home::default() };
+    let given = Envelope { tenant: new, home, ..exist(1, 6) };
+    assert_eq!(
+        outcomes(&adopter, vec![signed(&exist(1, 5)), signed(&given)]).await,
+        [DesiredOutcome::Adopted, DesiredOutcome::Adopted]
+    );
+    // It came back from a backup, and its life counts for more than what was wanted.
+    let order = Order { incarnation: Incarnation(3), generation: Generation(1) };
+    let old = Envelope { order, ..exist(1, 5) };
+    assert_eq!(outcomes(&adopter, vec![signed(&old)]).await, [DesiredOutcome::Stale]);
+    let back = Envelope { home: Home { owners: 2, ..home }, order, ..exist(1, 5) };
+    assert_eq!(outcomes(&adopter, vec![signed(&back)]).await, [DesiredOutcome::Adopted]);
 }
 
 /// CVE-2024-34066: who held the node's token could rewrite its config; only what the hub signed counts.

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     Hub, HubError,
     control::{
+        Cut,
         create::{NODES_MAX, Placing, candidate, missing},
         install,
         ports::{self, grant, settle_gone},
@@ -25,7 +26,10 @@ use mamba_core::{
     scope::TenantScope,
     server::PortProtocol,
 };
-use mamba_wire::{api::transfer::Transfer, link::v1::SERVERS_MAX};
+use mamba_wire::{
+    api::{Page, PageQuery, transfer::Transfer},
+    link::v1::SERVERS_MAX,
+};
 use std::collections::BTreeSet;
 
 /// A move to be begun.
@@ -69,9 +73,34 @@ impl Hub {
     pub fn transfer(&self, scope: &TenantScope, server: ServerId) -> Result<Transfer, HubError> {
         let record = self.read(|txn| Ok(txn.get(TRANSFERS, &(scope.tenant(), server))?))?;
         let record = record.ok_or(HubError::NotFound { what: "transfer" })?;
+        Ok(self.show_transfer(server, record))
+    }
+
+    /// Lists the moves of all tenants that are not over, by tenant and server.
+    ///
+    /// # Errors
+    /// `Invalid` for the query.
+    pub fn open_transfers(&self, query: &PageQuery) -> Result<Page<Transfer>, HubError> {
+        let cut = Cut::<ServerKey>::new(query)?;
+        self.read(|txn| {
+            let mut span = Span::all();
+            if let Some(after) = &cut.after {
+                span = span.after(after);
+            }
+            let mut found = Vec::new();
+            for (key, _) in txn.range(OPEN, span, cut.fetch())? {
+                if let Some(record) = txn.get(TRANSFERS, &key)? {
+                    found.push((key, self.show_transfer(key.1, record)));
+                }
+            }
+            Ok(cut.page(found))
+        })
+    }
+
+    fn show_transfer(&self, server: ServerId, record: TransferRecord) -> Transfer {
         let TransferRecord { transfer, from, to, phase, phase_at, asked_at, error, .. } = record;
         let progress = self.progresses().of(transfer);
-        Ok(Transfer {
+        Transfer {
             transfer,
             server,
             from,
@@ -84,7 +113,7 @@ impl Hub {
             error,
             bytes_done: progress.done,
             bytes_total: progress.total,
-        })
+        }
     }
 
     /// Cancels the move of a server, which goes on where it is.

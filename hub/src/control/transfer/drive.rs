@@ -23,10 +23,11 @@ use mamba_core::{
         Actor, NotRunning, ServerState,
         transfer::{Phase, Seen, Step, Then, Waiting, Went, after, next},
     },
+    server::Mount,
 };
 use mamba_wire::node::moving::{MoveAnswer, MoveStep};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -261,16 +262,12 @@ impl Driver {
     }
 
     /// Asks nodes to throw away what was given up.
-    fn begin_drops(
-        &mut self,
-        connected: &std::collections::BTreeSet<NodeId>,
-    ) -> Result<(), HubError> {
+    fn begin_drops(&mut self, connected: &BTreeSet<NodeId>) -> Result<(), HubError> {
         if !self.drops.is_empty() {
             return Ok(());
         }
-        let found = self.hub.read(|txn| steps::drops(txn, OPEN_MAX))?;
-        let due = found.into_iter().filter(|(node, ..)| connected.contains(node));
-        for (node, transfer, server) in due.take(DROPS_MAX) {
+        let due = self.hub.read(|txn| steps::drops(txn, connected, DROPS_MAX))?;
+        for (node, transfer, server) in due {
             let asker = Asker { door: Arc::clone(&self.door), server, transfer };
             self.drops.spawn(async move {
                 match asker.ask(node, MoveStep::Drop, ANSWER_MS_MAX).await {
@@ -343,8 +340,7 @@ async fn run(
     let went = match step {
         Step::Prepare => {
             let mounts = record.choices.mounts.clone();
-            let step = MoveStep::Prepare { image, mounts, needed_bytes: 0 };
-            asker.ask(known.to, step, PREPARE_MS_MAX).await.map(|_| Went::Well)
+            prepare(&asker, known, (image, mounts), hub.progresses()).await
         }
         Step::Copy => {
             let nodes = (known.from, known.to);
@@ -360,6 +356,23 @@ async fn run(
         Step::Wait(_) | Step::Rested | Step::Finish | Step::Ended => Ok(Went::Well),
     };
     went.unwrap_or_else(|went| went)
+}
+
+/// Has the target make room for what the source has.
+async fn prepare(
+    asker: &Asker,
+    known: &TransferRecord,
+    (image, mounts): (String, Vec<Mount>),
+    progresses: &Progresses,
+) -> Result<Went, Went> {
+    let MoveAnswer::Size { bytes: needed_bytes } =
+        asker.ask(known.from, MoveStep::Measure, PREPARE_MS_MAX).await?
+    else {
+        return Err(Went::NotNow("the source gave another answer".to_owned()));
+    };
+    progresses.sized(known.transfer, needed_bytes);
+    let step = MoveStep::Prepare { image, mounts, needed_bytes };
+    asker.ask(known.to, step, PREPARE_MS_MAX).await.map(|_| Went::Well)
 }
 
 /// Has both nodes count what they have.

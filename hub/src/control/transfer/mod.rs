@@ -27,6 +27,7 @@ pub use drive::keep;
 pub(crate) use lost::{came_home, lost_leaving, lost_moved, taken_back};
 pub(crate) use records::{LEFT, RESERVED};
 pub use records::{OPEN, Reserved, TABLES, TRANSFERS, TransferRecord};
+pub(super) use steps::pass;
 
 /// How long the former node keeps its copy: a week, as after a deletion.
 const RETAIN_MS: u64 = super::RETAIN_MS_DEFAULT;

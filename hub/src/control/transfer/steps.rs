@@ -15,13 +15,16 @@ use crate::{
 };
 use mamba_core::{
     clock::UnixMs,
-    db::{Order as Direction, Snapshot as _, Span, Txn},
+    db::{Order as Direction, Snapshot, Span, Txn},
     desired::{Envelope, Home, Order, Wish},
     fact::Activity,
     ids::{NodeId, ServerId, TransferId},
     lifecycle::transfer::{Phase, Then},
 };
+use std::collections::BTreeSet;
 
+/// Rows of what is to be thrown away that are read at once.
+const PAGE_DROPS: usize = 500;
 /// Longest reason of a failure that is kept.
 const ERROR_BYTES_MAX: usize = 512;
 
@@ -117,7 +120,7 @@ pub(super) fn hand_over(
     let mut record = find(hub, txn, &key)?;
     leave(hub, txn, key, from)?;
     let moves = record.home.moves.saturating_add(1);
-    record.home = home.unwrap_or(Home { moves, since: happened.now });
+    record.home = home.unwrap_or(Home { moves, since: happened.now, ..record.home });
     pass_lease(txn, key, (from, to), record.home.since)?;
     for allocation in std::mem::take(&mut record.allocations) {
         ports::give_back(txn, from, key, allocation)?;
@@ -231,6 +234,23 @@ pub(super) fn give_up(
     Ok(known.from)
 }
 
+/// Keeps a move that is over, or as good as that, with a server that changes hands.
+pub(in crate::control) fn pass(
+    txn: &mut Txn<'_>,
+    from: ServerKey,
+    to: ServerKey,
+) -> Result<(), HubError> {
+    if let Some(known) = txn.get(TRANSFERS, &from)? {
+        txn.delete(TRANSFERS, &from)?;
+        txn.put(TRANSFERS, &to, &known)?;
+    }
+    if let Some(open) = txn.get(OPEN, &from)? {
+        txn.delete(OPEN, &from)?;
+        txn.put(OPEN, &to, &open)?;
+    }
+    Ok(())
+}
+
 /// Gives the place at the target back, and has what is there thrown away.
 pub(super) fn give_back(
     txn: &mut Txn<'_>,
@@ -244,13 +264,25 @@ pub(super) fn give_back(
     Ok(txn.put(DROPS, &(known.to, known.transfer), &Drop(key.1))?)
 }
 
-/// Returns data that nodes have to throw away.
+/// Returns data that connected nodes have to throw away. One that never comes back keeps its rows and
+/// is passed over.
 pub(super) fn drops(
-    txn: &impl mamba_core::db::Snapshot,
+    txn: &impl Snapshot,
+    connected: &BTreeSet<NodeId>,
     most: usize,
 ) -> Result<Vec<(NodeId, TransferId, ServerId)>, HubError> {
-    let found = txn.range(DROPS, Span::all(), most)?;
-    Ok(found.into_iter().map(|((node, transfer), Drop(server))| (node, transfer, server)).collect())
+    let (mut due, mut span) = (Vec::new(), Span::all());
+    loop {
+        let found = txn.range(DROPS, span.clone(), PAGE_DROPS)?;
+        let Some((last, _)) = found.last() else { return Ok(due) };
+        span = span.after(last);
+        let reached = found.into_iter().filter(|((node, _), _)| connected.contains(node));
+        due.extend(reached.map(|((node, transfer), Drop(server))| (node, transfer, server)));
+        if due.len() >= most {
+            due.truncate(most);
+            return Ok(due);
+        }
+    }
 }
 
 /// Notes that a node threw data away, or has none.

@@ -258,8 +258,12 @@ async fn a_move_that_is_given_up_leaves_the_server_where_it_was() {
             assert_eq!(two.promised(two.to), 0);
             let left = two.world.hub.read(|txn| Ok(txn.range(RESERVED, Span::all(), 9)?)).unwrap();
             assert!(left.is_empty());
-            let drops = two.world.hub.read(|txn| steps::drops(txn, 9)).unwrap();
-            assert_eq!(drops, [(two.to, two.known().transfer, two.server)]);
+            let drops = |connected: &[NodeId]| {
+                let connected = connected.iter().copied().collect();
+                two.world.hub.read(|txn| steps::drops(txn, &connected, 9)).unwrap()
+            };
+            assert_eq!(drops(&[two.from, two.to]), [(two.to, two.known().transfer, two.server)]);
+            assert_eq!(drops(&[two.from]), [], "nobody is asked who is not there");
             // It may be tried again, and whoever was at the old one does nothing more.
             two.then(Then::Go(Phase::Arriving)).await;
             assert_eq!(two.home(), two.from);

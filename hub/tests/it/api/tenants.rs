@@ -3,13 +3,16 @@
 use super::world::{NO_PAGE, PASSWORD, World, ids};
 use mamba_core::{
     access::{Role, TenantRight},
+    ids::TenantId,
     quota::{Amounts, Quota},
 };
 use mamba_wire::api::{
-    Code,
+    Code, Problem,
+    audit::AuditQuery,
     mail::MailPath,
     member::{AnswerInvitation, CreateInvitation, LetterState},
-    params::TenantPath,
+    params::{ServerPath, TenantPath},
+    server::{GiveServer, Server},
     table,
     tenant::{CreateTenant, LimitTenant, NewOwner},
     usage::TenantUsageQuery,
@@ -79,4 +82,63 @@ async fn rights_follow_the_role_and_letters_are_told_until_they_left() {
     assert_eq!(usage.err().unwrap().code, Code::Forbidden);
     let children = world.call::<table::ListChildren>(Some(&friend), &path, &NO_PAGE, &()).await;
     assert_eq!(children.err().unwrap().code, Code::Forbidden);
+}
+
+#[tokio::test]
+async fn a_server_is_given_only_to_a_tenant_in_which_its_giver_may_make_servers() {
+    let world = World::new().await;
+    let node = world.node("n1", 1).await;
+    let (acme, owner) = world.tenant("acme").await;
+    let (stranger, theirs) = world.tenant("stranger").await;
+    let email = "below@example.org".to_owned();
+    let body = CreateTenant {
+        name: "below".to_owned(),
+        quota: Quota { servers: Some(1), ..Quota::default() },
+        owner: NewOwner { email, password: PASSWORD.to_owned() },
+    };
+    let path = TenantPath { tenant: acme };
+    let child = world.call::<table::CreateChild>(Some(&owner), &path, &(), &body).await.unwrap();
+    let below = world.login("below@example.org").await.access_token;
+    let server = ServerPath { server: world.server(node, acme, 30_001).await };
+    let give = async |token: &str, tenant| {
+        let body = GiveServer { tenant };
+        world.call::<table::GiveServer>(Some(token), &server, &(), &body).await
+    };
+    let code = |given: Result<Server, Problem>| given.err().unwrap().code;
+    // A tenant of somebody else is like none, and so is somebody else's server.
+    let none = TenantId::from_bytes([9; 16]);
+    assert_eq!(code(give(&owner, stranger).await), Code::NotFound);
+    assert_eq!(code(give(&owner, none).await), Code::NotFound);
+    assert_eq!(code(give(&theirs, stranger).await), Code::NotFound);
+    assert_eq!(code(give(&below, child.tenant).await), Code::NotFound);
+    assert_eq!(give(&owner, child.tenant).await.unwrap().tenant, child.tenant);
+    let show =
+        async |token: &str| world.call::<table::ShowServer>(Some(token), &server, &(), &()).await;
+    assert_eq!(show(&below).await.unwrap().tenant, child.tenant);
+    // Who owns the tenant above still sees what is below; its new owner does not see what is above.
+    assert_eq!(code(give(&below, acme).await), Code::NotFound);
+    world.admin::<table::GiveServer>(&server, &(), &GiveServer { tenant: stranger }).await;
+    assert_eq!(code(show(&owner).await), Code::NotFound);
+    assert_eq!(code(show(&below).await), Code::NotFound);
+    assert_eq!(show(&theirs).await.unwrap().tenant, stranger);
+    let told = async |tenant| {
+        let path = TenantPath { tenant };
+        let page = world.admin::<table::ListAudit>(&path, &AuditQuery::ALL, &()).await;
+        let entries = page.items.into_iter().map(|it| it.entry);
+        let about = entries.filter(|it| it.server == Some(server.server));
+        about.map(|it| it.event).collect::<Vec<_>>()
+    };
+    assert!(told(acme).await.contains(&"server:given-away".to_owned()));
+    assert_eq!(told(stranger).await, ["server:taken-over"]);
+    let passed = told(child.tenant).await;
+    let both = ["server:given-away", "server:taken-over"];
+    assert!(both.iter().all(|event| passed.iter().any(|it| it == event)), "{passed:?}");
+    // Its quota is one server, and it has one.
+    let another = world.server(node, acme, 30_002).await;
+    let one = ServerPath { server: another };
+    let body = GiveServer { tenant: child.tenant };
+    world.call::<table::GiveServer>(Some(&owner), &one, &(), &body).await.unwrap();
+    let over = ServerPath { server: world.server(node, acme, 30_003).await };
+    let over = world.call::<table::GiveServer>(Some(&owner), &over, &(), &body).await;
+    assert_eq!(code(over), Code::Conflict);
 }

@@ -1,6 +1,6 @@
 //! Pure: what a seed makes happen, as a list that can be shortened.
 
-use super::{chance::Rng, net::Line, planted::Bug};
+use super::{chance::Rng, net::Line, planted::Bug, world::TENANTS};
 use mamba_core::lifecycle::PowerAction;
 use mamba_edge::runtime::fake::{Call, When};
 
@@ -33,6 +33,8 @@ pub(super) enum Act {
     /// A server to an edge.
     Move(usize, usize),
     CancelMove(usize),
+    /// A server to a tenant, by its number.
+    Give(usize, u8),
     Backup,
 }
 
@@ -203,6 +205,7 @@ impl Plan {
             events.push((rng.within(30_000..=lasts_ms), Event::Act(act)));
         }
         draw_moves(seed, (edges, all), lasts_ms, &mut events);
+        draw_gifts(seed, all, lasts_ms, &mut events);
         for number in 1..=lasts_ms / 400_000 {
             events.push((number * 400_000 + rng.within(0..=60_000), Event::Act(Act::Backup)));
         }
@@ -247,6 +250,16 @@ fn draw_moves(
             let after = at + rng.within(500..=60_000);
             events.push((after, Event::Act(Act::CancelMove(server))));
         }
+    }
+}
+
+/// Draws changes of owners, by numbers of their own.
+fn draw_gifts(seed: u64, all: usize, lasts_ms: u64, events: &mut Vec<(u64, Event)>) {
+    let mut rng = Rng::new(seed, 8);
+    for _ in 0..rng.within(0..=3) {
+        let (server, at) = (rng.index(all), rng.within(40_000..=lasts_ms));
+        let tenant = u8::try_from(rng.index(usize::from(TENANTS))).unwrap() + 1;
+        events.push((at, Event::Act(Act::Give(server, tenant))));
     }
 }
 

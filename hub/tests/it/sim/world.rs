@@ -12,7 +12,7 @@ use super::{
 };
 use mamba_core::{
     clock::UnixMs,
-    db::sim::SimDisk,
+    db::{Snapshot as _, TxnError, sim::SimDisk},
     ids::{ServerId, TenantId, UserId},
     lifecycle::PowerAction,
     scope::{AdminScope, TenantScope},
@@ -24,6 +24,7 @@ use mamba_hub::{
     HubError,
     control::{Deleting, NewServer, ServerChange, transfer::NewTransfer},
     nodes::NewToken,
+    store::SERVER_TENANTS,
 };
 use std::{
     collections::BTreeMap,
@@ -74,6 +75,8 @@ pub(super) struct Placed {
     pub(super) tenant: TenantId,
     pub(super) edge: usize,
     pub(super) is_deleted: bool,
+    /// Tenants that somebody wanted to give it to.
+    pub(super) given_to: Vec<TenantId>,
     /// Edges that somebody wanted to move it to.
     pub(super) wanted_on: Vec<usize>,
     /// Whether there is something in its folder that must go with it.
@@ -128,6 +131,17 @@ pub(super) fn runtime() -> tokio::runtime::Runtime {
 }
 
 impl Placed {
+    /// Whether it may be, or have been, a tenant's, as far as anybody wanted.
+    pub(super) fn may_be_of(&self, tenant: TenantId) -> bool {
+        self.tenant == tenant || self.given_to.contains(&tenant)
+    }
+
+    /// Whose it is, as far as the hub knows.
+    pub(super) fn owner(&self, hub: &mamba_hub::Hub) -> TenantId {
+        let owner: Result<_, TxnError> = hub.store().read(|txn| txn.get(SERVER_TENANTS, &self.id));
+        owner.ok().flatten().map_or(self.tenant, |owner| owner.0)
+    }
+
     /// Whether it may be on an edge, as far as anybody wanted.
     pub(super) fn may_be_on(&self, edge: usize) -> bool {
         self.edge == edge || self.wanted_on.contains(&edge)
@@ -204,6 +218,7 @@ impl World {
                     tenant: scope.tenant(),
                     edge,
                     is_deleted: false,
+                    given_to: vec![],
                     wanted_on: vec![],
                     is_marked: false,
                     starts: vec![self.centre.clock.true_now()],
@@ -290,7 +305,7 @@ impl World {
                 if matches!(action, PowerAction::Start | PowerAction::Restart) {
                     placed.starts.push(now);
                 }
-                hub.power(&scope_of(placed), placed.id, *action, None).await.map(|_| ())
+                hub.power(&scope_of(&hub, placed), placed.id, *action, None).await.map(|_| ())
             }
             Act::Memory(server, mib) => {
                 let memory_mib = Mib(u32::try_from(*mib).unwrap());
@@ -313,18 +328,26 @@ impl World {
                 // Before asking: an answer may be lost and the move recorded.
                 placed.wanted_on.push(*edge);
                 let new = NewTransfer { node: Some(node), ..NewTransfer::default() };
-                hub.start_transfer(&scope_of(placed), placed.id, new).await.map(|_| ())
+                hub.start_transfer(&scope_of(&hub, placed), placed.id, new).await.map(|_| ())
             }
             Act::CancelMove(server) => {
                 let placed = &self.servers[*server];
-                hub.cancel_transfer(&scope_of(placed), placed.id).await.map(|_| ())
+                hub.cancel_transfer(&scope_of(&hub, placed), placed.id).await.map(|_| ())
+            }
+            Act::Give(server, number) => {
+                let placed = &mut self.servers[*server];
+                // Before asking: an answer may be lost and the change recorded.
+                placed.given_to.push(scope(*number).tenant());
+                hub.give_server(&scope_of(&hub, placed), &scope(*number), placed.id)
+                    .await
+                    .map(|_| ())
             }
             Act::Delete(server) => {
                 let placed = &mut self.servers[*server];
                 // Before asking: an answer may be lost and the deletion recorded.
                 placed.is_deleted = true;
                 let deleting = Deleting { after_ms: 20_000, retain_ms: 120_000, force: true };
-                let scope = scope_of(placed);
+                let scope = scope_of(&hub, placed);
                 hub.delete_server(&scope, placed.id, deleting).await.map(|_| ())
             }
         };
@@ -339,7 +362,7 @@ impl World {
         change: ServerChange,
     ) -> Result<(), HubError> {
         let placed = &self.servers[server];
-        hub.change_server(&scope_of(placed), placed.id, change).await.map(|_| ())
+        hub.change_server(&scope_of(hub, placed), placed.id, change).await.map(|_| ())
     }
 
     /// Crashes what lost its power at a write.
@@ -369,8 +392,8 @@ pub(super) fn scope(number: u8) -> TenantScope {
     TenantScope::granted(TenantId::from_bytes([number; 16]), UserId::from_bytes([number; 16]))
 }
 
-fn scope_of(placed: &Placed) -> TenantScope {
-    scope(placed.tenant.to_bytes()[0])
+fn scope_of(hub: &mamba_hub::Hub, placed: &Placed) -> TenantScope {
+    scope(placed.owner(hub).to_bytes()[0])
 }
 
 pub(super) fn limits() -> Limits {

@@ -178,6 +178,8 @@ texts! {
     did_created: "Made",
     did_changed: "Changed: {fields}",
     did_delete_asked: "Deletion asked for",
+    did_give_away: "It was given to another tenant",
+    did_take_over: "It was taken over from another tenant",
     did_transfer_asked: "Its move to another node was asked for",
     did_transferred: "Moved: it lives on another node now",
     did_transfer_cancelled: "Its move to another node was cancelled",

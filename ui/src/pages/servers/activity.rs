@@ -134,6 +134,8 @@ fn sentence(activity: &Activity) -> (Tone, String) {
         Activity::Changed { fields, .. } => {
             (Tone::Calm, fill(texts.did_changed, &[("fields", &fields.join(", "))]))
         }
+        Activity::GivenAway => calm(texts.did_give_away),
+        Activity::TakenOver => (Tone::Good, texts.did_take_over.to_owned()),
         Activity::TransferAsked { .. } => (Tone::Busy, texts.did_transfer_asked.to_owned()),
         Activity::Transferred { .. } => (Tone::Good, texts.did_transferred.to_owned()),
         Activity::TransferCancelled => calm(texts.did_transfer_cancelled),

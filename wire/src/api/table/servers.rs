@@ -34,6 +34,9 @@ endpoints! {
     /// Deletes a server: it stops, its data goes to the trash and is purged later.
     DeleteServer: Delete "/api/v1/servers/{server}", Permission::Tenant(TenantRight::ServerDelete), 202,
         (ServerPath, server::DeleteQuery, ()) -> server::Server, [Conflict];
+    /// Gives a server to another tenant, in which the caller may make servers.
+    GiveServer: Post "/api/v1/servers/{server}/owner", Permission::Tenant(TenantRight::ServerDelete), 200 keyed,
+        (ServerPath, (), server::GiveServer) -> server::Server;
     /// Forbids a server to run.
     SuspendServer: Post "/api/v1/servers/{server}/suspend", Permission::Admin(AdminRight::ServersWrite), 200,
         (ServerPath, server::SuspendQuery, ()) -> server::Server, [Conflict];
@@ -58,6 +61,9 @@ endpoints! {
     /// Moves a server with its data to another node; it is stopped for that and starts there again.
     StartTransfer: Post "/api/v1/servers/{server}/transfer", Permission::Admin(AdminRight::ServersWrite), 202 keyed,
         (ServerPath, (), transfer::StartTransfer) -> transfer::Transfer;
+    /// Lists the moves of servers between nodes that are not over.
+    ListTransfers: Get "/api/v1/transfers", Permission::Admin(AdminRight::ServersRead), 200,
+        ((), PageQuery, ()) -> Page<transfer::Transfer>;
     /// Shows how far the newest move of a server is.
     ShowTransfer: Get "/api/v1/servers/{server}/transfer", Permission::Admin(AdminRight::ServersRead), 200,
         (ServerPath, (), ()) -> transfer::Transfer;

@@ -243,7 +243,7 @@ fn envelope(body: Wish) -> Envelope {
         node: node(),
         server: server(),
         order: order(),
-        home: Home { moves: 300, since: AT },
+        home: Home { moves: 300, since: AT, owners: 5, owned_since: AT },
         not_before: AT,
         force: true,
         body,

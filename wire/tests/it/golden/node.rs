@@ -17,7 +17,9 @@ use mamba_wire::node::{
     Answer, Check, CheckLevel, ConsoleEvent, ConsoleFrom, ConsoleInput, ConsoleLine, Gauges,
     InstallLog, LineSource, LinkStatus, NodeError, NodeReply, NodeRequest, OutboxLine,
     ServerDetail, ServerLine, Status,
-    moving::{Digest, Luggage, MoveAnswer, MoveChunk, MoveStep, Part, Parts, Place},
+    moving::{
+        Digest, Luggage, MoveAnswer, MoveChunk, MoveLine, MoveStep, MoveWay, Part, Parts, Place,
+    },
 };
 
 pub(super) fn samples() -> Vec<Sample> {
@@ -58,6 +60,7 @@ fn requests() -> Vec<(String, NodeRequest)> {
         ("node.link".to_owned(), NodeRequest::Link),
         ("node.facts".to_owned(), NodeRequest::Facts { server: None }),
         ("node.doctor".to_owned(), NodeRequest::Doctor),
+        ("node.moves".to_owned(), NodeRequest::Moves),
         ("node.install_log".to_owned(), NodeRequest::InstallLog { server: server() }),
         (
             "node.cancel_install".to_owned(),
@@ -82,6 +85,7 @@ fn steps() -> Vec<(&'static str, MoveStep)> {
     let prepare =
         MoveStep::Prepare { image: spec().image, mounts: spec().mounts, needed_bytes: 300 };
     vec![
+        ("measure", MoveStep::Measure),
         ("prepare", prepare),
         ("write", MoveStep::Write { copy: 2, most_bytes: 1 << 30 }),
         ("read", MoveStep::Read { from: Some(place()) }),
@@ -194,7 +198,14 @@ fn moved() -> Vec<(&'static str, Answer)> {
         ("node.reply.move.stored", Answer::Move(MoveAnswer::Stored { bytes: 300 })),
         ("node.reply.move.counted", Answer::Move(MoveAnswer::Counted(Box::new(luggage())))),
         ("node.reply.move.differs", Answer::Move(MoveAnswer::Differs)),
+        ("node.reply.moves", Answer::Moves(lines())),
     ]
+}
+
+fn lines() -> Vec<MoveLine> {
+    let ways = [MoveWay::Leaving { to: node() }, MoveWay::Coming { bytes: 300 }, MoveWay::Sealed];
+    let line = |way| MoveLine { server: server(), transfer: transfer(), way };
+    ways.map(line).to_vec()
 }
 
 fn gauges() -> Gauges {

@@ -256,6 +256,8 @@ pub(super) fn all_activity() -> Vec<ActivityFact> {
         Activity::TransferCancelled,
         Activity::TransferFailed { error: text("no room") },
         Activity::Left,
+        Activity::GivenAway,
+        Activity::TakenOver,
     ];
     let fact = |body| ActivityFact {
         event: EventId::from_bytes([0x55; 16]),

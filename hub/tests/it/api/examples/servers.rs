@@ -14,8 +14,8 @@ use mamba_wire::api::{
     console::{ConsoleQuery, CreateTicket},
     params::{IntentPath, ServerPath, TenantPath},
     server::{
-        CreateOwnServer, DeleteQuery, Mounts, Power, Reinstall, SuspendQuery, UpdateLimits,
-        UpdateServer,
+        CreateOwnServer, DeleteQuery, GiveServer, Mounts, Power, Reinstall, SuspendQuery,
+        UpdateLimits, UpdateServer,
     },
     table,
     transfer::StartTransfer,
@@ -61,6 +61,7 @@ examples! {
     StartTransfer, seed => {
         Example::new(fresh(seed).await, (), StartTransfer::default()).refused(Code::Conflict)
     };
+    ListTransfers, _seed => Example::new((), NO_PAGE, ());
     ShowTransfer, seed => Example::new(looked_at(seed).await, (), ()).refused(Code::NotFound);
     CancelTransfer, seed => Example::new(fresh(seed).await, (), ()).refused(Code::NotFound);
     UpdateLimits, seed => {
@@ -78,6 +79,11 @@ examples! {
     DeleteServer, seed => {
         let query = DeleteQuery { after_ms: None, retain_ms: None, force: None };
         Example::new(fresh(seed).await, query, ())
+    };
+    // Its owner has no other tenant.
+    GiveServer, seed => {
+        let body = GiveServer { tenant: seed.tenant };
+        Example::new(fresh(seed).await, (), body).refused(Code::Invalid)
     };
     SuspendServer, seed => {
         Example::new(fresh(seed).await, SuspendQuery { force: None }, ())

@@ -15,8 +15,8 @@ use mamba_hub::store::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What was billed of one server in all, and the spans that it covers, by hour.
-type Billed = (Quantities, BTreeMap<UnixMs, Coverage>);
+/// What was billed of one server in all, and the spans that it covers, by hour and owner.
+type Billed = (Quantities, BTreeMap<UnixMs, Vec<Coverage>>);
 
 /// The hub's books at one moment.
 pub(super) struct Books {
@@ -49,7 +49,8 @@ impl Books {
             add(&mut servers.entry(server).or_default().0, &hour.billed);
         }
         for ((_, server, hour), coverage) in txn.range(COVERAGE, Span::all(), ROWS_MAX)? {
-            servers.entry(server).or_default().1.insert(hour, coverage.spans);
+            let hours = &mut servers.entry(server).or_default().1;
+            hours.entry(hour).or_default().push(coverage.spans);
         }
         for ((_, server, from, _, _), posting) in txn.range(POSTINGS, Span::all(), ROWS_MAX)? {
             add(posted.entry(server).or_default(), &posting.billed);

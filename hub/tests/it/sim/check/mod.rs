@@ -16,7 +16,7 @@ use mamba_core::{
     clock::UnixMs,
     db::{Snapshot, Span, TxnError},
     desired::{Order, Wish},
-    fact::{GapReason, Meter, Quantities, Stream, UsageBody, UsageFact},
+    fact::{ActivityFact, GapReason, Meter, Quantities, Stream, UsageBody, UsageFact},
     ids::ServerId,
     lifecycle::{Actor, NotRunning, power::Power},
     seq::Seq,
@@ -341,7 +341,7 @@ impl Truth {
         held: Option<Order>,
     ) -> Result<(), Broken> {
         let placed = world.servers.iter().find(|it| it.id == container.server);
-        let is_ours = placed.is_some_and(|it| it.may_be_on(edge) && it.tenant == container.tenant);
+        let is_ours = placed.is_some_and(|it| it.may_be_on(edge) && it.may_be_of(container.tenant));
         if !is_ours {
             let text = format!("edge {edge} runs {}, not its own", container.server);
             return Err(Broken::new("T1", text));
@@ -403,7 +403,7 @@ impl Truth {
                 daemon.store.read(|txn| txn.range(DESIRED, Span::all(), ROWS_MAX));
             let held: BTreeMap<_, _> = held.map_err(|err| err.to_string())?.into_iter().collect();
             for placed in world.servers.iter().filter(|it| !it.is_deleted) {
-                let key = (placed.tenant, placed.id);
+                let key = (placed.owner(&running.hub), placed.id);
                 let home: Result<_, TxnError> =
                     running.hub.store().read(|txn| txn.get(SERVERS, &key));
                 let home = home.map_err(|err| err.to_string())?.map(|it| it.node);
@@ -425,6 +425,7 @@ impl Truth {
             let known: Result<_, TxnError> = known;
             return Err(format!("{} is being moved: {known:?}", key.1));
         }
+        check_networks(world, &running.hub)?;
         self.is_purged(world)?;
         if self.idle.is_empty() {
             Ok(())
@@ -473,7 +474,7 @@ impl Truth {
             known.is_excused |= books.quarantined.iter().any(|it| it.body == *body);
         }
         for placed in world.servers.iter().filter(|it| it.is_marked && !it.is_deleted) {
-            let key = (placed.tenant, placed.id);
+            let key = (placed.owner(&running.hub), placed.id);
             let home: Result<_, TxnError> = running.hub.store().read(|txn| txn.get(SERVERS, &key));
             let home = home.map_err(|err| Broken::new("M2", err.to_string()))?;
             let node = home.map(|it| it.node);
@@ -493,7 +494,7 @@ impl Truth {
         Ok(())
     }
 
-    /// Three kinds of facts are rightly not believed, and wait for an admin. A disk that went back may
+    /// Four kinds of facts are rightly not believed, and wait for an admin. A disk that went back may
     /// bring a deleted server back for a while. A machine that restarts with a clock that is ahead,
     /// and does not reach the hub, has nothing better than that clock. And a gap, which bills nothing,
     /// may begin before the server was made when a wrong clock tells its process's age.
@@ -524,7 +525,13 @@ impl Truth {
                 it.to > received_at.plus(AHEAD_MS_MAX)
                     && it.to <= received_at.plus(ahead_ms + CALENDAR_MS)
             });
-        if is_back || is_ahead || is_gap {
+        // Who owned it between two changes is told by nobody when both are lost.
+        let event = ActivityFact::decode(body).ok().and_then(|it| it.about);
+        let about = server.or(event.map(|(_, server)| server));
+        let is_restored = world.plan.faults().any(|it| matches!(it, Fault::HubRestore { .. }));
+        let was_given = |it: &Placed| Some(it.id) == about && it.given_to.len() > 1;
+        let is_lost = is_restored && world.servers.iter().any(was_given);
+        if is_back || is_ahead || is_gap || is_lost {
             return Ok(());
         }
         let text = format!("in quarantine: {key:?} of {received_at}: {reason}: {fact:?}");
@@ -575,8 +582,12 @@ impl Truth {
         let nothing = (Quantities::default(), BTreeMap::new());
         let (billed, covered) = books.servers.get(&server).unwrap_or(&nothing);
         for (span, _, is_excused) in &known {
-            let hour = covered.get(&span.hour());
-            if !is_excused && hour.is_none_or(|hour| !hour.clip(*span).is_empty()) {
+            // Each owner has a record of his part.
+            let hours = covered.get(&span.hour()).into_iter().flatten();
+            let left = hours.fold(vec![*span], |left, hour| {
+                left.into_iter().flat_map(|part| hour.clip(part)).collect()
+            });
+            if !is_excused && !left.is_empty() {
                 let text = format!(
                     "{server}: {} to {} was measured and is not in the ledger",
                     span.from(),
@@ -605,6 +616,19 @@ impl Truth {
         let cut_ms = if is_cut { bounds::SLACK_MS } else { 0 };
         bounds::check(world, placed, billed, cut_ms)
     }
+}
+
+/// What runs is in the network of its owner.
+fn check_networks(world: &World, hub: &Hub) -> Result<(), String> {
+    for container in world.machines.iter().flat_map(|it| it.engine.containers()) {
+        let placed = world.servers.iter().find(|it| it.id == container.server);
+        let is_up = matches!(container.status, ContainerStatus::Running { .. });
+        let is_right = placed.is_some_and(|it| it.owner(hub) == container.tenant);
+        if is_up && !is_right {
+            return Err(format!("{} runs in the network of another tenant", container.server));
+        }
+    }
+    Ok(())
 }
 
 /// The product's own report finds that everything adds up.
