@@ -99,14 +99,14 @@ export async function administration({ browser, step, address, folder }) {
     await browser.type(browser.field("Ports"), "30100-30104");
     await shoot("ports-dialog");
     await inDialog("Add");
-    await browser.text("5 ports, 5 free");
+    await browser.text("5 of 5 ports free");
     await browser.click("(//button[.='Edit'])[1]");
     await browser.type(browser.field("Told to players"), "play.example.org");
     await inDialog("Save");
     await browser.find("//td[.='play.example.org']");
     await browser.click("(//td//button[.='Delete'])[2]");
     await inDialog("Delete");
-    await browser.text("4 ports, 4 free");
+    await browser.text("4 of 4 ports free");
   });
 
   await step("eggs are dropped or chosen, and each has its report", async () => {

@@ -168,7 +168,7 @@ export async function people({ browser, address, password, folder, step }) {
     await browser.text("robot");
     await browser.click("//tr[contains(., 'robot')]//button[normalize-space()='Remove']");
     await browser.click("//dialog//button[@type='submit']");
-    await browser.text("You have no API key.");
+    await browser.text("No API keys");
     assert.equal((await ask(address, "GET", `/api/v1/tenants/${tenant}`, token)).status, 401);
   });
 
@@ -210,6 +210,7 @@ export async function people({ browser, address, password, folder, step }) {
   await step("who was invited accepts, and is refused what it may not do", async () => {
     await browser.go(invitation);
     await signIn(FRIEND, SECRET);
+    await browser.find("//button[normalize-space()='Accept']");
     await browser.shoot(join(folder, "invitation.png"));
     await browser.button("Accept");
     await until("the list", async () => (await here()) === "/servers");

@@ -1,7 +1,7 @@
 //! Dialogs that ask before something is done that cannot be taken back.
 
 use super::{Field, Kind, Submit, complaint, confirm, dialog};
-use crate::{i18n::t, task::Task};
+use crate::{i18n::t, reactive::effect, task::Task};
 use std::rc::Rc;
 use sycamore::prelude::*;
 use web_sys::SubmitEvent;
@@ -34,6 +34,11 @@ fn asked(
 ) -> View {
     let (task, value) = (Task::new(), create_signal(String::new()));
     let is_wrong = create_signal(None::<String>);
+    // What was wrong is not told any more once it is being mended.
+    effect(move || {
+        value.track();
+        is_wrong.set(None);
+    });
     let wanted = typed.as_ref().map(|(_, wanted)| wanted.clone());
     let submit = move |event: SubmitEvent| {
         event.prevent_default();

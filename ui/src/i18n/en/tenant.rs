@@ -31,7 +31,7 @@ texts! {
     servers: "Servers",
     backups: "Backups",
     allocations: "Ports",
-    millicores: "thousandths of a core",
+    millicores: "1/1000 core",
     cores: "cores",
     may_title: "What you may do here",
     may_tenant: "{n} of {all} rights over the tenant",

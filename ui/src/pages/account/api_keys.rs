@@ -4,7 +4,7 @@ use super::api_key_new::new_dialog;
 use crate::reactive::selector;
 use crate::{
     i18n::{fill, t},
-    parts::{Action, Icon, Kind, Question, Toasts, ask, listing, shown},
+    parts::{Action, Icon, Kind, Question, Toasts, ask, empty, listing, nothing, shown},
     remote::{self, Remote, watch},
     session::Session,
     time::{self, Age},
@@ -40,7 +40,7 @@ fn list(remote: Remote<Page<ApiKey>>, page: ReadSignal<Rc<Page<ApiKey>>>) -> Vie
     let items = selector(move || page.with(|it| it.items.clone()));
     view! {
         (if items.with(Vec::is_empty) {
-            view! { div(class="body") { p { (t().account.api_none) } } }
+            empty(Icon::Key, t().account.api_none, t().account.api_none_text, nothing())
         } else {
             let rows =
                 view! { Indexed(list=items, view=move |it| view! { Line(remote=remote, key=it) }) };

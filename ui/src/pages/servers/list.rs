@@ -206,6 +206,7 @@ fn line(row: Row, chosen: Signal<BTreeSet<ServerId>>) -> View {
         let memory = format!("{} MiB", it.limits.memory_mib.0);
         (it.blueprint.clone(), address(it).unwrap_or_else(|| "–".to_owned()), memory)
     });
+    let under = place.clone();
     let is_stale =
         selector(move || freshness.get().link == mamba_wire::api::LinkState::Unreachable);
     let is_chosen = selector(move || chosen.with(|it| it.contains(&id)));
@@ -222,7 +223,7 @@ fn line(row: Row, chosen: Signal<BTreeSet<ServerId>>) -> View {
             td(class="tick") {
                 input(r#type="checkbox", aria-label=select, prop:checked=is_chosen.get(), on:change=toggle)
             }
-            td(class="cut") { a(href=link) { (name.get_clone()) } }
+            td(class="cut") { a(href=link) { (name.get_clone()) } code(class="under") { (under) } }
             td {
                 (badge(condition.get().tone, condition.get().word))
                 span(class="pending") { (condition.get().pending) }

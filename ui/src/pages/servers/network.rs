@@ -4,7 +4,9 @@ use super::page::Seen;
 use crate::reactive::{effect, selector};
 use crate::{
     i18n::t,
-    parts::{Action, Field, Icon, Kind, Submit, Toasts, complaint, confirm, dialog, nothing},
+    parts::{
+        Action, Field, Icon, Kind, Submit, Toasts, complaint, confirm, dialog, listing, nothing,
+    },
     session::Session,
     task::Task,
 };
@@ -39,6 +41,14 @@ pub(super) fn Network(seen: Seen) -> View {
         task.run(session.call::<table::AddServerAllocation>(path, (), body), took);
     };
     let wrong = complaint(task.failure, &[]);
+    let lines = view! {
+        Indexed(list=ports, view=move |port| {
+            let is_first = ports.with_untracked(|it| it.first() == Some(&port));
+            view! { Line(seen=seen, port=port, is_first=is_first) }
+        })
+    };
+    let texts = &t().servers;
+    let found = listing(&[texts.address, texts.protocol, texts.note, ""], lines);
     view! {
         section(class="card") {
             header {
@@ -48,22 +58,7 @@ pub(super) fn Network(seen: Seen) -> View {
                 } else { nothing() })
             }
             (wrong)
-            div(class="table-wrap", tabindex="0", role="group", aria-label=t().general.table) {
-                table {
-                    thead { tr {
-                        th(scope="col") { (t().servers.address) }
-                        th(scope="col") { (t().servers.protocol) }
-                        th(scope="col") { (t().servers.note) }
-                        th(scope="col") { span(class="sr") { (t().servers.actions) } }
-                    } }
-                    tbody {
-                        Indexed(list=ports, view=move |port| {
-                            let is_first = ports.with_untracked(|it| it.first() == Some(&port));
-                            view! { Line(seen=seen, port=port, is_first=is_first) }
-                        })
-                    }
-                }
-            }
+            (found)
         }
         p(class="muted") { (t().servers.ports_hint) }
     }

@@ -166,8 +166,8 @@ mod tests {
             ("MiB", 512, "512 MiB"),
             ("MiB", 2_048, "2 GiB"),
             ("MiB", 1_536, "1.5 GiB"),
-            ("thousandths of a core", 2_500, "2.5 cores"),
-            ("thousandths of a core", 250, "0.2 cores"),
+            ("1/1000 core", 2_500, "2.5 cores"),
+            ("1/1000 core", 250, "0.2 cores"),
         ] {
             assert_eq!(amount(unit, value), expected);
         }
