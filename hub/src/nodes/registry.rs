@@ -74,13 +74,19 @@ impl Hub {
     /// # Errors
     /// `NotFound`.
     pub fn node_detail(&self, _admin: &AdminScope, node: NodeId) -> Result<NodeDetail, HubError> {
+        let heard = self.live().last_heard(node);
         self.read(|txn| {
             let record = find(txn, node)?;
+            let mut seen = txn.get(NODES_SEEN, &node)?;
+            // While it is connected, the store knows less than the session.
+            if let (Some(seen), Some(heard)) = (&mut seen, heard) {
+                seen.last_heard = seen.last_heard.max(heard);
+            }
             Ok(NodeDetail {
                 key: record.key,
                 replaced_at: record.replaced_at,
                 why: record.why.clone(),
-                seen: txn.get(NODES_SEEN, &node)?,
+                seen,
                 counters: txn.get(COUNTERS, &node)?.unwrap_or_default(),
                 node: self.show_node(txn, node, record)?,
             })
