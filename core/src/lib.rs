@@ -20,6 +20,7 @@ pub mod placement;
 pub mod fact;
 pub mod audit;
 pub mod usage;
+pub mod players;
 pub mod metrics;
 pub mod error;
 pub mod settings;

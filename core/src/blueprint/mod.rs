@@ -72,7 +72,8 @@ pub struct Blueprint {
     /// Words to find it by.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// What the panel helps with, by Pterodactyl's names: see [`Feature`].
+    /// What the panel helps with, by Pterodactyl's names: see [`Feature`]; and how the game is asked for its
+    /// players: see [`Query::of`](crate::players::Query::of).
     #[serde(default)]
     pub features: Vec<String>,
     /// Files that users may not open in the file manager.

@@ -4,6 +4,7 @@ use super::{Notes, config, fields, variables};
 use crate::{
     blueprint::{Blueprint, Entry, FORMAT, Feature, ImageChoice, InstallScript, StartupChoice},
     error::Invalid,
+    players::Query,
     server::{Capability, PortProtocol},
 };
 use serde_json::{Map, Value};
@@ -162,7 +163,7 @@ fn is_icon(value: Option<&Value>) -> bool {
 fn features(file: &Map<String, Value>, notes: &mut Notes) -> Result<Vec<String>, Invalid> {
     let features = fields::list(file.get("features"), "features", notes)?;
     for (index, name) in features.iter().enumerate() {
-        if Feature::parse(name).is_none() {
+        if Feature::parse(name).is_none() && !Query::is_told_by(name) {
             notes.add(format!("features.{index}"), format!("`{name}` is kept and does nothing"));
         }
     }
