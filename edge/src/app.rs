@@ -8,7 +8,7 @@ use crate::{
     console::{ConsoleError, Consoles},
     data::{DataDirs, DataError},
     desired::Adopter,
-    doors::{Doors, Pace, local},
+    doors::{Doors, Games, Pace, local},
     link::{
         EdgeLink, EnrolConfig, Identity, IdentityError, IdentityFiles, LinkConfig, LinkHandle,
         backend::View,
@@ -340,6 +340,7 @@ impl Edge {
             started_at: base.calendar.now(),
             node: base.identity.node,
             clock: base.clock,
+            games: Games::new(Arc::clone(&base.entropy)),
             entropy: base.entropy,
             calendar: base.calendar,
             machine: machine.clone(),

@@ -1,8 +1,9 @@
 //! Gauges of a server for somebody who looks at it, as long as they look.
 
-use super::{Doors, send, to_frame};
+use super::{Doors, players::place, send, to_frame};
 use crate::{calendar::Calendar, meter::LiveSample, runtime::Runtime};
-use mamba_core::{clock::BootMs, ids::ServerId};
+use futures_util::future::BoxFuture;
+use mamba_core::{clock::BootMs, ids::ServerId, lifecycle::ServerState, players::Query};
 use mamba_wire::{
     net::frames::{FrameStream, FramedError},
     node::{Answer, GAUGES_MS, Gauges, NodeError, NodeReply},
@@ -43,13 +44,20 @@ impl<R: Runtime> Doors<R> {
     pub(super) async fn gauges(
         &self,
         server: ServerId,
+        query: Option<Query>,
         mut stream: FrameStream,
     ) -> Result<(), FramedError> {
         let mut due = interval(Duration::from_millis(GAUGES_MS));
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The game is asked meanwhile: it may be slow.
+        let mut asking: Option<BoxFuture<'_, ()>> = None;
         loop {
             tokio::select! {
                 _ = due.tick() => {}
+                () = async { if let Some(asking) = &mut asking { asking.await } }, if asking.is_some() => {
+                    asking = None;
+                    continue;
+                }
                 // The asker has nothing more to say: this is its end.
                 ended = stream.reader.next() => {
                     ended?;
@@ -64,13 +72,28 @@ impl<R: Runtime> Doors<R> {
                 send(&mut stream, &NodeReply::Err(NodeError::NoSuchServer(server))).await?;
                 return stream.writer.finish().await;
             };
+            if asking.is_none() && gauges.state == ServerState::Running {
+                asking = query.and_then(|query| self.ask(server, query));
+            }
             let reply = NodeReply::Ok(Box::new(Answer::Gauges(gauges)));
             stream.writer.send(&to_frame(&reply)?).await?;
         }
     }
 
+    /// Returns an asking of the game for its players, if it is time for one.
+    fn ask(&self, server: ServerId, query: Query) -> Option<BoxFuture<'_, ()>> {
+        if !self.games.takes_turn(server, self.clock.boot()) {
+            return None;
+        }
+        let spec = self.supervisor.detail(server).ok()?.spec?;
+        let place = place(query, spec.ports.first())?;
+        Some(Box::pin(self.games.ask(server, query, place, self.calendar.now())))
+    }
+
     fn gauges_now(&self, server: ServerId) -> Option<Gauges> {
-        let state = self.supervisor.observed().borrow().get(&server)?.state;
+        let (state, since) =
+            self.supervisor.observed().borrow().get(&server).map(|it| (it.state, it.since))?;
+        let is_up = state == ServerState::Running;
         let unseen = || LiveSample { at: self.calendar.now(), ..LiveSample::default() };
         let live = self.machine.meter.current(server).unwrap_or_else(unseen);
         Some(Gauges {
@@ -81,6 +104,7 @@ impl<R: Runtime> Doors<R> {
             cpu_millicores: live.cpu_millicores,
             sent_bytes_per_s: live.sent_bytes_per_s,
             disk: live.disk,
+            players: self.games.known(server, since, self.calendar.now()).filter(|_| is_up),
         })
     }
 }

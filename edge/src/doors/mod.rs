@@ -5,8 +5,10 @@
 
 pub mod local;
 mod gauges;
+mod players;
 
 pub use gauges::Pace;
+pub use players::Games;
 
 use crate::{
     calendar::{Calendar, HubCalendar},
@@ -67,6 +69,8 @@ pub struct Doors<R> {
     pub link: LinkHandle,
     /// How often people make the meter look.
     pub pace: Pace,
+    /// Games that are asked for their players.
+    pub games: Games,
 }
 
 impl<R: Runtime> Dispatcher for Doors<R> {
@@ -75,7 +79,7 @@ impl<R: Runtime> Dispatcher for Doors<R> {
             NodeRequest::Console { server, from, follow, by } => {
                 self.console(server, from, follow, by, stream).await
             }
-            NodeRequest::Gauges { server } => self.gauges(server, stream).await,
+            NodeRequest::Gauges { server, query } => self.gauges(server, query, stream).await,
             NodeRequest::Move { server, transfer, step } => {
                 self.mover.serve(server, transfer, step, stream).await
             }

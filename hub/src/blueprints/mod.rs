@@ -10,7 +10,7 @@ mod tests;
 use crate::{
     Hub, HubError, audit,
     control::Cut,
-    store::{SERVERS, ServerRecord, TenantRef},
+    store::{SERVER_TENANTS, SERVERS, ServerRecord, TenantRef},
 };
 use mamba_core::{
     audit::Change,
@@ -22,6 +22,7 @@ use mamba_core::{
     db::{Snapshot, Span, Table, TableDef, Txn},
     ids::{ServerId, TenantId},
     lifecycle::Actor,
+    players::Query,
     record,
     scope::{AdminScope, TenantScope},
 };
@@ -149,6 +150,19 @@ impl Hub {
             let record = record.ok_or(HubError::NotFound { what: "server" })?;
             version(txn, &record.blueprint, record.blueprint_version)
         })
+    }
+
+    /// Returns how the game of a server is asked for its players, `None` when that is not known, or the
+    /// store cannot be read.
+    pub(crate) fn query_of(&self, server: ServerId) -> Option<Query> {
+        let features = self.read(|txn| {
+            let Some(TenantRef(tenant)) = txn.get(SERVER_TENANTS, &server)? else {
+                return Ok(Vec::new());
+            };
+            let Some(record) = txn.get(SERVERS, &(tenant, server))? else { return Ok(Vec::new()) };
+            Ok(version(txn, &record.blueprint, record.blueprint_version)?.features)
+        });
+        features.ok().and_then(|it| Query::of(&it))
     }
 
     /// Returns a page of all, by key.

@@ -1,6 +1,6 @@
 //! Gauges from nodes, for one viewer, as long as it looks.
 
-use crate::relay::NodeDoor;
+use crate::{Hub, relay::NodeDoor};
 use mamba_core::ids::{NodeId, ServerId};
 use mamba_wire::{
     api::feed::GAUGES_MAX,
@@ -19,6 +19,7 @@ const AGAIN_MS: u64 = 5_000;
 
 /// The open requests of one viewer. Dropped, they end.
 pub(super) struct Taps {
+    hub: Hub,
     links: Arc<dyn NodeDoor>,
     open: BTreeMap<ServerId, (NodeId, AbortHandle)>,
     tasks: JoinSet<()>,
@@ -27,9 +28,9 @@ pub(super) struct Taps {
 }
 
 impl Taps {
-    pub(super) fn new(links: Arc<dyn NodeDoor>) -> Self {
+    pub(super) fn new(hub: Hub, links: Arc<dyn NodeDoor>) -> Self {
         let (sender, gauges) = mpsc::channel(GAUGES_MAX);
-        Self { links, open: BTreeMap::new(), tasks: JoinSet::new(), sender, gauges }
+        Self { hub, links, open: BTreeMap::new(), tasks: JoinSet::new(), sender, gauges }
     }
 
     /// Asks for the gauges of these servers and of no others.
@@ -43,7 +44,8 @@ impl Taps {
         });
         for (&server, &node) in wanted {
             if !self.open.contains_key(&server) {
-                let tap = tap(self.links.clone(), node, server, self.sender.clone());
+                let (hub, links) = (self.hub.clone(), self.links.clone());
+                let tap = tap(hub, links, node, server, self.sender.clone());
                 self.open.insert(server, (node, self.tasks.spawn(tap)));
             }
         }
@@ -65,16 +67,29 @@ impl Taps {
     }
 }
 
-async fn tap(links: Arc<dyn NodeDoor>, node: NodeId, server: ServerId, out: mpsc::Sender<Gauges>) {
+async fn tap(
+    hub: Hub,
+    links: Arc<dyn NodeDoor>,
+    node: NodeId,
+    server: ServerId,
+    out: mpsc::Sender<Gauges>,
+) {
     loop {
-        follow(&*links, node, server, &out).await;
+        let request = NodeRequest::Gauges { server, query: hub.query_of(server) };
+        follow(&*links, node, server, request, &out).await;
         sleep(Duration::from_millis(AGAIN_MS)).await;
     }
 }
 
 /// Passes gauges on until the node ends it or says something else.
-async fn follow(links: &dyn NodeDoor, node: NodeId, server: ServerId, out: &mpsc::Sender<Gauges>) {
-    let Ok(mut stream) = links.open(node, NodeRequest::Gauges { server }).await else { return };
+async fn follow(
+    links: &dyn NodeDoor,
+    node: NodeId,
+    server: ServerId,
+    request: NodeRequest,
+    out: &mpsc::Sender<Gauges>,
+) {
+    let Ok(mut stream) = links.open(node, request).await else { return };
     while let Ok(Some(frame)) = stream.reader.next().await {
         let Ok(NodeReply::Ok(answer)) = NodeReply::from_frame(&frame) else { return };
         match *answer {

@@ -39,6 +39,7 @@ fn gauges(n: u8, at: u64) -> Gauges {
         cpu_millicores: None,
         sent_bytes_per_s: None,
         disk: None,
+        players: None,
     }
 }
 

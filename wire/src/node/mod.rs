@@ -20,6 +20,7 @@ use mamba_core::{
     fact::{ActivityFact, Chain, Stream, UsageFact},
     ids::{InstanceId, NodeId, ServerId, TenantId, TransferId},
     lifecycle::{Actor, Observed, PowerAction, ServerState, install::InstallRecord},
+    players::{Players, Query},
     seq::{Epoch, LineNumber, Seq},
     server::ServerSpec,
 };
@@ -98,6 +99,8 @@ pub enum NodeRequest {
     Gauges {
         /// Which server.
         server: ServerId,
+        /// How its game is asked for its players, `None` when that is not known.
+        query: Option<Query>,
     },
     /// One step of moving a server between nodes: [`Answer::Move`].
     Move {
@@ -347,6 +350,8 @@ pub struct Gauges {
     pub sent_bytes_per_s: Option<u64>,
     /// Bytes of its data when they were counted last, and when that was.
     pub disk: Option<(u64, UnixMs)>,
+    /// Who plays, as the game said lately.
+    pub players: Option<Players>,
 }
 
 /// What a console reader is told.

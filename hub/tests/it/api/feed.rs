@@ -8,6 +8,7 @@ use mamba_core::{
     db::{Snapshot as _, Span, Txn},
     ids::{InstanceId, ServerId},
     lifecycle::{PowerAction, ServerState},
+    players::{Players, Query},
 };
 use mamba_hub::store::NODES;
 use mamba_wire::{
@@ -165,6 +166,7 @@ fn gauges(server: ServerId, at: u64) -> mamba_wire::frame::Frame {
         cpu_millicores: Some(250),
         sent_bytes_per_s: None,
         disk: None,
+        players: Some(Players { now: 3, max: 8 }),
     };
     NodeReply::Ok(Box::new(Answer::Gauges(gauges))).to_frame().unwrap()
 }
@@ -189,8 +191,9 @@ async fn gauges_are_asked_of_a_node_only_while_somebody_looks() {
     node.writer.send(&gauges(open.server, 7)).await.unwrap();
     let seen = gauge(&mut socket).await;
     assert_eq!((seen.at, seen.memory_bytes), (UnixMs(7), Some(64 << 20)));
+    assert_eq!(seen.players, Some(Players { now: 3, max: 8 }));
     let asked = open.world.door.asked.lock().unwrap().clone();
-    assert_eq!(asked, [NodeRequest::Gauges { server: open.server }]);
+    assert_eq!(asked, [NodeRequest::Gauges { server: open.server, query: Some(Query::Teeworlds) }]);
     assert_eq!(look(&mut socket, &[]).await, []);
     // The node learns that nobody looks any more.
     let end = timeout(WAIT, node.reader.next()).await.expect("an end");

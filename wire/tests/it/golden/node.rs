@@ -11,6 +11,7 @@ use mamba_core::{
     fact::{Chain, Stream},
     ids::InstanceId,
     lifecycle::{Actor, ServerState, power::Power},
+    players::{Players, Query},
     seq::{Epoch, LineNumber, Seq},
 };
 use mamba_wire::node::{
@@ -66,7 +67,11 @@ fn requests() -> Vec<(String, NodeRequest)> {
             "node.cancel_install".to_owned(),
             NodeRequest::CancelInstall { server: server(), by: Actor::Hub },
         ),
-        ("node.gauges".to_owned(), NodeRequest::Gauges { server: server() }),
+        ("node.gauges".to_owned(), NodeRequest::Gauges { server: server(), query: None }),
+        (
+            "node.gauges.players".to_owned(),
+            NodeRequest::Gauges { server: server(), query: Some(Query::Teeworlds) },
+        ),
     ];
     let actors = [Actor::Edge, Actor::Operator("root".to_owned()), Actor::User(user()), Actor::Hub];
     let power = POWER.into_iter().zip(actors).zip(0..).map(|((action, by), at)| {
@@ -217,6 +222,7 @@ fn gauges() -> Gauges {
         cpu_millicores: Some(750),
         sent_bytes_per_s: Some(4_096),
         disk: Some((5 << 30, AT)),
+        players: Some(Players { now: 3, max: 20 }),
     }
 }
 
