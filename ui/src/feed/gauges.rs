@@ -48,6 +48,11 @@ impl Series {
         self.gauges.back()
     }
 
+    /// Whether a value was told at any time that is kept.
+    pub(crate) fn knows(&self, value: fn(&Gauges) -> Option<f64>) -> bool {
+        self.gauges.iter().any(|it| value(it).is_some())
+    }
+
     /// Returns points of a chart: seconds since 1970, and what `value` says of each gauge, `NaN` where
     /// nothing is known.
     pub(crate) fn points(&self, value: fn(&Gauges) -> Option<f64>) -> (Vec<f64>, Vec<f64>) {
@@ -91,6 +96,7 @@ mod tests {
             cpu_millicores: cpu,
             sent_bytes_per_s: None,
             disk: None,
+            players: None,
         }
     }
 

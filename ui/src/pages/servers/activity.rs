@@ -5,10 +5,12 @@ use crate::{
     i18n::{fill, t},
     parts::{Action, Icon, Tone, empty, loading, nothing, notice},
     remote::Pages,
+    session::Session,
     time::{self, Age},
 };
 use mamba_core::{
     fact::Activity,
+    ids::UserId,
     lifecycle::{Actor, PowerAction},
 };
 use mamba_wire::api::{
@@ -52,7 +54,8 @@ fn line(item: ActivityItem) -> View {
     let late = item.received_at.since(item.at);
     let is_late = late > 60_000;
     let late = fill(t().servers.reported_late, &[("span", &time::span(late))]);
-    let by = actor(&item.actor);
+    let me = use_context::<Session>().me().map(|it| it.user);
+    let by = actor(&item.actor, me);
     let lines = match &item.activity {
         Activity::Crashed { lines, .. } | Activity::InstallFailed { lines, .. } => lines.join("\n"),
         _ => String::new(),
@@ -70,11 +73,12 @@ fn line(item: ActivityItem) -> View {
     }
 }
 
-fn actor(actor: &Actor) -> String {
+fn actor(actor: &Actor, me: Option<UserId>) -> String {
     let texts = &t().servers;
     match actor {
         Actor::Edge => texts.by_node.to_owned(),
         Actor::Operator(name) => fill(texts.by_operator, &[("name", name)]),
+        Actor::User(user) if Some(*user) == me => texts.by_you.to_owned(),
         Actor::User(_) => texts.by_user.to_owned(),
         Actor::Hub => texts.by_hub.to_owned(),
     }

@@ -5,7 +5,7 @@ use crate::reactive::selector;
 use crate::{
     feed::{STALE_MS, Series, seconds},
     i18n::{fill, t},
-    parts::{Points, Shape, bytes, chart, cores, rate},
+    parts::{Points, Shape, bytes, chart, cores, nothing, rate, short},
     time::{self, Ticking},
 };
 use mamba_core::{clock::UnixMs, server::Limits};
@@ -21,45 +21,64 @@ struct Gauge {
     title: fn() -> &'static str,
     value: fn(&Gauges) -> Option<f64>,
     label: fn(f64) -> String,
-    limit: fn(&Limits) -> Option<f64>,
+    limit: fn(&Limits, &Gauges) -> Option<f64>,
+    /// Whether it is shown only where it was told: not every game says it.
+    is_rare: bool,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a byte more or less is not seen above 2^53")]
-const GAUGES: [Gauge; 4] = [
+const GAUGES: [Gauge; 5] = [
     Gauge {
         title: || t().servers.meter_cpu,
         value: |it| it.cpu_millicores.map(|it| it as f64),
         label: cores,
-        limit: |it| Some(f64::from(it.cpu_millicores.0)).filter(|it| *it > 0.0),
+        limit: |it, _| Some(f64::from(it.cpu_millicores.0)).filter(|it| *it > 0.0),
+        is_rare: false,
     },
     Gauge {
         title: || t().servers.meter_memory,
         value: |it| it.memory_bytes.map(|it| it as f64),
         label: bytes,
-        limit: |it| Some(f64::from(it.memory_mib.0) * 1_048_576.0).filter(|it| *it > 0.0),
+        limit: |it, _| Some(f64::from(it.memory_mib.0) * 1_048_576.0).filter(|it| *it > 0.0),
+        is_rare: false,
     },
     Gauge {
         title: || t().servers.meter_sent,
         value: |it| it.sent_bytes_per_s.map(|it| it as f64),
         label: rate,
-        limit: |_| None,
+        limit: |_, _| None,
+        is_rare: false,
     },
     Gauge {
         title: || t().servers.meter_disk,
         value: |it| it.disk.map(|it| it.0 as f64),
         label: bytes,
-        limit: |it| Some(f64::from(it.disk_mib.0) * 1_048_576.0).filter(|it| *it > 0.0),
+        limit: |it, _| Some(f64::from(it.disk_mib.0) * 1_048_576.0).filter(|it| *it > 0.0),
+        is_rare: false,
+    },
+    Gauge {
+        title: || t().servers.meter_players,
+        value: |it| it.players.map(|it| f64::from(it.now)),
+        label: short,
+        limit: |_, it| it.players.map(|it| f64::from(it.max)),
+        is_rare: true,
     },
 ];
 
 impl Gauge {
+    /// Follows whether it is to be shown.
+    fn is_shown(self, series: ReadSignal<Series>) -> ReadSignal<bool> {
+        selector(move || !self.is_rare || series.with(|it| it.knows(self.value)))
+    }
+
     /// Returns the newest value in words, with its limit.
     fn now(self, gauges: Option<&Gauges>, limits: &Limits) -> String {
-        let Some(value) = gauges.and_then(self.value) else {
+        let known = gauges.and_then(|it| Some((it, (self.value)(it)?)));
+        let Some((gauges, value)) = known else {
             return t().servers.not_measured.to_owned();
         };
         let value = (self.label)(value);
-        match (self.limit)(limits) {
+        match (self.limit)(limits, gauges) {
             None => value,
             Some(limit) => {
                 fill(t().servers.of_limit, &[("value", &value), ("limit", &(self.label)(limit))])
@@ -85,8 +104,8 @@ pub(super) fn Now(seen: Seen, series: ReadSignal<Series>) -> View {
         .into_iter()
         .map(|gauge| {
             let text = selector(move || series.with(|it| gauge.now(it.newest(), &limits.get())));
-            let title = (gauge.title)();
-            view! { div { dt { (title) } dd { (text.get_clone()) } } }
+            let (title, is_shown) = ((gauge.title)(), gauge.is_shown(series));
+            view! { div(hidden=!is_shown.get()) { dt { (title) } dd { (text.get_clone()) } } }
         })
         .collect::<Vec<_>>()
         .into();
@@ -115,22 +134,8 @@ pub(super) fn Minutes(seen: Seen, series: ReadSignal<Series>) -> View {
     let charts: Vec<View> = GAUGES
         .into_iter()
         .map(|gauge| {
-            let points = selector(move || {
-                let (times, values) = series.with(|it| it.points(gauge.value));
-                let to = ticking.get();
-                let from = UnixMs(to.0.saturating_sub(SHOWN_MS));
-                Points { times, values, from: seconds(from), to: seconds(to) }
-            });
-            let now = selector(move || series.with(|it| gauge.now(it.newest(), &limits.get())));
-            let title = (gauge.title)();
-            let drawn = chart(Shape::Line, title, gauge.label, points);
-            view! {
-                section(class="stat chart", data-old=age.with(Option::is_some).then_some("")) {
-                    h3 { (title) }
-                    p(class="big") { (now.get_clone()) }
-                    (drawn)
-                }
-            }
+            let is_shown = gauge.is_shown(series);
+            view! { (if is_shown.get() { drawn(gauge, series, limits, age) } else { nothing() }) }
         })
         .collect();
     let charts = View::from(charts);
@@ -158,6 +163,32 @@ pub(super) fn Minutes(seen: Seen, series: ReadSignal<Series>) -> View {
     }
 }
 
+/// Returns the chart of one gauge.
+fn drawn(
+    gauge: Gauge,
+    series: ReadSignal<Series>,
+    limits: ReadSignal<Limits>,
+    age: ReadSignal<Option<String>>,
+) -> View {
+    let ticking = use_context::<Ticking>().0;
+    let points = selector(move || {
+        let (times, values) = series.with(|it| it.points(gauge.value));
+        let to = ticking.get();
+        let from = UnixMs(to.0.saturating_sub(SHOWN_MS));
+        Points { times, values, from: seconds(from), to: seconds(to) }
+    });
+    let now = selector(move || series.with(|it| gauge.now(it.newest(), &limits.get())));
+    let title = (gauge.title)();
+    let drawn = chart(Shape::Line, title, gauge.label, points);
+    view! {
+        section(class="stat chart", data-old=age.with(Option::is_some).then_some("")) {
+            h3 { (title) }
+            p(class="big") { (now.get_clone()) }
+            (drawn)
+        }
+    }
+}
+
 fn table_rows(series: ReadSignal<Series>) -> View {
     GAUGES
         .into_iter()
@@ -167,9 +198,9 @@ fn table_rows(series: ReadSignal<Series>) -> View {
                 let label = |it: f64| (gauge.label)(it);
                 extent(&values).map_or([t().servers.not_measured.to_owned(), String::new(), String::new()], |it| it.map(label))
             });
-            let title = (gauge.title)();
+            let (title, is_shown) = ((gauge.title)(), gauge.is_shown(series));
             let cell = move |index: usize| told.with(|it| it[index].clone());
-            view! { tr { th(scope="row") { (title) } td { (cell(0)) } td { (cell(1)) } td { (cell(2)) } } }
+            view! { tr(hidden=!is_shown.get()) { th(scope="row") { (title) } td { (cell(0)) } td { (cell(1)) } td { (cell(2)) } } }
         })
         .collect::<Vec<_>>()
         .into()
@@ -191,6 +222,7 @@ mod tests {
     use mamba_core::{
         ids::ServerId,
         lifecycle::ServerState,
+        players::Players,
         units::{Mib, Millicores},
     };
 
@@ -211,9 +243,11 @@ mod tests {
             cpu_millicores: Some(250),
             sent_bytes_per_s: None,
             disk: None,
+            players: Some(Players { now: 3, max: 8 }),
         };
         let words = GAUGES.map(|gauge| gauge.now(Some(&gauges), &limits));
-        assert_eq!(words, ["25 %", "512 MiB of 1 GiB", "not measured", "not measured"]);
+        let none = "not measured";
+        assert_eq!(words, ["25 %", "512 MiB of 1 GiB", none, none, "3 of 8"]);
         assert_eq!(GAUGES[0].now(None, &limits), "not measured");
     }
 
