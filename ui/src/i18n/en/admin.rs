@@ -271,6 +271,6 @@ texts! {
     settings_general: "General",
     setting: "Setting",
     value: "Value",
-    variable_name: "Variable of the environment",
+    variable_name: "Environment variable",
     unset: "not set",
 }

@@ -12,6 +12,7 @@ texts! {
     or: "or",
     with: "Continue with {name}",
     visit_title: "Signing in elsewhere",
+    visit_failed_title: "This did not work",
     visit_failed: "This could not be completed. Begin again from the sign-in.",
     forgot: "Forgot your password?",
     no_account: "No account yet?",

@@ -6,7 +6,7 @@ use crate::{
     net::{Device, ask_device, has_passkeys},
     parts::{
         Action, Field, Icon, Kind, Question, Submit, Toasts, Tone, ask, complaint, confirm, dialog,
-        listing, nothing, notice, shown,
+        empty, listing, nothing, notice, shown,
     },
     remote::{self, Remote, watch},
     session::Session,
@@ -51,7 +51,7 @@ fn list(remote: Remote<Page<Passkey>>, page: ReadSignal<Rc<Page<Passkey>>>) -> V
     let items = selector(move || page.with(|it| it.items.clone()));
     view! {
         (if items.with(Vec::is_empty) {
-            view! { div(class="body") { p { (t().account.passkeys_none) } } }
+            empty(Icon::Key, t().account.passkeys_none, t().account.passkeys_none_text, nothing())
         } else {
             let rows = view! {
                 Indexed(list=items, view=move |it| view! { Line(remote=remote, passkey=it) })

@@ -2,7 +2,7 @@
 
 use crate::{
     i18n::t,
-    parts::{Action, Badge, Kind, Toasts, Tone, shown},
+    parts::{Action, Badge, Kind, Toasts, Tone, listing, shown},
     remote::{self, Remote, watch},
     task::Task,
     time::Age,
@@ -40,19 +40,9 @@ pub(super) fn Sessions() -> View {
 
 fn table(remote: Remote<Page<Session>>, page: ReadSignal<Rc<Page<Session>>>) -> View {
     let items = create_memo(move || page.with(|it| it.items.clone()));
-    view! {
-        div(class="table-wrap", tabindex="0", role="group", aria-label=t().general.table) {
-            table {
-                thead { tr {
-                    th(scope="col") { (t().account.device) }
-                    th(scope="col") { (t().account.address) }
-                    th(scope="col") { (t().account.used) }
-                    th(scope="col") { span(class="sr") { (t().servers.actions) } }
-                } }
-                tbody { Indexed(list=items, view=move |it| view! { Line(remote=remote, it=it) }) }
-            }
-        }
-    }
+    let rows = view! { Indexed(list=items, view=move |it| view! { Line(remote=remote, it=it) }) };
+    let texts = &t().account;
+    listing(&[texts.device, texts.address, texts.used, ""], rows)
 }
 
 #[component(inline_props)]

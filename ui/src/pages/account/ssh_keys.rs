@@ -4,7 +4,7 @@ use crate::{
     i18n::t,
     parts::{
         Action, Field, Icon, Kind, Submit, TextArea, Toasts, complaint, confirm, dialog, empty,
-        nothing, shown,
+        listing, nothing, shown,
     },
     remote::{self, Remote, watch},
     session::Session,
@@ -43,19 +43,12 @@ fn table(remote: Remote<Page<SshKey>>, page: ReadSignal<Rc<Page<SshKey>>>) -> Vi
     view! {
         (if items.with(Vec::is_empty) {
             empty(Icon::Key, t().account.ssh_none, t().account.ssh_none_text, nothing())
-        } else { view! {
-            div(class="table-wrap", tabindex="0", role="group", aria-label=t().general.table) {
-                table {
-                    thead { tr {
-                        th(scope="col") { (t().servers.name) }
-                        th(scope="col") { (t().account.fingerprint) }
-                        th(scope="col") { (t().account.added) }
-                        th(scope="col") { span(class="sr") { (t().servers.actions) } }
-                    } }
-                    tbody { Indexed(list=items, view=move |it| view! { Line(remote=remote, it=it) }) }
-                }
-            }
-        } })
+        } else {
+            let rows =
+                view! { Indexed(list=items, view=move |it| view! { Line(remote=remote, it=it) }) };
+            let texts = &t().account;
+            listing(&[t().servers.name, texts.fingerprint, texts.added, ""], rows)
+        })
     }
 }
 

@@ -106,7 +106,7 @@ pub(crate) fn Callback() -> View {
     let toasts = use_context::<Toasts>();
     let (state, code) = (place.query_value("state"), place.query_value("code"));
     let (Some((purpose, binding)), Some(state), Some(code)) = (come_back(), state, code) else {
-        return reached(t().sign_in.confirm_failed, t().sign_in.visit_failed.to_owned());
+        return reached(t().sign_in.visit_failed_title, t().sign_in.visit_failed.to_owned());
     };
     let challenge = create_signal(None::<String>);
     let outcome = create_signal(Outcome::Open);
@@ -136,7 +136,7 @@ pub(crate) fn Callback() -> View {
         (match outcome.get_clone() {
             Outcome::Open => frame(t().sign_in.visit_title, parts::loading()),
             Outcome::SecondFactor => login::second(challenge),
-            Outcome::Failed(text) => reached(t().sign_in.confirm_failed, text),
+            Outcome::Failed(text) => reached(t().sign_in.visit_failed_title, text),
         })
     }
 }
