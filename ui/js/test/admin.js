@@ -1,52 +1,19 @@
 // Steps of an administrator: a second node joins with the command that the panel shows, eggs come in, ports,
 // tenants and accounts are changed, and the audit trail tells it.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { until } from "./driver.js";
+import { game } from "./game.js";
+import { Machine } from "./machine.js";
 
 const EGGS = new URL("../../../core/src/blueprint/egg/fixtures/", import.meta.url);
 const OWNER = "owner@second.example";
 
-// A real daemon on this machine, beside that of the demo: with its own data and networks.
-class Machine {
-  constructor(program) {
-    assert.ok(program, "MAMBA_EDGE must name the daemon's program");
-    this.program = program;
-    this.dir = mkdtempSync(join(tmpdir(), "mamba-second-"));
-    this.config = join(this.dir, "edge.toml");
-    writeFileSync(this.config, `data_dir = "${join(this.dir, "data")}"\nnetwork_pool = "10.221.0.0/16"\n`);
-  }
-
-  // Runs a command of the daemon's program; what it said is told when it fails.
-  do(...words) {
-    return new Promise((done, failed) => {
-      const child = spawn(this.program, ["--config", this.config, ...words]);
-      let said = "";
-      child.stdout.on("data", (text) => { said += text; });
-      child.stderr.on("data", (text) => { said += text; });
-      child.once("error", failed);
-      child.once("exit", (code) => (code === 0 ? done(said) : failed(new Error(`${words[0]}: ${said}`))));
-      if (words[0] === "run") this.daemon = child;
-    });
-  }
-
-  async stop() {
-    if (this.daemon?.exitCode === null) {
-      const gone = new Promise((done) => this.daemon.once("exit", done));
-      this.daemon.kill();
-      await gone;
-    }
-    rmSync(this.dir, { recursive: true, force: true });
-  }
-}
-
 // Plays, and returns the pages of the administration for the pictures.
-export async function administration({ browser, step, address, folder }) {
+export async function administration({ browser, step, address, folder, admin, password }) {
   const machine = new Machine(process.env.MAMBA_EDGE);
   const shoot = (name) => browser.shoot(join(folder, `admin-${name}.png`));
+  const views = (name) => browser.views(folder, `admin-${name}`);
   const inDialog = (name) => browser.click(`//dialog//button[@type='submit' and normalize-space()='${name}']`);
   const closed = () => until("the dialog to close", async () => !(await browser.run("return document.querySelector('dialog')")));
   const section = (name) => browser.click(`//ul[@class='nav-sub']//a[normalize-space()='${name}']`);
@@ -65,7 +32,7 @@ export async function administration({ browser, step, address, folder }) {
     await browser.type(browser.field("Name of the node"), "second");
     await inDialog("Make the command");
     await browser.text("Waiting for the machine.");
-    await shoot("enrol-waiting");
+    await views("enrol-waiting");
     const command = await browser.run("return document.querySelector('dialog .copyable code').textContent");
     const [, token] = /^sudo mamba-edge enrol (\S+)$/.exec(command);
     await machine.do("enrol", token);
@@ -97,7 +64,7 @@ export async function administration({ browser, step, address, folder }) {
     await browser.text("No ports yet");
     await browser.click("(//button[normalize-space()='Add ports'])[1]");
     await browser.type(browser.field("Ports"), "30100-30104");
-    await shoot("ports-dialog");
+    await views("ports-dialog");
     await inDialog("Add");
     await browser.text("5 of 5 ports free");
     await browser.click("(//button[.='Edit'])[1]");
@@ -144,7 +111,7 @@ export async function administration({ browser, step, address, folder }) {
     await browser.type(browser.field("E-mail address of the owner"), OWNER);
     await browser.type(browser.field("Password of the owner"), "a long enough password");
     await browser.type(browser.field("Servers"), "3");
-    await shoot("tenant-dialog");
+    await views("tenant-dialog");
     await inDialog("Make the tenant");
     await browser.find("//tr[contains(., 'Second')]//td[contains(., '3 servers')]");
   });
@@ -170,7 +137,14 @@ export async function administration({ browser, step, address, folder }) {
     await closed();
   });
 
+  const login = await fetch(`${address}/api/v1/auth/login`, {
+    method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ email: admin, password }),
+  });
+  const { access_token: token } = await login.json();
+  await game({ browser, step, address, folder, token, node, name: "second", machine });
+
   await step("the audit trail tells it, is filtered, and becomes a file", async () => {
+    await browser.go(`${address}/admin`);
     await section("Audit");
     await browser.find("//td/code[.='user:account.lock']");
     await browser.type(browser.field("Event begins with"), "node:");
@@ -185,6 +159,7 @@ export async function administration({ browser, step, address, folder }) {
 
   await step("a node whose daemon ends is shown as unreachable, and is revoked when its name is typed", async () => {
     await machine.stop();
+    await browser.go(`${address}/admin`);
     await section("Nodes");
     await browser.find("//tr[contains(., 'second')][@data-stale]//span[contains(., 'Unreachable')]");
     await browser.go(`${address}/admin/nodes/${node}/settings`);
@@ -192,12 +167,12 @@ export async function administration({ browser, step, address, folder }) {
     await inDialog("Revoke the node");
     await browser.text("What you typed is something else.");
     await browser.type(browser.find("//dialog//input[@name='confirm']"), "second");
-    await shoot("revoke-dialog");
+    await views("revoke-dialog");
     await inDialog("Revoke the node");
     await browser.find("//div[@class='server-line']//span[.='Revoked']");
   });
 
-  await machine.stop();
+  await machine.remove(node);
   const demo = await firstNode(browser, address);
   const pages = { "admin-overview": "/admin" };
   for (const name of ["nodes", "blueprints", "tenants", "users", "allocations", "mail", "audit", "health", "settings"]) {

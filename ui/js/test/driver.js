@@ -15,6 +15,9 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 // Everything that axe knows of WCAG 2.2 AA, and its best practices.
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
+// What a stranger writes who means harm: shown as text, it does none.
+export const HOSTILE = "<img src=x onerror=window.hit=1><b>x</b>";
+
 export const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // Returns a port that is free at the moment.
@@ -134,7 +137,8 @@ export class Browser {
           await this.size(width, 900);
           const wide = await this.run("return document.documentElement.scrollWidth - innerWidth");
           if (wide > 0) wrong.push(`${name} is ${wide} px too wide at ${width}`);
-          await this.shoot(join(folder, `${name}-${theme}-${width}.png`)).catch((error) => wrong.push(error.message));
+          await this.innocent(name).catch((error) => wrong.push(error.message));
+          await this.shoot(join(folder, `${name}-${theme}-${width}.png`), true).catch((error) => wrong.push(error.message));
         }
       }
     }
@@ -143,15 +147,40 @@ export class Browser {
     assert.deepEqual(wrong, []);
   }
 
+  // Takes pictures of what is seen now, such as a dialog, in both themes and three widths.
+  async views(folder, name) {
+    const before = await this.run("return document.documentElement.dataset.theme");
+    for (const theme of ["light", "dark"]) {
+      await this.run("document.documentElement.dataset.theme = arguments[0]", theme);
+      for (const width of WIDTHS) {
+        await this.size(width, 900);
+        await this.shoot(join(folder, `${name}-${theme}-${width}.png`));
+      }
+    }
+    await this.run("document.documentElement.dataset.theme = arguments[0]", before);
+    await this.size(1440, 900);
+  }
+
+  // Fails when something that a stranger wrote became more than text: the panel itself makes none of these.
+  async innocent(what) {
+    const found = await this.run(`
+      const made = [...document.querySelectorAll("img, b, i, iframe, object, embed, body script")].map((it) => it.outerHTML);
+      return window.hit === undefined ? made : [...made, "a script ran"];`);
+    assert.deepEqual(found, [], what);
+  }
+
   // Writes what is seen, and has axe look at it: every page that is kept as a picture is examined.
-  async shoot(file) {
-    await this.keep(file);
+  async shoot(file, isWhole = false) {
+    await this.keep(file, isWhole);
     await this.examine(basename(file));
   }
 
-  // Writes what is seen.
-  async keep(file) {
-    writeFileSync(file, Buffer.from(await this.ask("GET", "/screenshot"), "base64"));
+  // Writes what is seen, or the whole page with what is below the edge.
+  async keep(file, isWhole = false) {
+    const picture = isWhole
+      ? (await this.devtools("Page.captureScreenshot", { captureBeyondViewport: true })).data
+      : await this.ask("GET", "/screenshot");
+    writeFileSync(file, Buffer.from(picture, "base64"));
   }
 
   // Fails when axe finds something on the page, which is called by this name.

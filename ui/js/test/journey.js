@@ -9,6 +9,8 @@ import { Browser, until } from "./driver.js";
 import { live } from "./feed.js";
 import { flood } from "./flood.js";
 import { keys } from "./keys.js";
+import { safe } from "./safe.js";
+import { tabs } from "./tabs.js";
 
 const [address, password, folder, edge] = process.argv.slice(2);
 const ADMIN = "admin@hub.example";
@@ -116,16 +118,17 @@ await step("the deletion wants the name typed", async () => {
 });
 
 const server = new URL(await browser.run("return location.href")).pathname.split("/")[2];
-const administrated = await administration({ browser, step, address, folder });
+const administrated = await administration({ browser, step, address, folder, admin: ADMIN, password });
 
-await step("every page in both themes and three widths", async () => {
-  const tabs = ["console", "usage", "startup", "network", "people", "activity", "settings"];
-  const pages = { servers: "/servers", "servers-new": "/servers/new", account: "/account", nothing: "/nothing" };
-  Object.assign(pages, administrated);
-  for (const tab of tabs) pages[`server-${tab}`] = `/servers/${server}/${tab}`;
-  await browser.gallery(address, folder, pages);
-});
+const pages = { servers: "/servers", "servers-new": "/servers/new", account: "/account", nothing: "/nothing" };
+Object.assign(pages, administrated);
+for (const tab of ["console", "usage", "startup", "network", "people", "activity", "settings"]) {
+  pages[`server-${tab}`] = `/servers/${server}/${tab}`;
+}
 
+await step("every page in both themes and three widths", () => browser.gallery(address, folder, pages));
+await tabs({ browser, step, address, pages, dialog: { path: "/account/keys", button: "New API key" } });
+await safe({ browser, step, address });
 await keys({ browser, step, address, folder, name: SERVER });
 await crowd({ browser, step, address });
 await flood({ browser, step, address, name: SERVER });

@@ -1,6 +1,5 @@
 // Steps with the keyboard alone: the command palette and the list of shortcuts.
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { until } from "./driver.js";
 
 const [ENTER, ESCAPE, DOWN, CONTROL] = ["\uE007", "\uE00C", "\uE015", "\uE009"];
@@ -21,7 +20,7 @@ export async function keys({ browser, step, address, folder, name }) {
     await browser.find("//h1");
     await press(CONTROL, "k");
     await until("the field", focused);
-    await browser.shoot(join(folder, "palette.png"));
+    await browser.views(folder, "palette");
     await write(name.slice(0, 6));
     await until("the server", async () => (await chosen()).includes(name));
     await press(ENTER);
@@ -43,7 +42,7 @@ export async function keys({ browser, step, address, folder, name }) {
     await press(DOWN);
     await press(ENTER);
     await browser.text("Close what is open");
-    await browser.shoot(join(folder, "shortcuts.png"));
+    await browser.views(folder, "shortcuts");
     await press(ESCAPE);
     await until("nothing in front", async () => !(await isOpen()));
   });

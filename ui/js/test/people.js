@@ -111,7 +111,7 @@ export async function people({ browser, address, password, folder, step }) {
     await browser.click("//dialog//button[@type='submit']");
     await browser.text("This link is shown only now");
     invitation = await browser.run("return document.querySelector('dialog .copyable code').textContent");
-    await browser.shoot(join(folder, "invited.png"));
+    await browser.views(folder, "invited");
     await browser.click("//dialog//button[@aria-label='Close']");
     await browser.text("Waits in the hub");
   });
@@ -122,7 +122,7 @@ export async function people({ browser, address, password, folder, step }) {
     await browser.type(browser.find("//dialog//input[@name='name']"), "Night watch");
     await browser.click("//dialog//label[contains(., 'Start it.')]");
     await browser.click("//dialog//label[contains(., 'See members and invitations.')]");
-    await browser.shoot(join(folder, "role-new.png"));
+    await browser.views(folder, "role-new");
     await browser.button("Save");
     await browser.text("Night watch");
     await browser.text("1 over the tenant, 1 over servers");
@@ -136,7 +136,7 @@ export async function people({ browser, address, password, folder, step }) {
     await browser.type(browser.find("//dialog//input[@name='password']"), SECRET);
     await browser.type(browser.find("//dialog//input[@name='quota.memory_mib']"), "1024");
     await browser.type(browser.find("//dialog//input[@name='quota.servers']"), "1");
-    await browser.shoot(join(folder, "child-new.png"));
+    await browser.views(folder, "child-new");
     await browser.click("//dialog//button[@type='submit']");
     await browser.text("Memory 1 GiB");
     await browser.link("Overview");
@@ -157,7 +157,7 @@ export async function people({ browser, address, password, folder, step }) {
     await browser.go(`${address}/account/keys`);
     await browser.button("New API key");
     await browser.type(browser.find("//dialog//input[@name='name']"), "robot");
-    await browser.shoot(join(folder, "api-key-new.png"));
+    await browser.views(folder, "api-key-new");
     await browser.click("//dialog//button[@type='submit']");
     await browser.text("It is shown only now");
     const token = await browser.run("return document.querySelector('dialog .copyable code').textContent");
@@ -204,14 +204,16 @@ export async function people({ browser, address, password, folder, step }) {
     await browser.gallery(address, folder, pages);
     await browser.go(`${address}/account`);
     await signOut();
-    await browser.gallery(address, folder, { "sign-in": "/sign-in", register: "/register", forgot: "/forgot-password" });
+    await browser.gallery(address, folder, { "sign-in": "/sign-in", register: "/register", forgot: "/forgot-password",
+      reset: "/reset-password#0123", "register-confirm": "/register/confirm", "address-confirm": "/confirm-address",
+      "auth-callback": "/auth/callback" });
   });
 
   await step("who was invited accepts, and is refused what it may not do", async () => {
     await browser.go(invitation);
     await signIn(FRIEND, SECRET);
     await browser.find("//button[normalize-space()='Accept']");
-    await browser.shoot(join(folder, "invitation.png"));
+    await browser.views(folder, "invitation");
     await browser.button("Accept");
     await until("the list", async () => (await here()) === "/servers");
     await browser.link("Tenants");
@@ -221,12 +223,34 @@ export async function people({ browser, address, password, folder, step }) {
     assert.deepEqual(tabs, ["Overview"]);
     await browser.go(`${address}/tenants/${tenant}/members`);
     await browser.text("You may not see this");
-    await browser.shoot(join(folder, "refused.png"));
+    await browser.views(folder, "refused");
     const login = await ask(address, "POST", "/api/v1/auth/login", null, { email: FRIEND, password: SECRET });
     const answer = await ask(address, "GET", `/api/v1/tenants/${tenant}/members`, login.body.access_token);
     assert.equal(answer.status, 403);
     await forget();
     await signOut();
+  });
+
+  await step("an account at a provider is linked, signs in alone, and is unlinked", async () => {
+    await browser.go(`${address}/account/security`);
+    await signIn(FRIEND, SECRET);
+    await browser.button("Link Mock");
+    await browser.find("//tr[contains(., 'Mock')]//button[normalize-space()='Unlink']");
+    assert.equal(await here(), "/account/security");
+    await signOut();
+    await browser.button("Continue with Mock");
+    await until("the servers", async () => (await here()) === "/servers");
+    await browser.find(`//*[@title='${FRIEND}']`);
+    // Nothing of the way there stays in the address, or in the tab.
+    assert.equal(await browser.run("return location.search + location.hash + sessionStorage.length"), "0");
+    await browser.go(`${address}/account/security`);
+    await browser.button("Unlink");
+    await browser.click("//dialog//button[@type='submit']");
+    await browser.find("//button[normalize-space()='Link Mock']");
+    await signOut();
+    await browser.button("Continue with Mock");
+    await browser.find("//h1[.='This did not work']");
+    await forget();
   });
 }
 
