@@ -21,6 +21,8 @@ export function mount(element) {
     screenReaderMode: true,
     theme: { background: "#0b0d12", foreground: "#d7dce5", cursor: "#0b0d12", selectionBackground: "#3b4a6b" },
   });
+  // Nothing is typed here, so that Tab leads on as everywhere: xterm would hold it for ever.
+  terminal.attachCustomKeyEventHandler((event) => event.key !== "Tab");
   const fit = new FitAddon();
   const search = new SearchAddon();
   terminal.loadAddon(fit);

@@ -17,7 +17,8 @@ function blueprint() {
     + "echo made > /mnt/server/made.txt\n";
   Object.assign(it, { key: "arena", name: `Arena game ${HOSTILE}`, description: HOSTILE, author: HOSTILE, tags: [HOSTILE],
     install: { image: "mamba/probe:1", entrypoint: "sh", script },
-    startup: `echo '${HOSTILE} up'; ${it.startup}` });
+    // Last, when the screen is full of what the game says.
+    startup: `(sleep 3; echo '${HOSTILE} up') & ${it.startup}` });
   it.images[0].label = HOSTILE;
   Object.assign(it.variables[1], { name: `Motto ${HOSTILE}`, description: HOSTILE });
   return it;

@@ -4,7 +4,7 @@ import { until } from "./driver.js";
 
 export async function safe({ browser, step, address }) {
   await step("the policy lets no script run but the panel's own", async () => {
-    const answer = await fetch(`${address}/servers`);
+    const answer = await fetch(`${address}/servers`, { headers: { accept: "text/html" } });
     const policy = new Map(answer.headers.get("content-security-policy").split(";").map((it) => {
       const [name, ...sources] = it.trim().split(/\s+/);
       return [name, sources];

@@ -104,8 +104,10 @@ pub(super) fn Now(seen: Seen, series: ReadSignal<Series>) -> View {
         .into_iter()
         .map(|gauge| {
             let text = selector(move || series.with(|it| gauge.now(it.newest(), &limits.get())));
-            let (title, is_shown) = ((gauge.title)(), gauge.is_shown(series));
-            view! { div(hidden=!is_shown.get()) { dt { (title) } dd { (text.get_clone()) } } }
+            let title = (gauge.title)();
+            let is_known =
+                selector(move || series.with(|it| it.newest().and_then(gauge.value).is_some()));
+            view! { div(hidden=!is_known.get()) { dt { (title) } dd { (text.get_clone()) } } }
         })
         .collect::<Vec<_>>()
         .into();

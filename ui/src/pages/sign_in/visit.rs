@@ -111,17 +111,25 @@ pub(crate) fn Callback() -> View {
     let challenge = create_signal(None::<String>);
     let outcome = create_signal(Outcome::Open);
     let body = FinishVisit { state, code, binding };
+    let failed = move |failure: Failure| outcome.set(Outcome::Failed(failure.text()));
+    // Whoever is let in is led away: nothing of this page may be touched afterwards, for it is gone.
     spawn_local_scoped(async move {
-        let result = match purpose {
-            Purpose::SignIn => sign_in(session, body, challenge).await,
-            Purpose::Link => link(session, toasts, place, body).await,
-        };
-        match result {
-            Ok(()) if challenge.with_untracked(Option::is_some) => {
-                outcome.set(Outcome::SecondFactor);
-            }
-            Ok(()) => {}
-            Err(failure) => outcome.set(Outcome::Failed(failure.text())),
+        match purpose {
+            Purpose::SignIn => match session.call::<table::FinishVisit>((), (), body).await {
+                Ok(SignIn::SignedIn(tokens)) => session.enter(tokens),
+                Ok(SignIn::SecondFactor(needed)) => {
+                    challenge.set(Some(needed.challenge));
+                    outcome.set(Outcome::SecondFactor);
+                }
+                Err(failure) => failed(failure),
+            },
+            Purpose::Link => match session.call::<table::FinishLink>((), (), body).await {
+                Ok(_) => {
+                    toasts.done(t().account.linked);
+                    place.replace("/account/security");
+                }
+                Err(failure) => failed(failure),
+            },
         }
     });
     if purpose == Purpose::SignIn {
@@ -139,30 +147,6 @@ pub(crate) fn Callback() -> View {
             Outcome::Failed(text) => reached(t().sign_in.visit_failed_title, text),
         })
     }
-}
-
-async fn sign_in(
-    session: Session,
-    body: FinishVisit,
-    challenge: Signal<Option<String>>,
-) -> Result<(), Failure> {
-    match session.call::<table::FinishVisit>((), (), body).await? {
-        SignIn::SignedIn(tokens) => session.enter(tokens),
-        SignIn::SecondFactor(needed) => challenge.set(Some(needed.challenge)),
-    }
-    Ok(())
-}
-
-async fn link(
-    session: Session,
-    toasts: Toasts,
-    place: Place,
-    body: FinishVisit,
-) -> Result<(), Failure> {
-    session.call::<table::FinishLink>((), (), body).await?;
-    toasts.done(t().account.linked);
-    place.replace("/account/security");
-    Ok(())
 }
 
 #[cfg(test)]
