@@ -10,6 +10,8 @@ const WAIT_MS_MAX = 30_000;
 const PAUSE_MS = 100;
 // A phone, a tablet, a desk.
 const WIDTHS = [390, 820, 1440];
+// Of a picture: longer pages are lists that go on in the same way.
+const HEIGHT_MAX = 4_000;
 const ELEMENT = "element-6066-11e4-a52e-4f735466cecf";
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 // Everything that axe knows of WCAG 2.2 AA, and its best practices.
@@ -138,7 +140,10 @@ export class Browser {
           const wide = await this.run("return document.documentElement.scrollWidth - innerWidth");
           if (wide > 0) wrong.push(`${name} is ${wide} px too wide at ${width}`);
           await this.innocent(name).catch((error) => wrong.push(error.message));
-          await this.shoot(join(folder, `${name}-${theme}-${width}.png`), true).catch((error) => wrong.push(error.message));
+          // All of it is shown, with what is below the edge.
+          const height = await this.run("return document.documentElement.scrollHeight + outerHeight - innerHeight");
+          await this.size(width, Math.min(Math.max(height, 900), HEIGHT_MAX));
+          await this.shoot(join(folder, `${name}-${theme}-${width}.png`)).catch((error) => wrong.push(error.message));
         }
       }
     }
@@ -170,17 +175,14 @@ export class Browser {
   }
 
   // Writes what is seen, and has axe look at it: every page that is kept as a picture is examined.
-  async shoot(file, isWhole = false) {
-    await this.keep(file, isWhole);
+  async shoot(file) {
+    await this.keep(file);
     await this.examine(basename(file));
   }
 
-  // Writes what is seen, or the whole page with what is below the edge.
-  async keep(file, isWhole = false) {
-    const picture = isWhole
-      ? (await this.devtools("Page.captureScreenshot", { captureBeyondViewport: true })).data
-      : await this.ask("GET", "/screenshot");
-    writeFileSync(file, Buffer.from(picture, "base64"));
+  // Writes what is seen.
+  async keep(file) {
+    writeFileSync(file, Buffer.from(await this.ask("GET", "/screenshot"), "base64"));
   }
 
   // Fails when axe finds something on the page, which is called by this name.
