@@ -4,7 +4,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mamba_bench::sample;
 use mamba_core::{
     clock::UnixMs,
-    fact::{Chain, Stream},
+    fact::{Chain, Stream, UsageFact},
     ids::{ServerId, TenantId},
     seq::{Epoch, Seq},
 };
@@ -25,6 +25,11 @@ fn batch() -> Facts {
 }
 
 fn facts(c: &mut Criterion) {
+    let server = (TenantId::from_bytes([1; 16]), ServerId::from_bytes([2; 16]));
+    let fact = sample::usage(server, UnixMs(1_795_366_800_000), 300_000);
+    let body = fact.encode().unwrap_or_default();
+    c.bench_function("usage fact to bytes", |b| b.iter(|| black_box(&fact).encode()));
+    c.bench_function("usage fact from bytes", |b| b.iter(|| UsageFact::decode(black_box(&body))));
     let batch = batch();
     let mut group = c.benchmark_group("batch of 256 usage facts");
     group.throughput(Throughput::Elements(BATCH_FACTS_MAX as u64));
