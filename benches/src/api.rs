@@ -17,8 +17,10 @@ use tokio::time::{Instant, interval_at};
 
 /// Connections that ask at the same time.
 const CLIENTS: u32 = 8;
-/// The pace at which latency is measured, in requests per second.
-const PACE: u32 = 500;
+/// Requests per second at which the latency of what is read is measured.
+const LIST_PACE: u32 = 500;
+/// The same of power actions: a node takes so many at a time.
+const POWER_PACE: u32 = 50;
 const LIST: &str = "/api/v1/servers?limit=50";
 
 /// One kind of request.
@@ -59,41 +61,37 @@ pub(crate) async fn run(
     let mut fleet = Fleet::assemble(programs, out, size).await?;
     fleet.admin = fleet.hub.admin().await?;
     let span = Duration::from_secs(if is_quick { 2 } else { 15 });
+    let (list, one) = (Ask::list(), Ask::one(&fleet.servers));
     let power = Ask::power(&fleet.servers)?;
     let mut figures = Vec::new();
-    let list = rate(&fleet, &Ask::list(), span).await?;
-    figures.push(
-        Figure::new("list of 50 servers, as fast as it goes", "requests per s", list)
-            .at_least(6_000.0)
-            .beside(2_300.0),
-    );
-    figures.push(Figure::new(
-        "one server, as fast as it goes",
-        "requests per s",
-        rate(&fleet, &Ask::one(&fleet.servers), span).await?,
-    ));
-    figures.push(Figure::new(
-        "power, as fast as it goes",
-        "requests per s",
-        rate(&fleet, &power, span).await?,
-    ));
-    let (p50, p99) = paced(&fleet.admin, span).await?;
-    figures.push(Figure::new("list of 50 servers at 500 per s, p50", "ms", p50));
-    figures.push(Figure::new("list of 50 servers at 500 per s, p99", "ms", p99).at_most(5.0));
+    let lists = rate(&fleet, &list, span).await?;
+    let fast = |ask: &Ask| format!("{}, as fast as it goes", ask.name);
+    figures
+        .push(Figure::new(&fast(&list), "requests per s", lists).at_least(6_000.0).beside(2_300.0));
+    figures.push(Figure::new(&fast(&one), "requests per s", rate(&fleet, &one, span).await?));
+    figures.push(Figure::new(&fast(&power), "requests per s", rate(&fleet, &power, span).await?));
+    let paces = [(&list, LIST_PACE), (&one, LIST_PACE), (&power, POWER_PACE)];
+    let mut calm = Vec::new();
+    for (ask, pace) in paces {
+        let (p50, p99) = paced(&fleet, ask, pace, span).await?;
+        let name = format!("{} at {pace} per s", ask.name);
+        figures.push(Figure::new(&format!("{name}, p50"), "ms", p50));
+        let figure = Figure::new(&format!("{name}, p99"), "ms", p99);
+        figures.push(if ask.name == list.name { figure.at_most(5.0) } else { figure });
+        calm.push(p99);
+    }
     figures.push(Figure::new("login, median", "ms", login(&fleet, is_quick).await?));
     say("half of the nodes lose every packet");
     fleet.black_hole(true);
-    let (_, dark) = paced(&fleet.admin, span).await?;
-    figures.push(
-        Figure::new("the same with half of the nodes black-holed, p99", "ms", dark)
-            .at_most(5.0)
-            .beside(p99),
-    );
-    let dark = rate(&fleet, &Ask::list(), span).await?;
-    figures.push(
-        Figure::new("list of 50 servers with half black-holed", "requests per s", dark)
-            .beside(list),
-    );
+    for ((ask, pace), calm) in paces.into_iter().zip(calm) {
+        let (_, p99) = paced(&fleet, ask, pace, span).await?;
+        let name = format!("{} at {pace} per s with half of the nodes black-holed, p99", ask.name);
+        let figure = Figure::new(&name, "ms", p99).beside(calm);
+        figures.push(if ask.name == list.name { figure.at_most(5.0) } else { figure });
+    }
+    let dark = rate(&fleet, &list, span).await?;
+    let name = format!("{} with half of the nodes black-holed", list.name);
+    figures.push(Figure::new(&name, "requests per s", dark).at_least(6_000.0).beside(lists));
     Ok(figures)
 }
 
@@ -115,20 +113,19 @@ async fn rate(fleet: &Fleet, ask: &Ask, span: Duration) -> Outcome<f64> {
     Ok(f64::from(count) / begun.elapsed().as_secs_f64())
 }
 
-/// Asks for the list at a fixed pace; returns median and p99 in ms, from the time at which a request
-/// was due, so that a stall counts for every request that it delays.
-async fn paced(admin: &Client, span: Duration) -> Outcome<(f64, f64)> {
-    let list = Ask::list();
-    let list = &list;
+/// Asks at a fixed pace; returns median and p99 in ms, from the time at which a request was due, so
+/// that a stall counts for every request that it delays.
+async fn paced(fleet: &Fleet, ask: &Ask, pace: u32, span: Duration) -> Outcome<(f64, f64)> {
+    let turn = &AtomicUsize::new(0);
     let asked = try_join_all((0..CLIENTS).map(|number| async move {
-        let mut client = admin.again().await?;
+        let mut client = fleet.admin.again().await?;
         // One after the other, not all at the same moment.
-        let apart = Duration::from_secs(1) / PACE;
+        let apart = Duration::from_secs(1) / pace;
         let mut tick = interval_at(Instant::now() + apart * number, apart * CLIENTS);
         let (begun, mut ms) = (Instant::now(), Vec::new());
         while begun.elapsed() < span {
             let due = tick.tick().await;
-            send(&mut client, list, 0).await?;
+            send(&mut client, ask, turn.fetch_add(1, Ordering::Relaxed)).await?;
             ms.push(due.elapsed().as_secs_f64() * 1_000.0);
         }
         Outcome::Ok(ms)

@@ -8,7 +8,7 @@ use crate::{
 };
 use mamba_core::{
     ids::{NodeId, ServerId},
-    lifecycle::{Actor, ServerState},
+    lifecycle::{Actor, Observed, ServerState},
 };
 use mamba_wire::{
     api::table,
@@ -154,18 +154,28 @@ impl Edge {
         }
     }
 
-    /// Waits until so many servers are in a state, and returns how long that took.
-    pub(crate) async fn until(&self, count: usize, state: ServerState) -> Outcome<Duration> {
+    /// Waits until so many servers are in a state.
+    pub(crate) async fn until(&self, count: usize, state: ServerState) -> Outcome {
+        self.until_all(count, |it| it.state == state).await
+    }
+
+    /// Waits until something is so for that many servers.
+    pub(crate) async fn until_all(
+        &self,
+        count: usize,
+        is_so: impl Fn(&Observed) -> bool,
+    ) -> Outcome {
         let begun = Instant::now();
         loop {
             // The socket is there a moment after the daemon.
             let servers = self.servers().await.unwrap_or_default();
-            let there = servers.iter().filter(|it| it.observed.state == state).count();
+            let there = servers.iter().filter(|it| is_so(&it.observed)).count();
             if there == count {
-                return Ok(begun.elapsed());
+                return Ok(());
             }
             if begun.elapsed() > START_MAX * 5 {
-                return Err(format!("{there} of {count} servers are {state:?}").into());
+                let seen = servers.first().map(|it| &it.observed);
+                return Err(format!("{there} of {count} servers are as awaited: {seen:?}").into());
             }
             sleep(Duration::from_millis(10)).await;
         }

@@ -50,7 +50,7 @@ impl Hub {
             dir.join("hub.toml"),
             format!(
                 "data_dir = \"{}\"\nhttp_listen = \"{http}\"\nlink_listen = \"{link}\"\n\
-                 public_link_address = \"{public}\"\nlog = \"warn\"\n\
+                 public_link_address = \"{public}\"\npublic_url = \"http://{http}\"\nlog = \"warn\"\n\
                  [limits]\nrequests_per_minute_per_address = 1000000\n\
                  requests_per_minute_per_account = 1000000\n",
                 data.display()

@@ -11,7 +11,9 @@ mod fleet;
 mod game;
 mod hub;
 mod link;
+mod misses;
 mod node;
+mod panel;
 mod process;
 mod proxy;
 mod report;
@@ -31,7 +33,7 @@ struct Args {
     /// Where figures are written.
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
-    /// Small numbers: shows in minutes that everything works, not how fast it is.
+    /// Shorter looks and a smaller fleet: minutes, and figures that vary more.
     #[arg(long, global = true)]
     quick: bool,
     #[command(subcommand)]
@@ -48,6 +50,8 @@ enum Part {
     Node,
     /// The line to the hub: bytes, and what a bad one does to a backlog and a console.
     Link,
+    /// The panel's first load in a browser.
+    Panel,
     /// Writes report.md and report.json from everything that was measured.
     Report,
 }
@@ -68,12 +72,12 @@ fn run(args: &Args) -> Outcome {
     let runtime = tokio::runtime::Runtime::new()?;
     match &args.part {
         Part::Fleet(size) => {
-            let size = size.or(if args.quick { (50, 5) } else { (5_000, 10) });
+            let size = size.or(if args.quick { (500, 10) } else { (5_000, 10) });
             let figures = runtime.block_on(fleet::run(&args.programs, &args.out, size, args.quick));
             report::write_part(&args.out, "fleet", args.quick, figures?)
         }
         Part::Api(size) => {
-            let size = size.or(if args.quick { (20, 5) } else { (100, 10) });
+            let size = size.or((100, 10));
             let figures = runtime.block_on(api::run(&args.programs, &args.out, size, args.quick));
             report::write_part(&args.out, "api", args.quick, figures?)
         }
@@ -84,6 +88,10 @@ fn run(args: &Args) -> Outcome {
         Part::Link => {
             let figures = runtime.block_on(link::run(&args.programs, &args.out, args.quick));
             report::write_part(&args.out, "link", args.quick, figures?)
+        }
+        Part::Panel => {
+            let figures = runtime.block_on(panel::run(&args.programs, &args.out));
+            report::write_part(&args.out, "panel", args.quick, figures?)
         }
         Part::Report => report::write(&args.out),
     }

@@ -1,6 +1,10 @@
 //! Figures of one run, and the report over all runs.
 
-use crate::{Outcome, criterion_figures, process};
+use crate::{
+    Outcome, criterion_figures,
+    misses::{self, Miss},
+    process,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt::Write as _, fs, io::Write as _, path::Path};
 
@@ -47,7 +51,7 @@ impl Figure {
 #[derive(Serialize, Deserialize)]
 struct Run {
     part: String,
-    /// Whether the numbers were small; such figures only show that the bench works.
+    /// Whether looks were short and the fleet small; such figures vary more.
     quick: bool,
     machine: serde_json::Value,
     figures: Vec<Figure>,
@@ -68,6 +72,8 @@ struct Line {
     ratio_to_target: Option<f64>,
     peer: Option<f64>,
     ratio_to_peer: Option<f64>,
+    /// What is known of it when it is missed.
+    miss: Option<Miss>,
 }
 
 /// Prints a line for the person who waits.
@@ -98,12 +104,16 @@ pub(crate) fn write(out: &Path) -> Outcome {
     }
     let criterion = criterion_figures::read(&out.join("../criterion"))?;
     let is_quick = runs.iter().any(|run| run.quick);
+    let known = misses::known()?;
     let mut lines = lines(&runs);
     lines.extend(criterion.into_iter().map(|(figure, (min, max))| Line {
         min,
         max,
         ..line("criterion", &[&figure])
     }));
+    for line in lines.iter_mut().filter(|line| line.reached == Some(false)) {
+        line.miss = misses::of(&known, &line.part, &line.name).cloned();
+    }
     let machine = process::machine();
     let loads: Vec<_> = runs.iter().map(|run| &run.machine["load_average"]).collect();
     let json = serde_json::json!({
@@ -154,6 +164,7 @@ fn line(part: &str, figures: &[&Figure]) -> Line {
             .map(|limit| median / limit),
         peer,
         ratio_to_peer: peer.map(|peer| median / peer),
+        miss: None,
     }
 }
 
@@ -182,9 +193,7 @@ fn markdown(
 ) -> Outcome<String> {
     let mut text = String::from("# Benchmarks\n\n");
     if is_quick {
-        text.push_str(
-            "Quick runs are among these: they show that the bench works, not how fast.\n\n",
-        );
+        text.push_str("Quick runs are among these: shorter looks and a smaller fleet.\n\n");
     }
     for (name, value) in machine.as_object().into_iter().flatten() {
         writeln!(text, "- {name}: {value}")?;
@@ -217,6 +226,19 @@ fn markdown(
             "| {} | {} | {median} {} | {min} to {max} | {} | {target} | {peer} |",
             line.part, line.name, line.unit, line.runs
         )?;
+    }
+    let missed: Vec<&Line> = lines.iter().filter(|line| line.reached == Some(false)).collect();
+    if !missed.is_empty() {
+        text.push_str("\n## Missed\n");
+    }
+    for line in missed {
+        writeln!(text, "\n### {}: {}\n", line.part, line.name)?;
+        match &line.miss {
+            Some(Miss { profile, cause, next, .. }) => {
+                writeln!(text, "- profile: {profile}\n- cause: {cause}\n- next step: {next}")?;
+            }
+            None => writeln!(text, "Nobody has looked into it.")?,
+        }
     }
     Ok(text)
 }

@@ -153,9 +153,7 @@ impl Fleet {
         say(&format!("making {count} servers on each node"));
         // The session of the API may have ended while many nodes were enrolled.
         self.admin = self.hub.admin().await?;
-        let owner = json!({ "email": "owner@tenant.example", "password": crate::hub::PASSWORD });
-        let tenant = from_value(json!({ "name": "Tenant", "owner": owner }))?;
-        let tenant = self.admin.call::<table::CreateTenant>(&(), &(), &tenant).await?.tenant;
+        let tenant = make_tenant(&mut self.admin).await?;
         let made = stream::iter(&self.nodes).map(|member| {
             let admin = &self.admin;
             async move { servers_on(admin, tenant, member.id, count).await }
@@ -229,6 +227,12 @@ async fn enrol(
         net: socket::plug(wire, number)?,
     };
     Ok(mamba_edge::link::enrol(&config, &token, clock, &SystemEntropy).await?.node)
+}
+
+async fn make_tenant(admin: &mut Client) -> Outcome<TenantId> {
+    let owner = json!({ "email": "owner@tenant.example", "password": crate::hub::PASSWORD });
+    let tenant = from_value(json!({ "name": "Tenant", "owner": owner }))?;
+    Ok(admin.call::<table::CreateTenant>(&(), &(), &tenant).await?.tenant)
 }
 
 async fn servers_on(
