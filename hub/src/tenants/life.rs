@@ -1,7 +1,7 @@
 //! Tenants: renamed, limited, given tenants of their own, deleted.
 
 use super::{
-    CHILDREN, MEMBERS, MEMBERSHIPS, ROLES, TENANTS, Tenant,
+    CHILDREN, MEMBERS, MEMBERSHIPS, Present, ROLES, TENANTS, Tenant,
     access::{CHILDREN_MAX, lineage},
     people::MEMBERS_MAX,
     quota::used,
@@ -49,7 +49,8 @@ impl Hub {
     /// below come out of the pool of the one above.
     ///
     /// # Errors
-    /// `NotFound`, or `Refused` when the pool above is too small.
+    /// `NotFound`, `Refused` when the pool above is too small, or `Invalid` for a limit that the
+    /// tenant above has and this has not, or this and a tenant below not.
     pub async fn limit_tenant(
         &self,
         scope: &TenantScope,
@@ -62,6 +63,7 @@ impl Hub {
             let change = Change::new("quota", Some(json(&record.quota)), Some(json(&quota)));
             record.quota = quota;
             txn.put(TENANTS, &scope.tenant(), &record)?;
+            check_below(txn, scope.tenant(), &record.quota)?;
             check_pool(txn, &record)?;
             note(txn, &scope, now, "tenant:quota", change)?;
             Ok(record)
@@ -113,6 +115,19 @@ impl Hub {
         })
         .await
     }
+}
+
+/// Checks, once the limits of a tenant are in the transaction, that each tenant that it owns has those
+/// limits too: one without would take nothing out of the pool and have no end.
+fn check_below(view: &impl Snapshot, tenant: TenantId, quota: &Quota) -> Result<(), HubError> {
+    for ((_, child), Present) in view.prefix(CHILDREN, &(tenant,), CHILDREN_MAX)? {
+        let child = find(view, child)?;
+        if let Some(what) = child.quota.looser_than(quota) {
+            let rule = format!("needs a limit in the tenant below, `{}`, first", child.name);
+            return Err(HubError::invalid(format!("quota.{what}"), rule));
+        }
+    }
+    Ok(())
 }
 
 /// Checks, once a new or changed tenant is in the transaction, that the tenant above has room for it

@@ -108,6 +108,25 @@ async fn quotas_of_tenants_below_come_out_of_the_pool_above() {
     put(&world, 3, Some(1), servers(1)).await.unwrap();
 }
 
+/// A tenant below without a limit counts nothing: limiting the one above did not bound it.
+#[tokio::test]
+async fn a_tenant_is_limited_only_once_those_below_are() {
+    let world = World::new().await;
+    put(&world, 1, None, Quota::default()).await.unwrap();
+    put(&world, 2, Some(1), Quota::default()).await.unwrap();
+    put(&world, 3, Some(2), Quota::default()).await.unwrap();
+    for number in [1, 2] {
+        let err = world.hub.limit_tenant(&tenant(number), servers(5)).await.err().unwrap();
+        let expected = format!("needs a limit in the tenant below, `t{}`", number + 1);
+        assert!(err.to_string().contains(&expected), "{err}");
+    }
+    for number in [3, 2, 1] {
+        world.hub.limit_tenant(&tenant(number), servers(5)).await.unwrap();
+    }
+    let err = world.hub.limit_tenant(&tenant(3), Quota::default()).await.err().unwrap();
+    assert!(err.to_string().contains("the tenant above is"), "{err}");
+}
+
 #[tokio::test]
 async fn the_tree_of_tenants_has_a_bound() {
     let world = World::new().await;
