@@ -195,14 +195,14 @@ async fn answer(
     let Found { route, object, .. } = found;
     let row = route.row;
     let headers = context.headers.clone();
-    let _held = if row.is_change() && row.needs_token() {
-        let is_alone = headers.contains_key(header::IF_MATCH);
-        let held = api.objects.hold(&input, is_alone).await;
+    let mut _held = None;
+    if row.is_change() && row.needs_token() {
+        if let Some(object) = object {
+            let is_alone = headers.contains_key(header::IF_MATCH);
+            _held = Some(api.objects.hold(object, &input, is_alone).await);
+        }
         precondition::check(api, *object, &context, &input).await?;
-        Some(held)
-    } else {
-        None
-    };
+    }
     let calling = (route.call)(api.clone(), context, input);
     let result = match &key {
         None => calling.await,

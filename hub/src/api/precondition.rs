@@ -3,7 +3,8 @@
 //! A change with `if-match` reads the object through its own endpoint, as the same caller, and goes
 //! on when the version is the wanted one. Meanwhile no other request changes that object: changes
 //! without the header hold its place together, one with it alone. Objects share a fixed number of
-//! places by a hash of the first name in the path; two that share one only wait for each other.
+//! places by a hash of the endpoint that shows them and the names in its path; two that share one
+//! only wait for each other. What changes no object holds no place, whatever its headers say.
 
 use super::{
     Api, ApiError, Context, Served,
@@ -19,8 +20,8 @@ use warp::{
     reply::Response,
 };
 
-/// Places; far more than changes at one time.
-const PLACES: usize = 256;
+/// Places; far more than changes at one time, so that who holds one alone stands in nobody's way.
+const PLACES: usize = 4_096;
 
 /// Places of objects that are being changed.
 pub(super) struct Objects([RwLock<()>; PLACES]);
@@ -39,12 +40,30 @@ impl Objects {
     }
 
     /// Waits for the place of an object. Cancelled, nothing is held.
-    pub(super) async fn hold(&self, input: &Input, is_alone: bool) -> Held<'_> {
-        let name = input.path.first().map_or("", |(_, value)| value);
-        let hash = blake3::hash(name.as_bytes());
-        let place = &self.0[usize::from(hash.as_bytes()[0]) % PLACES];
+    pub(super) async fn hold(&self, object: &Route, input: &Input, is_alone: bool) -> Held<'_> {
+        let place = &self.0[place_of(object, input)];
         if is_alone { Held::Alone(place.write().await) } else { Held::Together(place.read().await) }
     }
+}
+
+/// Pure: the place of the object that an endpoint shows and a request names.
+fn place_of(object: &Route, input: &Input) -> usize {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(object.row.name.as_bytes());
+    for (_, value) in names_of(object, input) {
+        hasher.update(&[0]).update(value.as_bytes());
+    }
+    let [first, second, ..] = *hasher.finalize().as_bytes();
+    usize::from(u16::from_be_bytes([first, second])) % PLACES
+}
+
+/// The part of a request's path that names the object.
+fn names_of<'a>(
+    object: &Route,
+    input: &'a Input,
+) -> impl Iterator<Item = &'a (String, String)> + use<'a> {
+    let names = object.row.path_names;
+    input.path.iter().filter(move |(name, _)| names.contains(&name.as_str()))
 }
 
 /// Checks `if-match`; `object` is the endpoint that shows what `input` changes.
@@ -62,9 +81,7 @@ pub(super) async fn check(
         let rule = "is not known here: this endpoint changes nothing that has a version";
         return Err(Invalid::new("if-match", rule).into());
     };
-    let names = object.row.path_names;
-    let path = input.path.iter().filter(|(name, _)| names.contains(&name.as_str()));
-    let path: Vec<_> = path.cloned().collect();
+    let path: Vec<_> = names_of(object, input).cloned().collect();
     let caller = authenticate(api, &object.row, context.peer, &context.headers)?;
     let scope = match &caller {
         Some(caller) => api.admit(caller, &object.row, &path)?,
@@ -114,4 +131,27 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
     lines.peek()?;
     let lines: Vec<&str> = lines.map(|line| line.to_str().unwrap_or_default()).collect();
     Some(lines.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::routes::Routes;
+
+    #[test]
+    fn a_place_is_of_one_object_and_of_nothing_else() {
+        let routes = Routes::new();
+        let place = |method: &str, path: &str| {
+            let found = routes.find(method, path).ok().unwrap();
+            let input = Input { path: found.path, query: String::new(), body: Vec::new() };
+            found.object.map(|object| place_of(object, &input))
+        };
+        let tenant = place("PATCH", "/api/v1/tenants/a");
+        assert!(tenant.is_some());
+        assert_eq!(tenant, place("DELETE", "/api/v1/tenants/a"));
+        assert_ne!(tenant, place("PATCH", "/api/v1/tenants/b"));
+        // What makes something changes no object: it waits for nobody and holds nobody up.
+        assert_eq!(place("POST", "/api/v1/servers"), None);
+        assert_eq!(place("POST", "/api/v1/account/api-keys"), None);
+    }
 }
