@@ -18,7 +18,7 @@ use mamba_core::{
     server::{PortBinding, PortProtocol},
 };
 use mamba_wire::api::{Page, PageQuery, allocation::Allocation};
-use std::{net::IpAddr, ops::RangeInclusive};
+use std::{collections::BTreeMap, net::IpAddr, ops::RangeInclusive};
 
 /// Most allocations made by one call, so that its transaction stays bounded.
 pub(super) const ALLOCATIONS_AT_ONCE_MAX: usize = 1_000;
@@ -84,8 +84,14 @@ impl Hub {
                 let rule = format!("must be at most {ALLOCATIONS_MAX} on one node");
                 return Err(HubError::invalid("port", rule));
             }
+            // Only those of one port can overlap, and a port has few.
+            let mut of_port: BTreeMap<u16, Vec<&PortBinding>> = BTreeMap::new();
+            for (_, it) in &known {
+                of_port.entry(it.binding.port).or_default().push(&it.binding);
+            }
             for (allocation, binding) in &new {
-                if known.iter().any(|(_, it)| overlaps(&it.binding, binding)) {
+                let near = of_port.get(&binding.port).map_or(&[][..], Vec::as_slice);
+                if near.iter().any(|it| overlaps(it, binding)) {
                     let rule = format!("{} is offered on this node already", binding.port);
                     return Err(HubError::invalid("port", rule));
                 }
