@@ -1,20 +1,17 @@
-//! Signs the ends of chains every hour, and removes entries that are older than they have to be kept.
+//! Signs the ends of chains every hour, and has old entries removed.
 
-use super::{ANCHORS, Anchor, ENTRIES, End, Grown, HEADS, OPEN, told};
+use super::{ANCHORS, Anchor, End, Grown, HEADS, OPEN};
 use crate::{Hub, HubError};
 use mamba_core::{
     clock::UnixMs,
     db::{Snapshot, Span, Txn},
     error::chain,
-    ids::TenantId,
 };
 use std::time::Duration;
 use tokio::{sync::watch, time::sleep};
 
 /// Chains in one anchor: with their two writes each well below the bound of a transaction.
-const ENDS_MAX: usize = 40;
-/// Entries removed in one transaction.
-const PRUNE_MAX: usize = 80;
+pub(super) const ENDS_MAX: usize = 40;
 /// Time between two looks: what is not yet anchored could be changed unseen by who has the disk.
 const EVERY_MS: u64 = 3_600_000;
 
@@ -48,28 +45,6 @@ impl Hub {
             }
         }
     }
-
-    /// Removes entries made before `until`, as far as anchors allow; returns how many.
-    ///
-    /// # Errors
-    /// What the store says. What was removed before that stays removed.
-    pub async fn prune_audit(&self, until: UnixMs) -> Result<u64, HubError> {
-        let (mut removed, mut after) = (0, None);
-        loop {
-            let span = after.map_or_else(Span::all, |after| Span::all().after(&after));
-            let Some((tenant, _)) = self.read(|view| Ok(view.first(HEADS, span)?))? else {
-                return Ok(removed);
-            };
-            loop {
-                let done = self.write(move |txn| prune_some(txn, tenant, until)).await?;
-                removed += u64::try_from(done).unwrap_or(u64::MAX);
-                if done < PRUNE_MAX {
-                    break;
-                }
-            }
-            after = Some(tenant);
-        }
-    }
 }
 
 fn sign_some(hub: &Hub, txn: &mut Txn<'_>, at: UnixMs) -> Result<usize, HubError> {
@@ -92,37 +67,6 @@ fn sign_some(hub: &Hub, txn: &mut Txn<'_>, at: UnixMs) -> Result<usize, HubError
     Ok(open.len())
 }
 
-/// Removes entries from the beginning of a chain. The newest entry removed must be the end of the
-/// chain in some anchor: that is what the rest hangs on.
-fn prune_some(txn: &mut Txn<'_>, tenant: TenantId, until: UnixMs) -> Result<usize, HubError> {
-    let Some(mut head) = txn.get(HEADS, &tenant)? else { return Ok(0) };
-    let old = txn.range(ENTRIES, Span::prefix(&(tenant,)), PRUNE_MAX)?;
-    let mut count = 0;
-    for (_, entry) in &old {
-        if told(entry)?.at >= until {
-            break;
-        }
-        count += 1;
-    }
-    // Back to the newest anchored entry among them.
-    let mut anchored = 0;
-    let anchors = txn.range(ANCHORS, Span::all(), usize::MAX)?;
-    for (index, ((_, number), entry)) in old.iter().take(count).enumerate() {
-        let holds = |end: &End| end.tenant == tenant && end.number == *number;
-        if anchors.iter().any(|(_, it)| it.ends.iter().any(holds)) {
-            anchored = index + 1;
-            (head.first, head.base) = (number + 1, entry.hash);
-        }
-    }
-    for (key, _) in old.iter().take(anchored) {
-        txn.delete(ENTRIES, key)?;
-    }
-    if anchored > 0 {
-        txn.put(HEADS, &tenant, &head)?;
-    }
-    Ok(anchored)
-}
-
 /// Anchors every hour, and removes entries older than `retain_ms`, until told to stop.
 pub async fn keep_audit(hub: Hub, retain_ms: u64, mut stop: watch::Receiver<bool>) {
     loop {
@@ -134,7 +78,7 @@ pub async fn keep_audit(hub: Hub, retain_ms: u64, mut stop: watch::Receiver<bool
         match work.await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "old audit entries were removed"),
-            Err(err) => tracing::warn!(cause = chain(&err), "audit could not be anchored"),
+            Err(err) => tracing::warn!(cause = chain(&err), "audit could not be kept"),
         }
         tokio::select! {
             () = sleep(Duration::from_millis(EVERY_MS)) => {}

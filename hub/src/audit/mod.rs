@@ -7,12 +7,15 @@
 //! | `HEADS` | where each chain begins and ends |
 //! | `OPEN` | chains that grew since the last anchor |
 //! | `ANCHORS` | what the hub signed: ends of chains, and the anchor before |
+//! | `DROPPED` | the newest anchor that was removed, signed |
 //!
 //! The store has one writer, and the head is read and written in the same transaction as the entry: a
 //! chain neither forks nor loses an entry, however many append at once. Old entries are removed only
-//! up to an end that an anchor holds, so that what is left can still be verified.
+//! up to an end that an anchor holds, which is checked and signed once more: it is the chain's new
+//! base, and what is left can still be verified.
 
 mod anchor;
+mod prune;
 mod read;
 mod verify;
 #[cfg(test)]
@@ -25,7 +28,7 @@ use crate::HubError;
 use mamba_core::{
     audit::{AuditEntry, Change, HUB_CHAIN, chain},
     clock::UnixMs,
-    db::{Record as _, Snapshot, Table, TableDef, Txn, TxnError},
+    db::{Record as _, Snapshot, Span, Table, TableDef, Txn, TxnError},
     ids::TenantId,
     record,
     scope::AdminScope,
@@ -41,8 +44,12 @@ pub(crate) const OPEN: Table<TenantId, Grown> = Table::new(222, "audit_open");
 /// Anchors, numbered from 1.
 pub(crate) const ANCHORS: Table<u64, Anchor> = Table::new(223, "audit_anchors");
 
+/// The newest anchor that was removed.
+pub(crate) const DROPPED: Table<(), Dropped> = Table::new(224, "audit_dropped");
+
 /// All tables of this module.
-pub const TABLES: &[TableDef] = &[ENTRIES.def(), HEADS.def(), OPEN.def(), ANCHORS.def()];
+pub const TABLES: &[TableDef] =
+    &[ENTRIES.def(), HEADS.def(), OPEN.def(), ANCHORS.def(), DROPPED.def()];
 
 /// One entry as it is stored: the bytes that were hashed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +71,8 @@ pub(crate) struct Head {
     pub(crate) first: u64,
     /// Hash before that entry.
     pub(crate) base: [u8; 32],
+    /// The hub's signature over the base; empty while the chain is whole.
+    pub(crate) signature: Vec<u8>,
     /// Number of the newest entry.
     pub(crate) last: u64,
     /// Its hash.
@@ -72,7 +81,14 @@ pub(crate) struct Head {
 
 impl Default for Head {
     fn default() -> Self {
-        Self { first: 1, base: [0; 32], last: 0, hash: [0; 32] }
+        Self { first: 1, base: [0; 32], signature: Vec::new(), last: 0, hash: [0; 32] }
+    }
+}
+
+impl Head {
+    /// The entries of the chain, whose tenant this is: what stands before them is being removed.
+    pub(crate) fn span(&self, tenant: TenantId) -> Span<(TenantId, u64)> {
+        Span::prefix(&(tenant,)).from(&(tenant, self.first))
     }
 }
 
@@ -101,11 +117,23 @@ pub(crate) struct Anchor {
     pub(crate) signature: Vec<u8>,
 }
 
+/// Up to where anchors were removed: the oldest one left hangs on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Dropped {
+    /// Number of the newest anchor that was removed.
+    pub(crate) number: u64,
+    /// Its hash.
+    pub(crate) hash: [u8; 32],
+    /// The hub's signature over both.
+    pub(crate) signature: Vec<u8>,
+}
+
 record!(Entry, 1);
 record!(Told, 1);
 record!(Head, 1);
 record!(Grown, 1);
 record!(Anchor, 1);
+record!(Dropped, 1);
 
 /// Appends an entry to a tenant's chain, in the transaction of what it tells. Three writes, and one
 /// more for each further entry of the same tenant.

@@ -4,7 +4,7 @@ use super::{ENTRIES, HEADS, told};
 use crate::{Hub, HubError, control::Cut};
 use mamba_core::{
     audit::AuditEntry,
-    db::{Order, Snapshot, Span},
+    db::{Order, Snapshot},
     ids::TenantId,
 };
 use mamba_wire::api::{
@@ -26,10 +26,10 @@ impl Hub {
         let page = PageQuery { after: query.after.clone(), limit: query.limit };
         let cut = Cut::<u64>::new(&page)?;
         self.read(|view| {
-            if view.get(HEADS, &tenant)?.is_none() {
+            let Some(head) = view.get(HEADS, &tenant)? else {
                 return Ok(Page { items: Vec::new(), next: None });
-            }
-            let mut span = Span::prefix(&(tenant,));
+            };
+            let mut span = head.span(tenant);
             if let Some(after) = cut.after {
                 span = span.before(&(tenant, after));
             }

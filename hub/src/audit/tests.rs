@@ -9,6 +9,9 @@ use mamba_core::{
 };
 use mamba_wire::api::audit::AuditQuery;
 
+/// More entries than one transaction removes.
+const PRUNE_BATCH: usize = 60;
+
 async fn add(world: &World, number: u8, event: &str) {
     let entry = AuditEntry::new(world.hub.now(), &Actor::Hub, Origin::default(), event);
     let id = tenant(number).tenant();
@@ -118,7 +121,7 @@ async fn each_kind_of_tampering_is_found_and_placed() {
 async fn what_is_left_after_pruning_hangs_on_an_anchor() {
     let world = filled().await;
     add(&world, 1, "c:not-anchored").await;
-    let until = UnixMs(crate::testing::START.0 + HOUR_MS + 1);
+    let until = UnixMs(crate::testing::START.0 + 2 * HOUR_MS + 1);
     assert_eq!(world.hub.prune_audit(until).await.unwrap(), 4);
     let found = world.hub.verify_audit().unwrap();
     assert_eq!((found.entries, found.breaks), (3, vec![]));
@@ -134,6 +137,57 @@ async fn what_is_left_after_pruning_hangs_on_an_anchor() {
     };
     world.hub.write(damage).await.unwrap();
     assert!(!world.hub.verify_audit().unwrap().is_whole());
+}
+
+/// Somebody who fails to sign in a thousand times a minute did stop the removal for ever: no anchor
+/// stood among the oldest eighty entries.
+#[tokio::test]
+async fn a_flood_between_two_anchors_goes_like_the_rest_and_anchors_with_it() {
+    let world = filled().await;
+    for _ in 0..PRUNE_BATCH * 3 {
+        add(&world, 1, "auth:fail").await;
+    }
+    for _ in 0..3 {
+        world.clock.advance(HOUR_MS);
+        world.hub.anchor_audit().await.unwrap();
+        add(&world, 2, "d:more").await;
+    }
+    let oldest = |world: &World| world.hub.read(|view| Ok(view.first(ANCHORS, Span::all())?));
+    let until = world.hub.now();
+    let removed = world.hub.prune_audit(until).await.unwrap();
+    assert_eq!(removed, u64::try_from(PRUNE_BATCH * 3).unwrap() + 6 + 1);
+    let found = world.hub.verify_audit().unwrap();
+    assert_eq!((found.entries, found.anchors, found.breaks), (2, 1, vec![]));
+    assert_eq!(oldest(&world).unwrap().unwrap().0, 6, "only the newest anchor is left");
+    assert_eq!(world.hub.prune_audit(until).await.unwrap(), 0);
+    assert!(world.hub.audit(tenant(1).tenant(), &AuditQuery::ALL).unwrap().items.is_empty());
+    // The chains go on, and what was removed is no break, but only where the hub removed it.
+    add(&world, 1, "e:after").await;
+    world.hub.anchor_audit().await.unwrap();
+    assert!(world.hub.verify_audit().unwrap().is_whole());
+    let forged = |txn: &mut Txn<'_>| {
+        let (number, anchor) = txn.first(ANCHORS, Span::all())?.unwrap();
+        let signature = txn.get(DROPPED, &())?.unwrap().signature;
+        txn.delete(ANCHORS, &number)?;
+        Ok(txn.put(DROPPED, &(), &Dropped { number, hash: anchor.hash, signature })?)
+    };
+    world.hub.write(forged).await.unwrap();
+    assert!(!world.hub.verify_audit().unwrap().is_whole());
+}
+
+#[tokio::test]
+async fn what_was_tampered_with_is_not_removed() {
+    let world = filled().await;
+    let id = tenant(1).tenant();
+    let damage = move |txn: &mut Txn<'_>| {
+        let mut row = txn.get(ENTRIES, &(id, 1))?.unwrap();
+        row.hash = [9; 32];
+        Ok(txn.put(ENTRIES, &(id, 1), &row)?)
+    };
+    world.hub.write(damage).await.unwrap();
+    let err = world.hub.prune_audit(UnixMs(u64::MAX)).await.unwrap_err();
+    assert!(err.to_string().contains("not what the hub signed"), "{err}");
+    assert_eq!(world.hub.verify_audit().unwrap().breaks[0].number, 1);
 }
 
 #[tokio::test]

@@ -1,6 +1,10 @@
 //! Checks every chain and every anchor, and says where the first thing does not fit.
 
-use super::{ANCHORS, Anchor, ENTRIES, End, HEADS, Head, anchor::hash_of};
+use super::{
+    ANCHORS, Anchor, DROPPED, ENTRIES, End, HEADS, Head,
+    anchor::hash_of,
+    prune::{base_hash, dropped_hash},
+};
 use crate::{Hub, HubError};
 use mamba_core::{
     audit::{HUB_CHAIN, chain},
@@ -55,7 +59,7 @@ impl Hub {
                 let Some((tenant, head)) = view.first(HEADS, span)? else { break };
                 let none = BTreeMap::new();
                 let its = ends.get(&tenant).unwrap_or(&none);
-                verify_chain(view, tenant, &head, its, &mut found)?;
+                self.verify_chain(view, tenant, &head, its, &mut found)?;
                 after = Some(tenant);
             }
             for (tenant, its) in &ends {
@@ -78,6 +82,16 @@ impl Hub {
         let key = self.keys().envelopes.public();
         let mut ends: BTreeMap<TenantId, BTreeMap<u64, [u8; 32]>> = BTreeMap::new();
         let (mut span, mut before, mut next) = (Span::all(), [0; 32], 1);
+        if let Some(it) = view.get(DROPPED, &())? {
+            if !is_attested_by(key, &dropped_hash(it.number, &it.hash), &it.signature) {
+                found.break_at(
+                    HUB_CHAIN,
+                    it.number,
+                    "anchors up to here were not removed by this hub",
+                );
+            }
+            (before, next) = (it.hash, it.number + 1);
+        }
         loop {
             let some = view.range(ANCHORS, span.clone(), BATCH)?;
             let Some((last, _)) = some.last() else { return Ok(ends) };
@@ -106,51 +120,56 @@ impl Hub {
             }
         }
     }
-}
 
-fn verify_chain(
-    view: &impl Snapshot,
-    tenant: TenantId,
-    head: &Head,
-    ends: &BTreeMap<u64, [u8; 32]>,
-    found: &mut Verified,
-) -> Result<(), HubError> {
-    found.chains += 1;
-    let base = head.first - 1;
-    let is_anchored =
-        if base == 0 { head.base == [0; 32] } else { ends.get(&base) == Some(&head.base) };
-    if !is_anchored {
-        found.break_at(tenant, head.first, "begins at something that no anchor holds");
-    }
-    let (mut hash, mut next, mut span) = (head.base, head.first, Span::prefix(&(tenant,)));
-    loop {
-        let some = view.range(ENTRIES, span.clone(), BATCH)?;
-        let Some((last, _)) = some.last() else { break };
-        span = span.after(last);
-        for ((_, number), entry) in some {
-            if number != next {
-                found.break_at(tenant, next, "is missing");
-                return Ok(());
-            }
-            hash = chain(&hash, tenant, number, &entry.body);
-            if hash != entry.hash {
-                found.break_at(tenant, number, "was changed, or something before it");
-                return Ok(());
-            }
-            if ends.get(&number).is_some_and(|anchored| *anchored != hash) {
-                found.break_at(tenant, number, "is not what the hub signed");
-                return Ok(());
-            }
-            next += 1;
-            found.entries += 1;
+    fn verify_chain(
+        &self,
+        view: &impl Snapshot,
+        tenant: TenantId,
+        head: &Head,
+        ends: &BTreeMap<u64, [u8; 32]>,
+        found: &mut Verified,
+    ) -> Result<(), HubError> {
+        found.chains += 1;
+        let base = head.first - 1;
+        let signed = base_hash(tenant, base, &head.base);
+        let is_signed = if base == 0 {
+            head.base == [0; 32]
+        } else {
+            is_attested_by(self.keys().envelopes.public(), &signed, &head.signature)
+        };
+        if !is_signed {
+            found.break_at(tenant, head.first, "begins at something that the hub did not sign");
         }
+        let (mut hash, mut next, mut span) = (head.base, head.first, head.span(tenant));
+        loop {
+            let some = view.range(ENTRIES, span.clone(), BATCH)?;
+            let Some((last, _)) = some.last() else { break };
+            span = span.after(last);
+            for ((_, number), entry) in some {
+                if number != next {
+                    found.break_at(tenant, next, "is missing");
+                    return Ok(());
+                }
+                hash = chain(&hash, tenant, number, &entry.body);
+                if hash != entry.hash {
+                    found.break_at(tenant, number, "was changed, or something before it");
+                    return Ok(());
+                }
+                if ends.get(&number).is_some_and(|anchored| *anchored != hash) {
+                    found.break_at(tenant, number, "is not what the hub signed");
+                    return Ok(());
+                }
+                next += 1;
+                found.entries += 1;
+            }
+        }
+        if next != head.last + 1 || hash != head.hash {
+            found.break_at(tenant, next, "is missing at the end");
+        } else if ends.keys().next_back().is_some_and(|anchored| *anchored > head.last) {
+            found.break_at(tenant, next, "is missing, although the hub signed it");
+        }
+        Ok(())
     }
-    if next != head.last + 1 || hash != head.hash {
-        found.break_at(tenant, next, "is missing at the end");
-    } else if ends.keys().next_back().is_some_and(|anchored| *anchored > head.last) {
-        found.break_at(tenant, next, "is missing, although the hub signed it");
-    }
-    Ok(())
 }
 
 impl Verified {
