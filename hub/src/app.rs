@@ -262,6 +262,7 @@ impl App {
             public_link_address: config.public_link_address.clone(),
             link_listen: link,
             trusted_proxies: config.trusted_proxies,
+            connections: config.connections,
             request_limits: config.requests,
             legal,
             settings,

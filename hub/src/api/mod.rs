@@ -17,11 +17,14 @@ mod origin;
 mod docs;
 mod panel;
 mod tls;
+mod gate;
+mod stall;
 mod serve;
 mod resolve;
 mod handlers;
 
 pub(crate) use error::ApiError;
+pub use gate::ConnectionLimits;
 pub use idempotency::TABLES;
 pub use limit::RequestLimits;
 pub use serve::serve;
@@ -69,6 +72,8 @@ pub struct ApiParts {
     pub link_listen: SocketAddr,
     /// Peers whose word is taken for where a request came from.
     pub trusted_proxies: Vec<IpAddr>,
+    /// How many connections there may be.
+    pub connections: ConnectionLimits,
     /// How many requests may come.
     pub request_limits: RequestLimits,
     /// Legal pages.

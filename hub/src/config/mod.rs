@@ -9,7 +9,7 @@ pub use environment::DOCUMENTED;
 pub use legal::LegalConfig;
 
 use crate::{
-    api::{RequestLimits, TlsFiles},
+    api::{ConnectionLimits, RequestLimits, TlsFiles},
     identity::Settings,
     mail::SmtpConfig,
 };
@@ -66,6 +66,8 @@ pub struct Config {
     pub consoles: ConsoleLimits,
     /// Requests to the API.
     pub requests: RequestLimits,
+    /// How many connections the API may have.
+    pub connections: ConnectionLimits,
     /// Accounts.
     pub accounts: Settings,
     /// How long entries of the audit trail are kept.
@@ -200,6 +202,8 @@ struct RawLimits {
     store_cache_mib: Option<Spanned<u32>>,
     consoles_max: Option<Spanned<u32>>,
     consoles_per_user_max: Option<Spanned<u32>>,
+    connections_max: Option<Spanned<u32>>,
+    connections_per_address_max: Option<Spanned<u32>>,
     requests_per_minute_per_address: Option<Spanned<u32>>,
     requests_per_minute_per_account: Option<Spanned<u32>>,
 }
@@ -297,6 +301,20 @@ impl Config {
                     raw.limits.consoles_per_user_max,
                     20,
                     1..=10_000,
+                )?,
+            },
+            connections: ConnectionLimits {
+                all_max: place.count(
+                    "limits.connections_max",
+                    raw.limits.connections_max,
+                    2_000,
+                    10..=50_000,
+                )?,
+                per_address_max: place.count(
+                    "limits.connections_per_address_max",
+                    raw.limits.connections_per_address_max,
+                    200,
+                    1..=50_000,
                 )?,
             },
             requests: RequestLimits {

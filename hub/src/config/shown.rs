@@ -69,6 +69,8 @@ impl Config {
             "limits.store_cache_mib" => (self.store_cache_bytes >> 20).to_string(),
             "limits.consoles_max" => self.consoles.all_max.to_string(),
             "limits.consoles_per_user_max" => self.consoles.user_max.to_string(),
+            "limits.connections_max" => self.connections.all_max.to_string(),
+            "limits.connections_per_address_max" => self.connections.per_address_max.to_string(),
             "limits.requests_per_minute_per_address" => self.requests.per_address.to_string(),
             "limits.requests_per_minute_per_account" => self.requests.per_account.to_string(),
             "accounts.registration" => match self.accounts.registration {

@@ -11,7 +11,7 @@ use mamba_core::{
 };
 use mamba_hub::{
     Hub, HubParts,
-    api::{Api, ApiParts, RequestLimits, serve},
+    api::{Api, ApiParts, ConnectionLimits, RequestLimits, serve},
     config::ConsoleLimits,
     identity::{AccessKey, Identity, IdentityParts, NewAccount, Settings, create_admin},
     legal::{Legal, LegalWords},
@@ -189,6 +189,7 @@ impl World {
             public_link_address: "hub.example.org:7443".to_owned(),
             link_listen: "127.0.0.1:7443".parse().unwrap(),
             trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
+            connections: ConnectionLimits::default(),
             request_limits,
             legal: Legal::load(&dir.path().join("legal"), &LegalWords::default()).unwrap(),
             settings: Vec::new(),
