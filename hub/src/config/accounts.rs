@@ -4,7 +4,7 @@ use super::Place;
 use crate::{
     identity::{
         PROVIDERS_MAX, Provider, ProviderKind, PublicUrl, Registration, SecondFactorPolicy,
-        Settings,
+        Settings, is_safe,
     },
     mail::{Secret, SmtpConfig, SmtpTls},
 };
@@ -67,7 +67,13 @@ impl Place<'_> {
                 [("oidc", Kind::Oidc), ("google", Kind::Google), ("discord", Kind::Discord)];
             let kind = self.one_of("provider.kind", raw.kind.as_ref(), &kinds)?;
             let kind = match (kind.unwrap_or(Kind::Oidc), raw.issuer) {
-                (Kind::Oidc, Some(issuer)) => ProviderKind::Oidc { issuer: issuer.into_inner() },
+                (Kind::Oidc, Some(issuer)) => {
+                    if !issuer.get_ref().parse().is_ok_and(|url| is_safe(&url)) {
+                        let rule = "must be an `https` URL: only one on this machine may be `http`";
+                        return Err(self.error(issuer.span(), "provider.issuer", rule));
+                    }
+                    ProviderKind::Oidc { issuer: issuer.into_inner() }
+                }
                 (Kind::Google, None) => {
                     ProviderKind::Oidc { issuer: "https://accounts.google.com".to_owned() }
                 }
@@ -233,6 +239,14 @@ mod tests {
         let config = Config::parse("hub.toml", &text).unwrap();
         let ids: Vec<_> = config.accounts.providers.iter().map(|it| it.id.as_str()).collect();
         assert_eq!(ids, ["google", "discord", "own"]);
+        let own = one("own", "oidc");
+        let with =
+            |issuer: &str| Config::parse("f", &format!("{LEAST}{own}issuer = \"{issuer}\"\n"));
+        assert!(with("http://localhost:8080").is_ok());
+        for issuer in ["http://id.a.org", "ftp://id.a.org", "id.a.org", ""] {
+            let err = with(issuer).unwrap_err().to_string();
+            assert!(err.contains("`provider.issuer` must be an `https` URL"), "{issuer}: {err}");
+        }
         for bad in [one("own", "oidc"), one("A", "google"), one("x", "google").repeat(2)] {
             assert!(Config::parse("hub.toml", &format!("{LEAST}{bad}")).is_err(), "{bad}");
         }

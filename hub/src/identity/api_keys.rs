@@ -5,12 +5,15 @@
 //! ticket, a console) is bound to it and ends with it.
 
 use super::{
-    Caller, Identity, IdentityError,
+    Caller, Identity, IdentityError, factors,
     records::{ACCOUNTS, API_KEYS, ApiKeyRecord, Present, USER_API_KEYS},
     sessions::{hash_of, hex, unhex},
     trail::note,
 };
-use crate::tenants::access_of;
+use crate::{
+    mail::{Letter, Way},
+    tenants::access_of,
+};
 use ipnet::IpNet;
 use mamba_core::{
     audit::{Change, Door, Origin},
@@ -93,7 +96,7 @@ impl Identity {
             until: new.until,
             used_at: None,
         };
-        let (row, who) = (record.clone(), caller.who());
+        let (row, who, letter) = (record.clone(), caller.who(), self.draw_id(now));
         self.inner
             .store
             .write(move |txn| {
@@ -103,7 +106,9 @@ impl Identity {
                 }
                 txn.put(USER_API_KEYS, &(user, id), &Present)?;
                 txn.put(API_KEYS, &id, &row)?;
-                note(txn, now, who, "user:api-key.create", described(id, &row))
+                note(txn, now, who, "user:api-key.create", described(id, &row))?;
+                let added = Letter::WayAdded { way: Way::ApiKey, name: row.name.clone() };
+                factors::tell(txn, now, letter, user, added)
             })
             .await?;
         let token = format!("{KEY_PREFIX}{}_{}", hex(&id.to_bytes()), hex(&secret));
@@ -146,12 +151,39 @@ impl Identity {
             if record.hash != hash_of(&secret) || !(is_near || record.networks.is_empty()) {
                 return Ok(None);
             }
-            caller_of_key(view, now, id)
+            self.caller_of_key(view, now, id)
         })?;
         let mut caller = caller.ok_or(IdentityError::NotSignedIn)?;
         caller.origin.address = Some(peer);
         self.uses().insert(id, now);
         Ok(caller)
+    }
+
+    /// Returns who asks with a key, by its id; `None` when there is none or its time is over. A key of
+    /// an account that must have a second factor and has none is as limited as its sessions are.
+    pub(super) fn caller_of_key(
+        &self,
+        view: &impl Snapshot,
+        now: UnixMs,
+        id: SessionId,
+    ) -> Result<Option<Caller>, IdentityError> {
+        let record = view.get(API_KEYS, &id)?;
+        let record = record.filter(|record| record.until.is_none_or(|until| now < until));
+        let Some(record) = record else { return Ok(None) };
+        let account = view.get(ACCOUNTS, &record.user)?.filter(|it| it.locked_at.is_none());
+        let Some(account) = account else { return Ok(None) };
+        let whole = access_of(view, record.user, &account.admin)?;
+        let lacks_factor =
+            self.must_have_second_factor(&account) && !factors::has_one(view, record.user)?;
+        Ok(Some(Caller {
+            user: record.user,
+            email: account.email,
+            access: whole.narrowed(&record.admin, &record.rights, record.tenant),
+            session: id,
+            origin: Origin { door: Door::Api, address: None, key: Some(id) },
+            is_key: true,
+            is_limited: lacks_factor,
+        }))
     }
 
     /// Flushes every minute, until told to stop.
@@ -201,29 +233,6 @@ impl Identity {
     fn uses(&self) -> MutexGuard<'_, Uses> {
         self.inner.uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Returns who asks with a key, by its id; `None` when there is none or its time is over.
-pub(super) fn caller_of_key(
-    view: &impl Snapshot,
-    now: UnixMs,
-    id: SessionId,
-) -> Result<Option<Caller>, IdentityError> {
-    let record = view.get(API_KEYS, &id)?;
-    let record = record.filter(|record| record.until.is_none_or(|until| now < until));
-    let Some(record) = record else { return Ok(None) };
-    let account = view.get(ACCOUNTS, &record.user)?.filter(|it| it.locked_at.is_none());
-    let Some(account) = account else { return Ok(None) };
-    let whole = access_of(view, record.user, &account.admin)?;
-    Ok(Some(Caller {
-        user: record.user,
-        email: account.email,
-        access: whole.narrowed(&record.admin, &record.rights, record.tenant),
-        session: id,
-        origin: Origin { door: Door::Api, address: None, key: Some(id) },
-        is_key: true,
-        is_limited: false,
-    }))
 }
 
 fn shown(id: SessionId, record: ApiKeyRecord) -> ApiKey {

@@ -7,7 +7,7 @@
 use super::{
     Caller, Client, Identity, IdentityError, Step,
     passwords::fingerprint,
-    records::{ACCOUNTS, FACTORS, Factors, SESSIONS, TotpRecord},
+    records::{ACCOUNTS, FACTORS, Factors, PASSKEYS, SESSIONS, TotpRecord},
     sessions::{How, end_all},
     throttle::Attempt,
     trail::note,
@@ -35,6 +35,11 @@ const ISSUER: &str = "Mamba Host Panel";
 /// Returns what an account has besides a password.
 pub(super) fn of(view: &impl Snapshot, user: UserId) -> Result<Factors, IdentityError> {
     Ok(view.get(FACTORS, &user)?.unwrap_or_default())
+}
+
+/// Whether an account has a second factor: an app, or a passkey, which is both factors in one.
+pub(super) fn has_one(view: &impl Snapshot, user: UserId) -> Result<bool, IdentityError> {
+    Ok(of(view, user)?.totp.is_some() || !view.prefix(PASSKEYS, &(user,), 1)?.is_empty())
 }
 
 impl Identity {
@@ -123,6 +128,9 @@ impl Identity {
         let (user, kept, vault) = (caller.user, caller.session, self.inner.vault.clone());
         let (now, code) = (self.inner.clock.wall(), code.to_owned());
         let (id, who) = (self.draw_id(now), caller.who());
+        let at = tries_of(user);
+        let attempt = Attempt { at: &at, peer: client.peer, is_known: true };
+        self.count(attempt)?;
         self.inner
             .store
             .write(move |txn| {
@@ -139,7 +147,10 @@ impl Identity {
                 note(txn, now, who, "user:two-factor.delete", [])?;
                 tell(txn, now, id, user, Letter::SecondFactorOff)
             })
-            .await?;
+            .await
+            .map_err(IdentityError::from)
+            .inspect_err(|err| self.note_wrong_code(err, user, client.peer))?;
+        self.throttle().clear(attempt);
         self.sessions_ended();
         Ok(())
     }
@@ -159,6 +170,9 @@ impl Identity {
         let (codes, recovery) = recovery_codes(&*self.inner.entropy);
         let (user, code, vault) = (caller.user, code.to_owned(), self.inner.vault.clone());
         let (now, who) = (self.inner.clock.wall(), caller.who());
+        let at = tries_of(user);
+        let attempt = Attempt { at: &at, peer: client.peer, is_known: true };
+        self.count(attempt)?;
         self.inner
             .store
             .write(move |txn| {
@@ -168,7 +182,10 @@ impl Identity {
                 txn.put(FACTORS, &user, &factors)?;
                 note(txn, now, who, "user:recovery-codes.create", [])
             })
-            .await?;
+            .await
+            .map_err(IdentityError::from)
+            .inspect_err(|err| self.note_wrong_code(err, user, client.peer))?;
+        self.throttle().clear(attempt);
         Ok(codes)
     }
 
@@ -231,6 +248,12 @@ pub(super) fn tell(
         mail::queue(txn, now, id, &account.email, &letter)?;
     }
     Ok(())
+}
+
+/// What tries at the codes of an account are counted under, wherever they are made: a right password
+/// does not make them anew.
+pub(super) fn tries_of(user: UserId) -> String {
+    format!("second factor of {user}")
 }
 
 /// Where the seed of an account's app is sealed.

@@ -9,6 +9,7 @@ use super::{
     accounts::{check_email, check_password, register},
     factors,
     passwords::fingerprint,
+    planted::{is_app_void, void_keys},
     records::{
         ACCOUNTS, Account, EMAILS, EmailOwner, FACTORS, MAIL_TOKEN_ENDS, MAIL_TOKENS, MailToken,
         MailUse, Present,
@@ -50,7 +51,7 @@ impl Identity {
         self.check_open()?;
         let email = check_email(email)?;
         check_password("password", &password)?;
-        self.count_mail(&client, &email)?;
+        self.count_mail(&client, &email, false)?;
         let password = self.inner.passwords.hash(password, draw(&*self.inner.entropy)).await?;
         let link = "/register/confirm";
         self.send(RESET_TTL_MS, link, move |txn, link| {
@@ -100,7 +101,8 @@ impl Identity {
     /// `Throttled`, or what the store says; never whether there is an account.
     pub async fn request_reset(&self, client: Client, email: &str) -> Result<(), IdentityError> {
         let email = check_email(email)?;
-        self.count_mail(&client, &email)?;
+        let is_known = self.candidate(&client, &email)?.is_known;
+        self.count_mail(&client, &email, is_known)?;
         let now = self.inner.clock.wall();
         self.send(RESET_TTL_MS, "/reset-password", move |txn, link| {
             let Some((user, account)) = find(txn, &email)? else {
@@ -114,7 +116,8 @@ impl Identity {
         .await
     }
 
-    /// Sets a new password and ends all sessions. The second factor stays as it is.
+    /// Sets a new password and ends all sessions. What was made before the address was proved opens
+    /// the account no more, see `planted`; the second factor stays otherwise.
     ///
     /// # Errors
     /// `Invalid` for a token that does not hold or a bad password, `Busy`, or what the store says.
@@ -131,7 +134,7 @@ impl Identity {
             self.inner.store.read(|view| Ok::<_, IdentityError>(view.get(MAIL_TOKENS, &hash)?));
         known?.ok_or_else(bad_token)?;
         let next = self.inner.passwords.hash(password, draw(&*self.inner.entropy)).await?;
-        let id = self.draw_id(now);
+        let (id, vault) = (self.draw_id(now), self.inner.vault.clone());
         self.inner
             .store
             .write(move |txn| {
@@ -143,11 +146,16 @@ impl Identity {
                 let account = account.ok_or_else(bad_token)?;
                 // Who reads the mail has proved that the address is the account's.
                 let mut factors = factors::of(txn, user)?;
-                factors.email_verified_at.get_or_insert(now);
+                if is_app_void(&account, &factors) {
+                    (factors.totp, factors.recovery) = (None, Vec::new());
+                    vault.delete(txn, &factors::seed_place(user))?;
+                }
+                let proved_at = *factors.email_verified_at.get_or_insert(now);
                 txn.put(FACTORS, &user, &factors)?;
                 txn.put(ACCOUNTS, &user, &Account { password: next.clone(), ..account })?;
                 end_all(txn, user, None)?;
-                note(txn, now, client.who(user), "event:password-reset", [])?;
+                let gone = void_keys(txn, user, proved_at)?;
+                note(txn, now, client.who(user), "event:password-reset", gone)?;
                 factors::tell(txn, now, id, user, Letter::PasswordChanged)
             })
             .await?;
@@ -201,7 +209,8 @@ impl Identity {
     ) -> Result<(), IdentityError> {
         let email = check_email(email)?;
         self.prove(&client, caller, password).await?;
-        self.count_mail(&client, &email)?;
+        let is_known = self.is_known(&client, caller.user)?;
+        self.count_mail(&client, &email, is_known)?;
         let user = caller.user;
         self.send(ADDRESS_TTL_MS, "/confirm-address", move |txn, link| {
             if find(txn, &email)?.is_some_and(|(owner, _)| owner != user) {
@@ -273,10 +282,16 @@ impl Identity {
         }
     }
 
-    /// Counts a mail, by sender and by recipient: nobody's mailbox is filled through us.
-    fn count_mail(&self, client: &Client, email: &str) -> Result<(), IdentityError> {
+    /// Counts a mail, by sender and by recipient: nobody's mailbox is filled through us. Who asks from
+    /// where the account has a session does not wait for what strangers asked.
+    fn count_mail(
+        &self,
+        client: &Client,
+        email: &str,
+        is_known: bool,
+    ) -> Result<(), IdentityError> {
         let at = format!("mail to {email}");
-        self.count(Attempt { at: &at, peer: client.peer, is_known: false })
+        self.count(Attempt { at: &at, peer: client.peer, is_known })
     }
 
     /// Makes a token and writes the letter that holds it, in one transaction that decides both.

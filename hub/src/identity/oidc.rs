@@ -16,6 +16,7 @@ use super::{
     throttle::Attempt,
     trail::note,
 };
+use crate::mail::{Letter, Way};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use mamba_core::{
@@ -104,6 +105,7 @@ impl Identity {
             .inspect_err(|_| self.attempted("auth:fail", None, client.peer))?;
         let how = How::Provider(provider.clone());
         let now = self.inner.clock.wall();
+        let (from, letter) = (client.clone(), self.draw_id(now));
         let found = self
             .inner
             .store
@@ -118,6 +120,9 @@ impl Identity {
                         let (user, account) = by_address(txn, &remote)?;
                         let link = Link { user, name: remote.name.clone(), made_at: now };
                         insert(txn, key.clone(), &link)?;
+                        let told = Change::set("provider", provider.clone());
+                        note(txn, now, from.who(user), "user:link.create", [told])?;
+                        factors::tell(txn, now, letter, user, linked(&provider))?;
                         (user, account)
                     }
                 };
@@ -153,12 +158,14 @@ impl Identity {
         let shown =
             LinkedAccount { provider: provider.clone(), name: link.name.clone(), made_at: now };
         let (key, who) = ((provider, remote.subject), caller.who());
+        let letter = self.draw_id(now);
         self.inner
             .store
             .write(move |txn| {
                 insert(txn, key.clone(), &link)?;
                 let provider = Change::set("provider", key.0.clone());
-                note(txn, now, who, "user:link.create", [provider])
+                note(txn, now, who, "user:link.create", [provider])?;
+                factors::tell(txn, now, letter, link.user, linked(&key.0))
             })
             .await?;
         Ok(shown)
@@ -188,6 +195,7 @@ impl Identity {
     pub async fn remove_link(&self, caller: &Caller, provider: &str) -> Result<(), IdentityError> {
         let (user, provider) = (caller.user, provider.to_owned());
         let (who, now) = (caller.who(), self.inner.clock.wall());
+        let letter = self.draw_id(now);
         self.inner
             .store
             .write(move |txn| {
@@ -195,8 +203,10 @@ impl Identity {
                 let own = txn.get(USER_LINKS, &key)?.ok_or(IdentityError::NotFound("link"))?;
                 txn.delete(USER_LINKS, &key)?;
                 txn.delete(LINKS, &(provider.clone(), own.subject))?;
-                let provider = Change::set("provider", provider.clone());
-                note(txn, now, who, "user:link.delete", [provider])
+                let told = Change::set("provider", provider.clone());
+                note(txn, now, who, "user:link.delete", [told])?;
+                let removed = Letter::WayRemoved { way: Way::Provider, name: provider.clone() };
+                factors::tell(txn, now, letter, user, removed)
             })
             .await?;
         Ok(())
@@ -233,6 +243,10 @@ impl Identity {
     fn redirect_uri(&self) -> String {
         format!("{}/auth/callback", self.inner.settings.public_url)
     }
+}
+
+fn linked(provider: &str) -> Letter {
+    Letter::WayAdded { way: Way::Provider, name: provider.to_owned() }
 }
 
 /// Finds who has proved here the address that somebody has proved there.

@@ -13,7 +13,7 @@ use super::{
     throttle::Attempt,
     trail::note,
 };
-use crate::mail::Letter;
+use crate::mail::{Letter, Way};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use mamba_core::{
     audit::Change,
@@ -160,6 +160,7 @@ impl Identity {
     /// `NotFound`, or what the store says.
     pub async fn remove_passkey(&self, caller: &Caller, id: TokenId) -> Result<(), IdentityError> {
         let (user, who, now) = (caller.user, caller.who(), self.inner.clock.wall());
+        let letter = self.draw_id(now);
         self.inner
             .store
             .write(move |txn| {
@@ -169,7 +170,9 @@ impl Identity {
                 txn.delete(PASSKEYS, &(user, id))?;
                 txn.delete(PASSKEY_IDS, &passkey.cred_id().to_vec())?;
                 let name = Change::new("name", Some(record.name.clone()), None::<String>);
-                note(txn, now, who, "user:passkey.delete", [name])
+                note(txn, now, who, "user:passkey.delete", [name])?;
+                let removed = Letter::WayRemoved { way: Way::Passkey, name: record.name };
+                factors::tell(txn, now, letter, user, removed)
             })
             .await?;
         Ok(())
@@ -278,7 +281,7 @@ fn shown(id: TokenId, record: PasskeyRecord) -> Shown {
     Shown { key: id, name, made_at, used_at }
 }
 
-fn stored(record: &PasskeyRecord) -> Result<Passkey, IdentityError> {
+pub(super) fn stored(record: &PasskeyRecord) -> Result<Passkey, IdentityError> {
     serde_json::from_str(&record.passkey).map_err(unstorable)
 }
 

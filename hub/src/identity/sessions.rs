@@ -9,7 +9,7 @@ use super::{
     ACCESS_TTL_MS, Caller, Client, Identity, IdentityError, REFRESH_TTL_MS, RETRY_MS,
     SESSION_TTL_MS, SESSIONS_PER_USER_MAX,
     access::{Claims, Purpose},
-    api_keys::{KEY_PREFIX, caller_of_key},
+    api_keys::KEY_PREFIX,
     factors,
     letters::chosen,
     records::{ACCOUNTS, Account, Present, SESSIONS, Session, USER_SESSIONS},
@@ -223,7 +223,7 @@ impl Identity {
         let now = self.inner.clock.wall();
         self.inner.store.read(|view| {
             let Some(row) = view.get(SESSIONS, &session)?.filter(|row| now < row.until) else {
-                return caller_of_key(view, now, session);
+                return self.caller_of_key(view, now, session);
             };
             let account = view.get(ACCOUNTS, &row.user)?.filter(|it| it.locked_at.is_none());
             let Some(account) = account else { return Ok(None) };
@@ -260,7 +260,7 @@ impl Identity {
         self.must_have_second_factor(account) && !row.has_second_factor
     }
 
-    fn must_have_second_factor(&self, account: &Account) -> bool {
+    pub(super) fn must_have_second_factor(&self, account: &Account) -> bool {
         self.inner.settings.second_factor.requires(account.admin.is_admin())
     }
 

@@ -93,8 +93,7 @@ impl PublicUrl {
             && url.username().is_empty()
             && url.password().is_none();
         let host = url.host_str().unwrap_or_default();
-        let is_safe = url.scheme() == "https" || (url.scheme() == "http" && is_local(host));
-        if is_bare && is_safe && !host.is_empty() { Ok(Self(url)) } else { Err(RULE) }
+        if is_bare && is_safe(&url) && !host.is_empty() { Ok(Self(url)) } else { Err(RULE) }
     }
 
     /// Returns the origin as browsers send it.
@@ -139,6 +138,12 @@ impl PublicUrl {
     pub fn is_encrypted(&self) -> bool {
         self.0.scheme() == "https"
     }
+}
+
+/// Whether what is sent there is encrypted, or stays on this machine.
+pub(crate) fn is_safe(url: &Url) -> bool {
+    let is_local = || is_local(url.host_str().unwrap_or_default());
+    url.scheme() == "https" || (url.scheme() == "http" && is_local())
 }
 
 fn is_local(host: &str) -> bool {

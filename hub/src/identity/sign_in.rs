@@ -80,7 +80,7 @@ impl Identity {
         let now = self.inner.clock.boot();
         let found = self.steps().look(now, challenge, kind);
         let (user, password) = found.ok_or(IdentityError::NotSignedIn)?;
-        let at = format!("second factor of {user}");
+        let at = factors::tries_of(user);
         let is_known = self.is_known(&client, user)?;
         let attempt = Attempt { at: &at, peer: client.peer, is_known };
         self.count(attempt)?;
@@ -147,7 +147,8 @@ impl Identity {
         self.inner.store.read(|view| Ok(is_known(view, now, client, user)?))
     }
 
-    fn note_wrong_code(&self, err: &IdentityError, user: UserId, peer: IpAddr) {
+    /// Counts a code that was wrong for the audit trail.
+    pub(super) fn note_wrong_code(&self, err: &IdentityError, user: UserId, peer: IpAddr) {
         if matches!(err, IdentityError::WrongCode) {
             self.attempted("auth:fail", Some(user), peer);
         }

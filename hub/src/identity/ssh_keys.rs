@@ -1,10 +1,11 @@
 //! SSH keys of accounts, as edges will ask for them.
 
 use super::{
-    Caller, Identity, IdentityError,
+    Caller, Identity, IdentityError, factors,
     records::{Owned, SSH_KEY_IDS, SSH_KEYS, SshKeyRecord},
     trail::note,
 };
+use crate::mail::{Letter, Way};
 use base64::{
     Engine as _, engine::general_purpose::STANDARD, engine::general_purpose::STANDARD_NO_PAD,
 };
@@ -59,7 +60,7 @@ impl Identity {
         let id = TokenId::new(now, draw(&*self.inner.entropy));
         let PublicKey { text: public_key, fingerprint } = key;
         let record = SshKeyRecord { name: new.name, public_key, fingerprint, made_at: now };
-        let (row, who) = (record.clone(), caller.who());
+        let (row, who, letter) = (record.clone(), caller.who(), self.draw_id(now));
         self.inner
             .store
             .write(move |txn| {
@@ -71,7 +72,9 @@ impl Identity {
                 }
                 txn.put(SSH_KEY_IDS, &fingerprint, &Owned { user, id })?;
                 txn.put(SSH_KEYS, &(user, id), &row)?;
-                note(txn, now, who, "user:ssh-key.create", described(&row))
+                note(txn, now, who, "user:ssh-key.create", described(&row))?;
+                let added = Letter::WayAdded { way: Way::SshKey, name: row.name.clone() };
+                factors::tell(txn, now, letter, user, added)
             })
             .await?;
         Ok(shown(id, record))

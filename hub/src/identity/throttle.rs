@@ -1,24 +1,41 @@
 //! Pure: how often somebody may try.
 //!
-//! Three counts, each over a window of fifteen minutes: tries at one account from one address (five),
-//! tries from one address at all accounts, and tries at one account from all addresses that it was
-//! never signed in from. So one attacker locks nobody out but those behind its own address, many
-//! attackers together still guess slowly, and the owner gets in from where it always does.
+//! Each over a window of fifteen minutes, every try counts at one account from one address (five).
+//! Where the account has no session it counts too from that address, and from the wider network of an
+//! IPv6 address, at all accounts; at the account from that wider network; and at the account from
+//! all strangers. So one attacker locks nobody out but those behind its own address, nor does one
+//! with a whole IPv6 network; many attackers together still guess slowly.
+//!
+//! Where the account has a session it has a budget of its own: what strangers do at the account, or
+//! others behind the same address at theirs, does not keep the owner out. From one address all those
+//! budgets together have a bound too.
 
 use mamba_core::clock::BootMs;
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr},
+};
 
 /// Tries at one account from one address.
 pub(super) const ATTEMPTS_MAX: u32 = 5;
 /// Tries from one address: five people of one household or office who are each wrong four times.
 const FROM_ADDRESS_MAX: u32 = 20;
+/// Tries from one IPv6 network of 48 bits, which one customer may have and many may share.
+const FROM_NETWORK_MAX: u32 = 100;
+/// Tries at one account from one such network: a tenth of what all strangers have together.
+const BOTH_NETWORK_MAX: u32 = 10;
+/// Tries from one address at accounts that are signed in there: twenty people of one office who are
+/// each wrong five times.
+const FROM_HOME_MAX: u32 = 100;
 /// Tries at one account from addresses that it does not know: guesses of a whole botnet.
 const FROM_STRANGERS_MAX: u32 = 100;
 /// Length of the window, from the first attempt on.
 const WINDOW_MS: u64 = 15 * 60_000;
 /// Windows kept. At the limit the oldest tenth is forgotten: filling it takes as many requests, each of
 /// which costs a password hash.
-const WINDOWS_MAX: usize = 30_000;
+const WINDOWS_MAX: usize = 50_000;
+
+const _: () = assert!(ATTEMPTS_MAX < BOTH_NETWORK_MAX && BOTH_NETWORK_MAX < FROM_STRANGERS_MAX);
 
 /// Counts attempts.
 #[derive(Debug, Default)]
@@ -29,7 +46,10 @@ pub(super) struct Throttle {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Counted {
     Both(String, IpAddr),
+    BothNetwork(String, Ipv6Addr),
     Address(IpAddr),
+    Network(Ipv6Addr),
+    Home(IpAddr),
     Strangers(String),
 }
 
@@ -53,13 +73,17 @@ pub(super) struct Attempt<'a> {
 impl Attempt<'_> {
     fn counted(&self) -> Vec<(Counted, u32)> {
         let (at, from) = (self.at.to_owned(), origin(self.peer));
-        let mut all = vec![
-            (Counted::Both(at.clone(), from), ATTEMPTS_MAX),
-            (Counted::Address(from), FROM_ADDRESS_MAX),
-        ];
-        if !self.is_known {
-            all.push((Counted::Strangers(at), FROM_STRANGERS_MAX));
+        let mut all = vec![(Counted::Both(at.clone(), from), ATTEMPTS_MAX)];
+        if self.is_known {
+            all.push((Counted::Home(from), FROM_HOME_MAX));
+            return all;
         }
+        all.push((Counted::Address(from), FROM_ADDRESS_MAX));
+        if let Some(network) = wide_network(self.peer) {
+            all.push((Counted::BothNetwork(at.clone(), network), BOTH_NETWORK_MAX));
+            all.push((Counted::Network(network), FROM_NETWORK_MAX));
+        }
+        all.push((Counted::Strangers(at), FROM_STRANGERS_MAX));
         all
     }
 }
@@ -91,13 +115,16 @@ impl Throttle {
         Ok(())
     }
 
-    /// Forgets the attempts of somebody who got in; of the address only the last one, or an attacker
-    /// with one account of its own could begin anew whenever it likes.
+    /// Forgets the attempts of somebody who got in; of what is not the account's alone only the last
+    /// one, or an attacker with one account of its own could begin anew whenever it likes.
     pub(super) fn clear(&mut self, attempt: Attempt<'_>) {
         for (key, _) in attempt.counted() {
             match &key {
-                Counted::Both(..) => drop(self.windows.remove(&key)),
-                Counted::Address(_) | Counted::Strangers(_) => {
+                Counted::Both(..) | Counted::BothNetwork(..) => drop(self.windows.remove(&key)),
+                Counted::Address(_)
+                | Counted::Network(_)
+                | Counted::Home(_)
+                | Counted::Strangers(_) => {
                     if let Some(window) = self.windows.get_mut(&key) {
                         window.attempts = window.attempts.saturating_sub(1);
                     }
@@ -125,6 +152,14 @@ pub(super) fn origin(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(ip) => IpAddr::V4(ip),
         IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() & (u128::MAX << 64)).into()),
+    }
+}
+
+/// The IPv6 network of 48 bits in which somebody is: no larger one goes to one customer.
+fn wide_network(peer: IpAddr) -> Option<Ipv6Addr> {
+    match peer.to_canonical() {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(ip) => Some((ip.to_bits() & (u128::MAX << 80)).into()),
     }
 }
 
@@ -186,13 +221,52 @@ mod tests {
         assert!(throttle.attempt(BootMs(0), one).is_ok());
     }
 
+    /// One /48 has 65,536 networks of 64 bits: each had five tries of its own.
+    #[test]
+    fn a_wide_network_locks_nobody_out_and_cannot_try_every_account() {
+        let mut throttle = Throttle::default();
+        let peer = |index: u32| format!("2001:db8:1:{index:x}::1");
+        let tried = (0..1_000)
+            .filter(|index| throttle.attempt(BootMs(0), attempt("a@b", &peer(*index))).is_ok());
+        assert_eq!(tried.count(), usize::try_from(BOTH_NETWORK_MAX).unwrap());
+        assert!(throttle.attempt(BootMs(0), attempt("a@b", "2001:db8:2::1")).is_ok());
+        assert!(throttle.attempt(BootMs(0), attempt("a@b", ONE)).is_ok());
+        let mut throttle = Throttle::default();
+        let tried = (0..1_000).filter(|index| {
+            let at = index.to_string();
+            throttle.attempt(BootMs(0), attempt(&at, &peer(*index))).is_ok()
+        });
+        assert_eq!(tried.count(), usize::try_from(FROM_NETWORK_MAX).unwrap());
+    }
+
+    #[test]
+    fn neighbours_behind_one_address_do_not_lock_out_who_is_known_there() {
+        let mut throttle = Throttle::default();
+        for index in 0..FROM_ADDRESS_MAX {
+            throttle.attempt(BootMs(0), attempt(&index.to_string(), ONE)).unwrap();
+        }
+        assert!(throttle.attempt(BootMs(0), attempt("a@b", ONE)).is_err());
+        let known = Attempt { is_known: true, ..attempt("a@b", ONE) };
+        for _ in 0..ATTEMPTS_MAX {
+            assert!(throttle.attempt(BootMs(0), known).is_ok());
+        }
+        assert!(throttle.attempt(BootMs(0), known).is_err(), "no more than anywhere else");
+        let mut throttle = Throttle::default();
+        let tried = (0..1_000).filter(|index| {
+            let at = index.to_string();
+            let known = Attempt { is_known: true, ..attempt(&at, ONE) };
+            throttle.attempt(BootMs(0), known).is_ok()
+        });
+        assert_eq!(tried.count(), usize::try_from(FROM_HOME_MAX).unwrap());
+    }
+
     #[test]
     fn memory_is_bounded() {
         let mut throttle = Throttle::default();
         for index in 0..u32::try_from(WINDOWS_MAX).unwrap() {
             let peer = IpAddr::V4((0x0a00_0000 + index).into());
             let at = index.to_string();
-            throttle.attempt(BootMs(0), Attempt { at: &at, peer, is_known: true }).unwrap();
+            throttle.attempt(BootMs(0), Attempt { at: &at, peer, is_known: false }).unwrap();
         }
         let kept = throttle.windows.len();
         assert!(kept <= WINDOWS_MAX && kept > WINDOWS_MAX / 2, "{kept}");

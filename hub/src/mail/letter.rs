@@ -34,6 +34,20 @@ pub enum Letter {
     SecondFactorOn,
     /// A second factor was taken out of use.
     SecondFactorOff,
+    /// Something besides the password opens the account from now on.
+    WayAdded {
+        /// What it is.
+        way: Way,
+        /// Its name.
+        name: String,
+    },
+    /// Something opens the account no more.
+    WayRemoved {
+        /// What it was.
+        way: Way,
+        /// Its name.
+        name: String,
+    },
     /// A sign-in from a device that was not seen before.
     NewDevice {
         /// What it calls itself.
@@ -79,6 +93,30 @@ pub enum Letter {
         /// What is known.
         reason: String,
     },
+}
+
+/// What opens an account besides its password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// An API key.
+    ApiKey,
+    /// An SSH key.
+    SshKey,
+    /// A passkey.
+    Passkey,
+    /// An account at another provider.
+    Provider,
+}
+
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Self::ApiKey => "API key",
+            Self::SshKey => "SSH key",
+            Self::Passkey => "passkey",
+            Self::Provider => "account at another provider",
+        }
+    }
 }
 
 /// A letter as it is sent.
@@ -127,6 +165,8 @@ impl Letter {
             Self::AddressChanged { .. } => "Your address was changed".to_owned(),
             Self::SecondFactorOn => "A second factor protects your account".to_owned(),
             Self::SecondFactorOff => "Your account has no second factor any more".to_owned(),
+            Self::WayAdded { way, .. } => format!("New {} for your account", way.name()),
+            Self::WayRemoved { way, .. } => format!("Your account lost its {}", way.name()),
             Self::NewDevice { .. } => "Sign-in from a new device".to_owned(),
             Self::Invitation { to, .. } => format!("Invitation to {to}"),
             Self::Added { to } => format!("You have access to {to}"),
@@ -166,6 +206,12 @@ impl Letter {
             }
             Self::SecondFactorOn => "From now on signing in takes a second factor too.".to_owned(),
             Self::SecondFactorOff => "From now on signing in takes the password only.".to_owned(),
+            Self::WayAdded { way, name } => {
+                format!("From now on the {} {name} opens your account.", way.name())
+            }
+            Self::WayRemoved { way, name } => {
+                format!("The {} {name} opens your account no more.", way.name())
+            }
             Self::NewDevice { device, address, at } => {
                 format!("Your account was signed in to from {device} at {address}, {at}.")
             }
@@ -197,6 +243,8 @@ impl Letter {
             | Self::AddressChanged { .. }
             | Self::SecondFactorOn
             | Self::SecondFactorOff
+            | Self::WayAdded { .. }
+            | Self::WayRemoved { .. }
             | Self::NewDevice { .. }
             | Self::Added { .. }
             | Self::Removed { .. }
@@ -214,6 +262,8 @@ impl Letter {
                 | Self::AddressChanged { .. }
                 | Self::SecondFactorOn
                 | Self::SecondFactorOff
+                | Self::WayAdded { .. }
+                | Self::WayRemoved { .. }
                 | Self::NewDevice { .. }
         )
     }

@@ -13,7 +13,7 @@ mod letter;
 mod records;
 mod send;
 
-pub use letter::{Letter, Rendered};
+pub use letter::{Letter, Rendered, Way};
 pub use records::TABLES;
 pub use send::{Mailer, Secret, SmtpConfig, SmtpError, SmtpTls};
 

@@ -21,6 +21,8 @@ fn letters() -> Vec<Letter> {
         Letter::AddressChanged { to: text() },
         Letter::SecondFactorOn,
         Letter::SecondFactorOff,
+        Letter::WayAdded { way: Way::ApiKey, name: text() },
+        Letter::WayRemoved { way: Way::Provider, name: text() },
         Letter::NewDevice { device: text(), address: text(), at: text() },
         Letter::Invitation { by: text(), to: text(), link: link() },
         Letter::Added { to: text() },
@@ -73,5 +75,5 @@ async fn the_spool_lists_newest_first_and_hides_texts_that_will_be_sent() {
     let gone = ids[3];
     assert!(store.write(move |txn| remove(txn, gone)).await.unwrap());
     assert!(!store.write(move |txn| remove(txn, gone)).await.unwrap());
-    assert_eq!(store.read(|view| view.get(MAILS_COUNT, &())).unwrap(), Some(14));
+    assert_eq!(store.read(|view| view.get(MAILS_COUNT, &())).unwrap(), Some(16));
 }

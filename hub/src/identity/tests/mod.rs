@@ -1,5 +1,7 @@
 //! Accounts and sessions on a real store, with a clock that is set by hand.
 
+mod takeover;
+
 use super::*;
 use mamba_core::{
     access::{Administration, Role},
@@ -35,7 +37,7 @@ impl Clock for TestClock {
 struct World {
     identity: Identity,
     clock: Arc<TestClock>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 fn secret(text: &str) -> Zeroizing<String> {
@@ -46,6 +48,17 @@ fn new_account(email: &str) -> NewAccount {
     NewAccount { email: email.to_owned(), password: secret("correct horse battery") }
 }
 
+fn new_key(name: &str) -> CreateApiKey {
+    CreateApiKey {
+        name: name.to_owned(),
+        admin: Default::default(),
+        rights: Default::default(),
+        tenant: None,
+        networks: Vec::new(),
+        until: None,
+    }
+}
+
 async fn world() -> World {
     let dir = tempfile::tempdir().unwrap();
     let data = DataDir::open(&dir.path().join("hub"), KIND).unwrap();
@@ -54,16 +67,24 @@ async fn world() -> World {
     let clock = Arc::new(TestClock(AtomicU64::new(0)));
     let now = clock.wall();
     create_admin(&store, now, &SystemEntropy, new_account("Admin@Example.org")).await.unwrap();
-    let key = AccessKey::open(data.path(), &SystemEntropy).unwrap();
-    let identity = Identity::new(IdentityParts {
+    let identity = open(store, &clock, data.path(), Settings::default());
+    World { identity, clock, dir }
+}
+
+fn open(
+    store: Store,
+    clock: &Arc<TestClock>,
+    data: &std::path::Path,
+    settings: Settings,
+) -> Identity {
+    Identity::new(IdentityParts {
         store,
         clock: clock.clone(),
         entropy: Arc::new(SystemEntropy),
-        key,
+        key: AccessKey::open(data, &SystemEntropy).unwrap(),
         vault: Vault::in_memory([7; 32]),
-        settings: Settings::default(),
-    });
-    World { identity, clock, _dir: dir }
+        settings,
+    })
 }
 
 impl World {
@@ -246,15 +267,7 @@ async fn a_locked_account_is_let_in_nowhere_until_it_is_unlocked() {
     let admin = world.caller().await;
     let (user, tokens) = owner(&world, &admin, "owner@example.org").await;
     let caller = world.identity.authenticate(PEER, &tokens.access_token).unwrap();
-    let key = CreateApiKey {
-        name: "k".to_owned(),
-        admin: Default::default(),
-        rights: Default::default(),
-        tenant: None,
-        networks: Vec::new(),
-        until: None,
-    };
-    let key = world.identity.create_api_key(&caller, key).await.unwrap().token;
+    let key = world.identity.create_api_key(&caller, new_key("k")).await.unwrap().token;
     assert!(world.identity.authenticate(PEER, &key).is_ok());
     let mut ended = world.identity.ended();
 

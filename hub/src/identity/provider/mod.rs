@@ -1,6 +1,9 @@
 //! Speaks to a provider: discovery, the exchange of a code, and who that makes it.
 
-use super::IdentityError;
+#[cfg(test)]
+mod tests;
+
+use super::{IdentityError, settings::is_safe};
 use crate::mail::Secret;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
 use mamba_core::clock::UnixMs;
@@ -61,6 +64,24 @@ pub(super) struct Endpoints {
     authorization_endpoint: String,
     token_endpoint: String,
     jwks_uri: String,
+    /// How it wants to be told the secret; in the header, when it does not say.
+    #[serde(default)]
+    token_endpoint_auth_methods_supported: Option<Vec<String>>,
+}
+
+impl Endpoints {
+    /// Whether the secret has to stand in the form: where nothing but that is offered.
+    fn takes_secret_in_form(&self) -> bool {
+        let offered = self.token_endpoint_auth_methods_supported.as_deref().unwrap_or_default();
+        let has = |name: &str| offered.iter().any(|it| it == name);
+        has("client_secret_post") && !has("client_secret_basic")
+    }
+
+    /// Whether nothing that is asked of it travels in the clear.
+    fn are_safe(&self) -> bool {
+        let all = [&self.authorization_endpoint, &self.token_endpoint, &self.jwks_uri];
+        all.into_iter().all(|it| it.parse().is_ok_and(|url| is_safe(&url)))
+    }
 }
 
 /// Somebody, as a provider vouches.
@@ -109,6 +130,7 @@ impl Provider {
                     authorization_endpoint: format!("{base}/oauth2/authorize"),
                     token_endpoint: format!("{base}/api/oauth2/token"),
                     jwks_uri: String::new(),
+                    token_endpoint_auth_methods_supported: None,
                 });
             }
         };
@@ -116,6 +138,9 @@ impl Provider {
         let found: Endpoints = ask(http()?.get(at)).await?;
         if found.issuer != *issuer {
             return Err(elsewhere("the issuer calls itself differently"));
+        }
+        if !found.are_safe() {
+            return Err(elsewhere("it wants to be asked without encryption"));
         }
         Ok(found)
     }
@@ -153,18 +178,21 @@ impl Provider {
         nonce: &str,
     ) -> Result<Remote, IdentityError> {
         let endpoints = self.endpoints().await?;
-        let form = [
+        let mut form = vec![
             ("grant_type", "authorization_code"),
             ("code", code),
             ("redirect_uri", redirect_uri),
             ("code_verifier", verifier),
         ];
         let Secret(secret) = &self.client_secret;
-        let request = http()?
-            .post(&endpoints.token_endpoint)
-            .basic_auth(&self.client_id, Some(secret.as_str()))
-            .form(&form);
-        let reply: TokenReply = ask(request).await?;
+        let mut request = http()?.post(&endpoints.token_endpoint);
+        if endpoints.takes_secret_in_form() {
+            form.push(("client_id", &self.client_id));
+            form.push(("client_secret", secret.as_str()));
+        } else {
+            request = request.basic_auth(&self.client_id, Some(secret.as_str()));
+        }
+        let reply: TokenReply = ask(request.form(&form)).await?;
         match &self.kind {
             ProviderKind::Oidc { .. } => {
                 let token = reply.id_token.ok_or_else(|| elsewhere("it gave no id token"))?;
