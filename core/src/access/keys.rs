@@ -1,7 +1,8 @@
 //! Pure: the keys: what can be allowed, each with its name, group and description.
 //!
 //! Names are what people, API keys and stored JSON know; the order of variants is what records hold.
-//! New keys are added at the end of their enum and none is ever removed.
+//! New keys are added at the end of their enum, and once released none is ever removed. A key comes
+//! with what it allows: one that nothing asks for says something that is not true.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -120,10 +121,7 @@ keys! {
         MemberWrite "member.write" "Invite and remove members and change their roles."
         RoleRead "role.read" "See roles of the tenant."
         RoleWrite "role.write" "Make, change and delete roles of the tenant."
-        ApiKeyRead "api-key.read" "See the tenant's API keys."
-        ApiKeyWrite "api-key.write" "Make and delete the tenant's API keys."
-        BillingRead "billing.read" "See plans, usage and invoices."
-        BillingWrite "billing.write" "Change plans and means of payment."
+        BillingRead "billing.read" "See what servers used."
         AuditRead "audit.read" "Read the audit trail."
         ServerCreate "server.create" "Make servers within the quota."
         ServerDelete "server.delete" "Delete servers."
@@ -148,17 +146,12 @@ keys! {
         ServersRead "servers.read" "See every server."
         ServersWrite "servers.write" "Do everything with every server."
         SettingsRead "settings.read" "See the settings of the hub."
-        SettingsWrite "settings.write" "Change the settings of the hub."
         MailRead "mail.read" "Read mails that wait or failed."
         MailWrite "mail.write" "Send and delete mails that wait or failed."
         AuditRead "audit.read" "Read every audit trail."
-        AuditWrite "audit.write" "Export audit trails and anchors."
-        MountsRead "mounts.read" "See mounts."
-        MountsWrite "mounts.write" "Change mounts."
-        RegistriesRead "registries.read" "See for which registries there are credentials."
-        RegistriesWrite "registries.write" "Change credentials of registries."
-        BillingRead "billing.read" "See plans, usage and invoices of every tenant."
-        BillingWrite "billing.write" "Change plans and bookings of every tenant."
+        MountsRead "mounts.read" "See which folders of its node a server sees."
+        MountsWrite "mounts.write" "Choose which folders of its node a server sees."
+        BillingRead "billing.read" "See what servers of every tenant used."
     }
 }
 
@@ -190,7 +183,6 @@ impl TenantRight {
             Self::TenantRead
             | Self::MemberRead
             | Self::RoleRead
-            | Self::ApiKeyRead
             | Self::BillingRead
             | Self::AuditRead
             | Self::ChildRead => true,
@@ -198,8 +190,6 @@ impl TenantRight {
             | Self::TenantDelete
             | Self::MemberWrite
             | Self::RoleWrite
-            | Self::ApiKeyWrite
-            | Self::BillingWrite
             | Self::ServerCreate
             | Self::ServerDelete
             | Self::ChildWrite => false,
@@ -218,10 +208,7 @@ impl TenantRight {
             | Self::MemberWrite
             | Self::RoleWrite
             | Self::ChildWrite => AdminRight::TenantsWrite,
-            Self::ApiKeyRead => AdminRight::UsersRead,
-            Self::ApiKeyWrite => AdminRight::UsersWrite,
             Self::BillingRead => AdminRight::BillingRead,
-            Self::BillingWrite => AdminRight::BillingWrite,
             Self::AuditRead => AdminRight::AuditRead,
             Self::ServerCreate | Self::ServerDelete => AdminRight::ServersWrite,
         }
@@ -229,7 +216,8 @@ impl TenantRight {
 }
 
 impl AdminRight {
-    /// Returns the right that includes this one: of `nodes.read`, `nodes.write`.
+    /// Returns the right that includes this one: of `nodes.read`, `nodes.write`; itself where there is
+    /// nothing to write.
     #[must_use]
     pub const fn write(self) -> Self {
         match self {
@@ -239,12 +227,11 @@ impl AdminRight {
             Self::BlueprintsRead | Self::BlueprintsWrite => Self::BlueprintsWrite,
             Self::AllocationsRead | Self::AllocationsWrite => Self::AllocationsWrite,
             Self::ServersRead | Self::ServersWrite => Self::ServersWrite,
-            Self::SettingsRead | Self::SettingsWrite => Self::SettingsWrite,
+            Self::SettingsRead => Self::SettingsRead,
             Self::MailRead | Self::MailWrite => Self::MailWrite,
-            Self::AuditRead | Self::AuditWrite => Self::AuditWrite,
+            Self::AuditRead => Self::AuditRead,
             Self::MountsRead | Self::MountsWrite => Self::MountsWrite,
-            Self::RegistriesRead | Self::RegistriesWrite => Self::RegistriesWrite,
-            Self::BillingRead | Self::BillingWrite => Self::BillingWrite,
+            Self::BillingRead => Self::BillingRead,
         }
     }
 }

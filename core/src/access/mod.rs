@@ -46,6 +46,17 @@ impl Administration {
         }
     }
 
+    /// Whether whoever has `access`, as root or not, may give this part or take it away: what is root's
+    /// only root gives and takes, and every other right only who has it.
+    #[must_use]
+    pub fn is_within(&self, access: &Access, is_root: bool) -> bool {
+        match self {
+            Self::None => true,
+            Self::Some(rights) => rights.iter().all(|right| access.has(*right)),
+            Self::Root => is_root,
+        }
+    }
+
     /// Whether it is any part at all.
     #[must_use]
     pub fn is_admin(&self) -> bool {

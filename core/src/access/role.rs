@@ -54,12 +54,7 @@ impl Role {
                 rights
             }
             Self::Billing => Rights {
-                tenant: [
-                    TenantRight::TenantRead,
-                    TenantRight::BillingRead,
-                    TenantRight::BillingWrite,
-                ]
-                .into(),
+                tenant: [TenantRight::TenantRead, TenantRight::BillingRead].into(),
                 server: BTreeSet::new(),
             },
             Self::Support => {

@@ -212,6 +212,22 @@ fn nobody_gives_what_it_does_not_have() {
 }
 
 #[test]
+fn rights_over_the_installation_are_given_by_who_has_them() {
+    let some = |rights: &[AdminRight]| Administration::Some(rights.iter().copied().collect());
+    use AdminRight::{NodesRead, NodesWrite, UsersWrite};
+    for (given, own, is_root, expected) in [
+        (Administration::None, &[][..], false, true),
+        (some(&[NodesRead]), &[NodesWrite], false, true),
+        (some(&[NodesWrite]), &[NodesRead], false, false),
+        (some(&[NodesRead, UsersWrite]), &[NodesRead], false, false),
+        (Administration::Root, AdminRight::ALL, false, false),
+        (Administration::Root, AdminRight::ALL, true, true),
+    ] {
+        assert_eq!(given.is_within(&admin(own), is_root), expected, "{given:?} by {own:?}");
+    }
+}
+
+#[test]
 fn an_api_key_never_allows_more_than_its_account() {
     let mut access = member(OWN, Role::Support);
     access.tenants.insert(OTHER, Rights::all());
