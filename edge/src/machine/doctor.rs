@@ -4,6 +4,7 @@ use super::{
     is_disk_full, is_disk_low,
     look::{Look, clock_error_ms},
     room,
+    runc::judge,
 };
 use crate::config::Config;
 use mamba_core::{clock::UnixMs, db::StoreHealth};
@@ -59,7 +60,13 @@ impl Doctor<'_> {
 
     fn engine(&self, to: &mut Findings) {
         match &self.look.engine {
-            Ok(info) => to.add("engine", CheckLevel::Ok, info.version.clone()),
+            Ok(info) => {
+                to.add("engine", CheckLevel::Ok, info.version.clone());
+                if let Some(version) = &info.runc {
+                    let (level, text) = judge(version);
+                    to.add("runc", level, text);
+                }
+            }
             Err(err) => {
                 let socket = self.config.docker_socket.display();
                 let text =

@@ -1,6 +1,7 @@
 //! What is seen of the machine, and what is wrong with it.
 
 mod doctor;
+mod runc;
 mod look;
 
 pub use doctor::{Doctor, Findings};

@@ -203,6 +203,8 @@ pub struct Attached {
 pub struct EngineInfo {
     /// Name and version, for people.
     pub version: String,
+    /// Version of runc, which starts the containers; `None` when the engine does not tell.
+    pub runc: Option<String>,
     /// Processors.
     pub cpus: u32,
     /// Memory in bytes.

@@ -58,6 +58,7 @@ fn copy(chunks: &[Parts], to: &Path) -> Result<(), MoveError> {
     chunks.iter().try_for_each(|parts| writer.write(parts))
 }
 
+/// CVE-2023-25152 and CVE-2023-25168: links were followed when something was made or removed.
 #[test]
 fn a_copy_is_the_same_and_follows_no_link() {
     let root = tempfile::tempdir().unwrap();
@@ -127,6 +128,7 @@ fn a_change_of_anything_is_another_digest() {
     assert_eq!(count(&top, || false).unwrap(), None);
 }
 
+/// CVE-2024-27102 (GHSA-494h): paths led out of the server's folder.
 #[test]
 fn what_a_hostile_source_sends_stays_inside_of_the_folder() {
     let root = tempfile::tempdir().unwrap();

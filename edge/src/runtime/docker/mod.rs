@@ -136,10 +136,10 @@ impl DockerRuntime {
         let connect = async {
             let docker = Docker::connect_with_unix(socket, CLIENT_TIMEOUT_S, API_DEFAULT_VERSION)?;
             let docker = docker.negotiate_version().await?.with_request_modifier(spell_login);
-            let info = docker.info().await?;
-            Ok((docker, info))
+            let (info, version) = (docker.info().await?, docker.version().await?);
+            Ok((docker, info, version))
         };
-        let (docker, info) = within("connect", INFO_MS, connect).await?;
+        let (docker, info, version) = within("connect", INFO_MS, connect).await?;
         let api = docker.client_version();
         if (api.major_version, api.minor_version) < (1, API_MINOR_MIN) {
             let error =
@@ -151,6 +151,9 @@ impl DockerRuntime {
             docker,
             info: EngineInfo {
                 version: info_text,
+                runc: version.components.and_then(|all| {
+                    all.into_iter().find(|it| it.name == "runc").map(|it| it.version)
+                }),
                 cpus: info.ncpu.and_then(|it| u32::try_from(it).ok()).unwrap_or(0),
                 memory_bytes: info.mem_total.and_then(|it| u64::try_from(it).ok()).unwrap_or(0),
             },

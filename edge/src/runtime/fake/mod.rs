@@ -324,7 +324,8 @@ async fn until(at: Option<Instant>) {
 
 impl Runtime for FakeRuntime {
     async fn info(&self) -> Result<EngineInfo, RuntimeError> {
-        let info = EngineInfo { version: "fake 1".to_owned(), cpus: 4, memory_bytes: 8 << 30 };
+        let info =
+            EngineInfo { version: "fake 1".to_owned(), runc: None, cpus: 4, memory_bytes: 8 << 30 };
         self.call(Call::Info, |_| Ok(info)).await
     }
 
