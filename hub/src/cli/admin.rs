@@ -6,7 +6,7 @@ use crate::{
     app::BALLAST_BYTES,
     audit::Verified,
     backup::MakeBackupError,
-    identity::{IdentityError, disable_second_factor, set_password},
+    identity::{IdentityError, disable_second_factor, set_administration, set_password},
     ingest::requeue::Requeued,
     nodes::{NewToken, NodeDetail},
     reconcile::Report,
@@ -14,6 +14,7 @@ use crate::{
     store::KIND,
 };
 use mamba_core::{
+    access::Administration,
     clock::{SystemClock, SystemEntropy},
     db::{BackupError, DataDir, Store, StoreOptions},
     error::chain,
@@ -70,6 +71,10 @@ pub(super) enum AdminRequest {
     DisableSecondFactor {
         email: String,
     },
+    Grant {
+        email: String,
+        admin: Administration,
+    },
     RotateSecrets,
     Transfers,
     VerifyAudit,
@@ -109,6 +114,7 @@ pub(super) enum AdminReply {
     Transfers(Vec<Transfer>),
     Blueprint(Stored),
     Done,
+    Granted(Administration),
     Failure(Failure),
 }
 
@@ -147,7 +153,9 @@ impl From<HubError> for Failure {
 impl From<IdentityError> for Failure {
     fn from(err: IdentityError) -> Self {
         match err {
-            IdentityError::NotFound(_) | IdentityError::Invalid(_) => Self::Refused(chain(&err)),
+            IdentityError::NotFound(_) | IdentityError::Invalid(_) | IdentityError::Refused(_) => {
+                Self::Refused(chain(&err))
+            }
             other => Self::Failed(chain(&other)),
         }
     }
@@ -197,6 +205,11 @@ impl AdminContext {
                 let now = hub.clock().wall();
                 disable_second_factor(store, vault, scope, now, hub.entropy(), &email).await?;
                 AdminReply::Done
+            }
+            AdminRequest::Grant { email, admin } => {
+                let (store, now) = (hub.store(), hub.clock().wall());
+                set_administration(store, scope, now, &email, admin.clone()).await?;
+                AdminReply::Granted(admin)
             }
             AdminRequest::Doctor => AdminReply::Checks(hub.check()?),
             AdminRequest::Reconcile { days } => {

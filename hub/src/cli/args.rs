@@ -1,6 +1,7 @@
 //! What can be typed.
 
-use clap::{Parser, Subcommand};
+use clap::{ArgGroup, Parser, Subcommand};
+use mamba_core::access::AdminRight;
 use std::path::PathBuf;
 
 /// The centre of Mamba Host Panel.
@@ -71,7 +72,7 @@ pub(super) enum Command {
     /// Look after what is sealed in the store.
     #[command(subcommand)]
     Secrets(SecretsCommand),
-    /// Help people who are locked out of their account.
+    /// Help people who are locked out of their account, and say who administers the installation.
     #[command(subcommand)]
     Account(AccountCommand),
     /// Look for what is wrong.
@@ -124,6 +125,21 @@ pub(super) enum AccountCommand {
         /// Take the password from the first line of this file; otherwise one is made and printed.
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
+    },
+    /// Set what an account may do with the installation.
+    #[command(group(ArgGroup::new("part").required(true).args(["root", "none", "rights"])))]
+    Grant {
+        /// E-mail address of the account.
+        email: String,
+        /// Everything, also what later versions add.
+        #[arg(long)]
+        root: bool,
+        /// Nothing.
+        #[arg(long)]
+        none: bool,
+        /// This right, for example `nodes.write`, and others given the same way.
+        #[arg(long = "right", value_name = "RIGHT")]
+        rights: Vec<AdminRight>,
     },
     /// Take authenticator app and recovery codes off, and end all sessions.
     DisableSecondFactor {

@@ -32,7 +32,7 @@ use args::{
     SecretsCommand,
 };
 use clap::Parser as _;
-use mamba_core::error::chain;
+use mamba_core::{access::Administration, error::chain};
 use std::{io::Write as _, path::Path, process::ExitCode};
 
 /// Why a command did not do what was asked.
@@ -169,6 +169,11 @@ async fn run(args: Args) -> Result<Output, CliError> {
 
 async fn account(data: &Path, command: AccountCommand) -> Result<Output, CliError> {
     match command {
+        AccountCommand::Grant { email, root, none: _, rights } => {
+            let rights = Administration::Some(rights.into_iter().collect());
+            let admin = if root { Administration::Root } else { rights };
+            ask(data, AdminRequest::Grant { email, admin }).await
+        }
         AccountCommand::DisableSecondFactor { email } => {
             ask(data, AdminRequest::DisableSecondFactor { email }).await
         }

@@ -2,7 +2,7 @@
 
 use super::{CliError, Output, admin::AdminReply, reconcile};
 use crate::{audit::Verified, nodes::NodeDetail, secrets::Rotated};
-use mamba_core::clock::UnixMs;
+use mamba_core::{access::Administration, clock::UnixMs};
 use mamba_wire::{
     api::{
         LinkState,
@@ -19,6 +19,17 @@ pub(super) fn reply(reply: &AdminReply) -> Result<Output, CliError> {
         AdminReply::Failure(failure) => Err(failure.clone().into()),
         AdminReply::Done => {
             output("done; all sessions of the account have ended\n".to_owned(), &(), true)
+        }
+        AdminReply::Granted(admin) => {
+            let rights: Vec<_> = admin.rights().iter().map(|it| it.name()).collect();
+            let text = match admin {
+                Administration::Root => "the account may do everything\n".to_owned(),
+                _ if rights.is_empty() => "the account is no administrator\n".to_owned(),
+                Administration::Some(_) | Administration::None => {
+                    format!("the account has these rights: {}\n", rights.join(" "))
+                }
+            };
+            output(text, admin, true)
         }
         AdminReply::Checks(found) => checks(found),
         AdminReply::Reconciled(report) => {

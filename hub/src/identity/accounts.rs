@@ -3,7 +3,7 @@
 use super::{
     Caller, Identity, IdentityError,
     passwords::hash_now,
-    records::{ACCOUNTS, Account, EMAILS, EmailOwner, FACTORS, Factors},
+    records::{ACCOUNTS, Account, EMAILS, EmailOwner, FACTORS, Factors, Present, ROOTS},
 };
 use crate::{
     audit,
@@ -137,9 +137,7 @@ pub async fn create_admin(
 /// # Errors
 /// When the store cannot be read.
 pub fn has_admin(view: &impl Snapshot) -> Result<bool, TxnError> {
-    // The first account is the administrator that `init` made; tenants cannot be made without one.
-    let accounts = view.range(ACCOUNTS, Span::all(), 1)?;
-    Ok(accounts.iter().any(|(_, account)| account.admin == Administration::Root))
+    Ok(!view.range(ROOTS, Span::all(), 1)?.is_empty())
 }
 
 /// Returns a tenant.
@@ -227,5 +225,8 @@ fn insert(txn: &mut Txn<'_>, user: UserId, account: &Account) -> Result<(), Iden
         return Err(IdentityError::EmailTaken(account.email.clone()));
     }
     txn.put(EMAILS, &account.email, &EmailOwner { user })?;
+    if account.admin == Administration::Root {
+        txn.put(ROOTS, &user, &Present)?;
+    }
     Ok(txn.put(ACCOUNTS, &user, account)?)
 }

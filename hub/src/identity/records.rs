@@ -49,6 +49,9 @@ pub(super) const MAIL_TOKEN_ENDS: Table<(UnixMs, [u8; 32]), Present> =
 /// Which letters an account wants.
 pub(super) const LETTERS: Table<UserId, LettersRecord> = Table::new(186, "letters");
 
+/// Accounts that are root.
+pub(super) const ROOTS: Table<UserId, Present> = Table::new(187, "roots");
+
 /// All tables of this module.
 pub const TABLES: &[TableDef] = &[
     ACCOUNTS.def(),
@@ -67,6 +70,7 @@ pub const TABLES: &[TableDef] = &[
     MAIL_TOKENS.def(),
     MAIL_TOKEN_ENDS.def(),
     LETTERS.def(),
+    ROOTS.def(),
 ];
 
 /// One account.

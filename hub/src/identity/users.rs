@@ -3,6 +3,7 @@
 use super::{
     Caller, Identity, IdentityError,
     accounts::normal_email,
+    administration::check_within,
     factors,
     passkeys::PASSKEYS_MAX,
     records::{ACCOUNTS, Account, PASSKEYS},
@@ -97,10 +98,7 @@ impl Identity {
         let (by, now) = (by.clone(), self.inner.clock.wall());
         let change = move |txn: &mut Txn<'_>| {
             let account = txn.get(ACCOUNTS, &user)?.ok_or(IdentityError::NotFound("account"))?;
-            if !account.admin.rights().iter().all(|right| by.access.has(*right)) {
-                let why = "this needs every right that the account has";
-                return Err(IdentityError::Forbidden(why));
-            }
+            check_within(txn, &by, &[&account.admin])?;
             if account.locked_at.is_some() == locked_at.is_some() {
                 return Ok(());
             }

@@ -21,8 +21,10 @@ pub const VOLATILE: &[&str] = &[
     "machine",
     "observed",
     "servers",
+    "sessions",
     "software",
     "usage",
+    "used_at",
 ];
 
 /// A version of an answer.

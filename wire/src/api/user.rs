@@ -1,6 +1,6 @@
 //! Pure: accounts, as administrators see them.
 
-use super::{auth::Membership, params::params};
+use super::{RequestBody, auth::Membership, params::params};
 use mamba_core::{access::Administration, clock::UnixMs, ids::UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,16 @@ params! {
         limit: Option<u32> where 1..=super::page::PAGE_ITEMS_MAX,
     }
 }
+
+/// Body of [`super::table::SetAdministration`].
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetAdministration {
+    /// Its part in running the hub from now on.
+    pub admin: Administration,
+}
+
+impl RequestBody for SetAdministration {}
 
 /// One account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -3,7 +3,7 @@
 use crate::api::{Api, ApiError, Context, Handle, Served};
 use mamba_wire::api::{
     Page, table,
-    user::{User, UserPath, UserQuery},
+    user::{SetAdministration, User, UserPath, UserQuery},
 };
 
 impl Handle<table::ListUsers> for Api {
@@ -51,5 +51,18 @@ impl Handle<table::UnlockUser> for Api {
         (): (),
     ) -> Result<Served<User>, ApiError> {
         Ok(Served::Json(self.identity().unlock_user(context.caller()?, path.user).await?))
+    }
+}
+
+impl Handle<table::SetAdministration> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: UserPath,
+        (): (),
+        body: SetAdministration,
+    ) -> Result<Served<User>, ApiError> {
+        let by = context.caller()?;
+        Ok(Served::Json(self.identity().set_administration(by, path.user, body.admin).await?))
     }
 }

@@ -1,7 +1,7 @@
 //! Pure: every account, for administrators.
 
 use super::prelude::*;
-use crate::api::user::{User, UserPath, UserQuery};
+use crate::api::user::{SetAdministration as NewPart, User, UserPath, UserQuery};
 
 endpoints! {
     /// Every account, for administrators.
@@ -19,4 +19,7 @@ endpoints! {
     /// Lets a locked account in again.
     UnlockUser: Post "/api/v1/users/{user}/unlock", Permission::Admin(AdminRight::UsersWrite), 200,
         (UserPath, (), ()) -> User, [Conflict];
+    /// Sets an account's part in running the hub; nobody gives or takes what it does not have itself.
+    SetAdministration: Put "/api/v1/users/{user}/administration", Permission::Admin(AdminRight::UsersWrite), 200,
+        (UserPath, (), NewPart) -> User, [Conflict];
 }

@@ -1,9 +1,10 @@
 //! Examples: every account, for administrators.
 
 use super::{Example, Seed, examples};
+use mamba_core::access::{AdminRight, Administration};
 use mamba_wire::api::{
     table,
-    user::{UserPath, UserQuery},
+    user::{SetAdministration, UserPath, UserQuery},
 };
 
 /// An account that may be spoilt.
@@ -18,4 +19,8 @@ examples! {
     ShowUser, seed => Example::new(spare(seed).await, (), ());
     LockUser, seed => Example::new(spare(seed).await, (), ());
     UnlockUser, seed => Example::new(spare(seed).await, (), ());
+    SetAdministration, seed => {
+        let admin = Administration::Some([AdminRight::NodesRead].into());
+        Example::new(spare(seed).await, (), SetAdministration { admin })
+    };
 }
