@@ -128,6 +128,11 @@ impl Hub {
         &*self.inner.clock
     }
 
+    /// The source of randomness, to be kept.
+    pub(crate) fn shared_entropy(&self) -> Arc<dyn Entropy> {
+        self.inner.entropy.clone()
+    }
+
     /// The source of randomness.
     #[must_use]
     pub fn entropy(&self) -> &dyn Entropy {

@@ -12,7 +12,7 @@ use mamba_core::{
     db::{Store, StoreOptions, sim::SimDisk},
     fact::{Activity, ActivityFact, Chain, Stream},
     ids::{EventId, InstanceId, NodeId, ServerId, TenantId, UserId},
-    lifecycle::Actor,
+    lifecycle::{Actor, Observed, PowerWish, ServerState},
     scope::{AdminScope, NodeScope, TenantScope},
     seq::{Epoch, Seq},
     server::{Limits, PortProtocol},
@@ -200,6 +200,24 @@ pub(crate) fn limits() -> Limits {
         cpu_millicores: Millicores(500),
         disk_mib: Mib(512),
         pids: 64,
+    }
+}
+
+/// What a node says of a server that runs.
+pub(crate) fn observed(server: ServerId) -> Observed {
+    Observed {
+        server,
+        applied: None,
+        refused: None,
+        state: ServerState::Running,
+        since: UnixMs(1),
+        not_running: None,
+        wish: PowerWish { running: true, by: Actor::Edge, at: UnixMs(1) },
+        started_at: None,
+        last_exit: None,
+        crashes: 0,
+        restart_pending: false,
+        install: None,
     }
 }
 

@@ -206,10 +206,10 @@ async fn answer(
     let calling = (route.call)(api.clone(), context, input);
     let result = match &key {
         None => calling.await,
-        Some(key) => match begin(api, key).await? {
+        Some(key) => match api.keys.begin(api.clock().wall(), key).await? {
             Begin::Fresh(_run) => {
                 let result = riding(idempotency::rider(key), calling).await;
-                idempotency::finish(api.store(), key, row.status, &result).await;
+                api.keys.finish(key, row.status, &result).await;
                 result
             }
             Begin::Replay(status, body) => {
@@ -233,10 +233,6 @@ async fn answer(
         Served::JsonAs(status, body) => json(status, body),
         Served::Whole(response) => response,
     })
-}
-
-async fn begin<'a>(api: &'a Api, key: &idempotency::Key) -> Result<Begin<'a>, ApiError> {
-    idempotency::begin(api.store(), &api.running_keys, api.clock().wall(), key).await
 }
 
 /// Finds out who asks.

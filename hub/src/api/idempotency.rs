@@ -4,13 +4,18 @@
 //! answer in one after it. Every transaction of the work itself also marks the key, so that a key
 //! without an answer says exactly what is known: unmarked, nothing was done, and the request may be
 //! sent again with it; marked, something was, and the client is told to look. Only while the first
-//! request runs does a second one have to wait.
+//! request runs does a second one have to wait. Answers are sealed: some hold a token that nothing
+//! else in the store does.
 
 use super::{ApiError, Served};
-use crate::{HubError, identity::Caller};
+use crate::{
+    HubError,
+    identity::Caller,
+    secrets::{self, Place, Vault},
+};
 use mamba_core::{
-    clock::UnixMs,
-    db::{Rider, Snapshot as _, Span, Store, Table, TableDef, Txn},
+    clock::{Entropy, UnixMs},
+    db::{Rider, Snapshot, Span, Store, Table, TableDef, Txn},
     ids::UserId,
     record,
 };
@@ -21,6 +26,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 use warp::http::HeaderMap;
+use zeroize::Zeroizing;
 
 /// Keys by account.
 const KEYS: Table<(UserId, String), KeyRecord> = Table::new(160, "idempotency_keys");
@@ -36,15 +42,23 @@ const PURGED_AT_ONCE: usize = 8;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct KeyRecord {
-    /// BLAKE3 over the endpoint, the path and the body.
-    request: [u8; 32],
     made_at: UnixMs,
     /// Whether a transaction of the work was committed.
     has_effect: bool,
-    /// Status and body of the answer; `None` while there is none.
-    answer: Option<(u16, Vec<u8>)>,
+    /// Status of the answer; `None` while there is none.
+    status: Option<u16>,
 }
 record!(KeyRecord, 1);
+
+/// What is sealed of a key: a request may hold a password, of which even a hash tells too much, and an
+/// answer a token that is shown once.
+#[derive(Clone, Serialize, Deserialize)]
+struct Secret {
+    /// BLAKE3 over the endpoint, the path and the body.
+    request: [u8; 32],
+    /// Body of the answer; empty while there is none.
+    answer: Vec<u8>,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Present;
@@ -57,28 +71,26 @@ pub(super) struct Key {
     request: [u8; 32],
 }
 
-/// Keys whose requests run now; never more than connections.
-#[derive(Default)]
-pub(super) struct Running(Mutex<BTreeSet<KeyId>>);
+/// Keys, what is known of them, and which of their requests run now.
+pub(super) struct Keys {
+    store: Store,
+    vault: Vault,
+    entropy: Arc<dyn Entropy>,
+    /// Never more than connections.
+    running: Mutex<BTreeSet<KeyId>>,
+}
 
 type KeyId = (UserId, String);
 
 /// Says that a key's request runs, until it is dropped.
 pub(super) struct Run<'a> {
-    running: &'a Running,
+    keys: &'a Keys,
     id: KeyId,
-}
-
-impl Running {
-    fn start(&self, id: KeyId) -> Option<Run<'_>> {
-        let is_new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
-        is_new.then_some(Run { running: self, id })
-    }
 }
 
 impl Drop for Run<'_> {
     fn drop(&mut self) {
-        self.running.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        self.keys.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }
 }
 
@@ -118,47 +130,128 @@ pub(super) fn key(
     Ok(Some(Key { user: caller.user, text: text.to_owned(), request }))
 }
 
-/// Records a key, or finds what it was used for.
-///
-/// # Errors
-/// `KeyReused`, `KeyPending`, or what the store says; nothing was done then.
-pub(super) async fn begin<'a>(
-    store: &Store,
-    running: &'a Running,
-    now: UnixMs,
-    key: &Key,
-) -> Result<Begin<'a>, ApiError> {
-    let id = (key.user, key.text.clone());
-    let pending = |detail: &str| ApiError::new(Code::KeyPending, detail);
-    let run = running.start(id.clone());
-    let run = run.ok_or_else(|| pending("the first request with this key still runs"))?;
-    let request = key.request;
-    let found = store
-        .write(move |txn| {
-            purge(txn, now)?;
-            let found = txn.get(KEYS, &id)?;
-            let is_free = found.as_ref().is_none_or(|it| it.answer.is_none() && !it.has_effect);
-            if is_free {
+impl Keys {
+    pub(super) fn new(store: Store, vault: Vault, entropy: Arc<dyn Entropy>) -> Self {
+        Self { store, vault, entropy, running: Mutex::default() }
+    }
+
+    fn start(&self, id: KeyId) -> Option<Run<'_>> {
+        let is_new = self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
+        // Made only then: dropping one ends what it stands for.
+        is_new.then(|| Run { keys: self, id })
+    }
+
+    /// Records a key, or finds what it was used for.
+    ///
+    /// # Errors
+    /// `KeyReused`, `KeyPending`, or what the store says; nothing was done then.
+    pub(super) async fn begin(&self, now: UnixMs, key: &Key) -> Result<Begin<'_>, ApiError> {
+        let id = (key.user, key.text.clone());
+        let pending = |detail: &str| ApiError::new(Code::KeyPending, detail);
+        let run = self.start(id.clone());
+        let run = run.ok_or_else(|| pending("the first request with this key still runs"))?;
+        let request = key.request;
+        let (vault, entropy) = (self.vault.clone(), self.entropy.clone());
+        let found = self
+            .store
+            .write(move |txn| {
+                purge(txn, now)?;
+                let found = txn.get(KEYS, &id)?;
+                if let Some(row) = found.as_ref().filter(|it| it.status.is_some() || it.has_effect)
+                {
+                    return Ok(Some((row.status, open(&vault, txn, &id)?)));
+                }
                 let made_at = found.as_ref().map_or(now, |it| it.made_at);
-                let row = KeyRecord { request, made_at, has_effect: false, answer: None };
+                let row = KeyRecord { made_at, has_effect: false, status: None };
                 txn.put(KEYS, &id, &row)?;
                 txn.put(KEYS_BY_AGE, &(made_at, id.0, id.1.clone()), &Present)?;
+                seal(&vault, &*entropy, txn, &id, &Secret { request, answer: Vec::new() })?;
+                Ok::<_, HubError>(None)
+            })
+            .await
+            .map_err(HubError::from)?;
+        match found {
+            None => Ok(Begin::Fresh(run)),
+            Some((_, secret)) if secret.request != key.request => {
+                Err(ApiError::new(Code::KeyReused, "this key was used with another request"))
             }
-            Ok::<_, HubError>(found.filter(|_| !is_free))
-        })
-        .await
-        .map_err(HubError::from)?;
-    match found {
-        None => Ok(Begin::Fresh(run)),
-        Some(KeyRecord { request, .. }) if request != key.request => {
-            Err(ApiError::new(Code::KeyReused, "this key was used with another request"))
+            Some((Some(status), secret)) => Ok(Begin::Replay(status, secret.answer)),
+            Some((None, _)) => Err(pending(
+                "the first request with this key changed something and was cut off: look whether \
+                 its result exists",
+            )),
         }
-        Some(KeyRecord { answer: Some((status, body)), .. }) => Ok(Begin::Replay(status, body)),
-        Some(KeyRecord { answer: None, .. }) => Err(pending(
-            "the first request with this key changed something and was cut off: look whether its \
-             result exists",
-        )),
     }
+
+    /// Records the answer of a request. A refusal frees the key; what is known of an
+    /// unknown outcome is the mark of [`rider`].
+    pub(super) async fn finish(
+        &self,
+        key: &Key,
+        status: u16,
+        result: &Result<Served<Vec<u8>>, ApiError>,
+    ) {
+        let answer = match result {
+            Ok(Served::Json(body)) => Some((status, body.clone())),
+            Ok(Served::JsonAs(status, body)) => Some((*status, body.clone())),
+            Ok(Served::Whole(_)) => None,
+            Err(err) => match err.code {
+                Code::Unavailable | Code::NoAnswer | Code::Bug => return,
+                _ => None,
+            },
+        };
+        let (id, request) = ((key.user, key.text.clone()), key.request);
+        let (vault, entropy) = (self.vault.clone(), self.entropy.clone());
+        let stored = self
+            .store
+            .write(move |txn| {
+                let Some(mut row) = txn.get(KEYS, &id)? else { return Ok(()) };
+                match &answer {
+                    Some((status, answer)) => {
+                        row.status = Some(*status);
+                        txn.put(KEYS, &id, &row)?;
+                        let secret = Secret { request, answer: answer.clone() };
+                        seal(&vault, &*entropy, txn, &id, &secret)
+                    }
+                    None => forget(txn, row.made_at, id.clone()),
+                }
+            })
+            .await;
+        if let Err(err) = stored {
+            // The work is done and answered; only a repetition will be told that it is unknown.
+            let cause = mamba_core::error::chain(&HubError::from(err));
+            tracing::warn!(cause, "answer of an idempotency key could not be stored");
+        }
+    }
+}
+
+fn place(id: &KeyId) -> Place {
+    Place::new(KEYS.def().id, id)
+}
+
+fn seal(
+    vault: &Vault,
+    entropy: &dyn Entropy,
+    txn: &mut Txn<'_>,
+    id: &KeyId,
+    secret: &Secret,
+) -> Result<(), HubError> {
+    let bytes = postcard::to_allocvec(secret)
+        .map_err(|err| HubError::Bug(format!("answer of a key cannot be written: {err}")))?;
+    vault.put(txn, entropy, &place(id), &Zeroizing::new(bytes))
+}
+
+fn open(vault: &Vault, view: &impl Snapshot, id: &KeyId) -> Result<Secret, HubError> {
+    let unreadable = || HubError::Bug("the sealed answer of a key cannot be read".to_owned());
+    let bytes = vault.get(view, &place(id))?.ok_or_else(unreadable)?;
+    postcard::from_bytes(&bytes).map_err(|_| unreadable())
+}
+
+/// Frees a key.
+fn forget(txn: &mut Txn<'_>, made_at: UnixMs, id: KeyId) -> Result<(), HubError> {
+    secrets::forget(txn, &place(&id))?;
+    txn.delete(KEYS, &id)?;
+    Ok(txn.delete(KEYS_BY_AGE, &(made_at, id.0, id.1))?)
 }
 
 /// Returns what marks the key in each transaction of its request.
@@ -172,53 +265,11 @@ pub(super) fn rider(key: &Key) -> Rider {
     })
 }
 
-/// Records the answer of a request. A refusal frees the key; what is known of an
-/// unknown outcome is the mark of [`rider`].
-pub(super) async fn finish(
-    store: &Store,
-    key: &Key,
-    status: u16,
-    result: &Result<Served<Vec<u8>>, ApiError>,
-) {
-    let answer = match result {
-        Ok(Served::Json(body)) => Some((status, body.clone())),
-        Ok(Served::JsonAs(status, body)) => Some((*status, body.clone())),
-        Ok(Served::Whole(_)) => None,
-        Err(err) => match err.code {
-            Code::Unavailable | Code::NoAnswer | Code::Bug => return,
-            _ => None,
-        },
-    };
-    let id = (key.user, key.text.clone());
-    let stored = store
-        .write(move |txn| {
-            let Some(mut row) = txn.get(KEYS, &id)? else { return Ok(()) };
-            match &answer {
-                Some(answer) => {
-                    row.answer = Some(answer.clone());
-                    txn.put(KEYS, &id, &row)?;
-                }
-                None => {
-                    txn.delete(KEYS, &id)?;
-                    txn.delete(KEYS_BY_AGE, &(row.made_at, id.0, id.1.clone()))?;
-                }
-            }
-            Ok::<_, HubError>(())
-        })
-        .await;
-    if let Err(err) = stored {
-        // The work is done and answered; only a repetition will be told that it is unknown.
-        let cause = mamba_core::error::chain(&HubError::from(err));
-        tracing::warn!(cause, "answer of an idempotency key could not be stored");
-    }
-}
-
 fn purge(txn: &mut Txn<'_>, now: UnixMs) -> Result<(), HubError> {
     let oldest = txn.range(KEYS_BY_AGE, Span::all(), PURGED_AT_ONCE)?;
     for ((made_at, user, text), Present) in oldest {
         if now.since(made_at) >= KEY_TTL_MS {
-            txn.delete(KEYS, &(user, text.clone()))?;
-            txn.delete(KEYS_BY_AGE, &(made_at, user, text))?;
+            forget(txn, made_at, (user, text))?;
         }
     }
     Ok(())
@@ -227,35 +278,42 @@ fn purge(txn: &mut Txn<'_>, now: UnixMs) -> Result<(), HubError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mamba_core::db::{StoreOptions, riding, sim::SimDisk};
+    use mamba_core::{
+        clock::SystemEntropy,
+        db::{StoreOptions, riding, sim::SimDisk},
+    };
 
     const MADE: Table<u16, Present> = Table::new(1, "made");
 
     /// What is left when the hub dies at some point of a request, and comes back.
     struct Case {
-        store: Store,
+        keys: Keys,
         disk: SimDisk,
+    }
+
+    fn keys(disk: &SimDisk) -> Keys {
+        let store = Store::inline(disk.clone(), StoreOptions::HUB).unwrap();
+        Keys::new(store, Vault::in_memory([7; 32]), Arc::new(SystemEntropy))
     }
 
     impl Case {
         fn new() -> Self {
             let disk = SimDisk::default();
-            Self { store: Store::inline(disk.clone(), StoreOptions::HUB).unwrap(), disk }
+            Self { keys: keys(&disk), disk }
         }
 
-        fn restart(&mut self) -> Running {
+        fn restart(&mut self) {
             self.disk = self.disk.crash(7);
-            self.store = Store::inline(self.disk.clone(), StoreOptions::HUB).unwrap();
-            Running::default()
+            self.keys = keys(&self.disk);
         }
 
-        async fn begin<'a>(&self, running: &'a Running, key: &Key) -> Result<Begin<'a>, Code> {
-            begin(&self.store, running, UnixMs(7), key).await.map_err(|err| err.code)
+        async fn begin(&self, key: &Key) -> Result<Begin<'_>, Code> {
+            self.keys.begin(UnixMs(7), key).await.map_err(|err| err.code)
         }
 
         /// The effect of a request.
         async fn work(&self, key: &Key) {
-            let store = self.store.clone();
+            let store = self.keys.store.clone();
             let work = async move {
                 store.write(|txn| txn.put(MADE, &1, &Present)).await.unwrap();
             };
@@ -264,47 +322,67 @@ mod tests {
     }
 
     fn key(request: u8) -> Key {
-        Key { user: UserId::from_bytes([1; 16]), text: "k".to_owned(), request: [request; 32] }
+        Key {
+            user: UserId::from_bytes([1; 16]),
+            text: "retry-7d1f".to_owned(),
+            request: [request; 32],
+        }
     }
 
     #[tokio::test]
     async fn a_hub_that_dies_before_the_effect_leaves_the_key_free() {
-        let (mut case, running, key) = (Case::new(), Running::default(), key(1));
-        let first = case.begin(&running, &key).await;
+        let (mut case, key) = (Case::new(), key(1));
+        let first = case.begin(&key).await;
         assert!(matches!(first, Ok(Begin::Fresh(_))));
-        let second = case.begin(&running, &key).await;
+        let second = case.begin(&key).await;
         assert!(matches!(second, Err(Code::KeyPending)), "the first still runs");
-        drop((first, second));
+        let third = case.begin(&key).await;
+        assert!(matches!(third, Err(Code::KeyPending)), "it runs on when a second one was refused");
+        drop((first, second, third));
         // Cut off in the same run, or by the end of the hub: the same.
-        assert!(matches!(case.begin(&running, &key).await, Ok(Begin::Fresh(_))));
-        let running = case.restart();
-        assert!(matches!(case.begin(&running, &key).await, Ok(Begin::Fresh(_))));
+        assert!(matches!(case.begin(&key).await, Ok(Begin::Fresh(_))));
+        case.restart();
+        assert!(matches!(case.begin(&key).await, Ok(Begin::Fresh(_))));
     }
 
     #[tokio::test]
     async fn a_hub_that_dies_after_the_effect_says_so_and_never_does_it_again() {
-        let (mut case, running) = (Case::new(), Running::default());
-        let (key, other) = (key(1), key(2));
-        let first = case.begin(&running, &key).await;
+        let (mut case, key, other) = (Case::new(), key(1), key(2));
+        drop(case.begin(&key).await);
         case.work(&key).await;
-        drop(first);
-        let running = case.restart();
-        assert!(case.store.read(|txn| txn.contains(MADE, &1)).unwrap());
-        assert!(matches!(case.begin(&running, &key).await, Err(Code::KeyPending)));
-        assert!(matches!(case.begin(&running, &other).await, Err(Code::KeyReused)));
+        case.restart();
+        assert!(case.keys.store.read(|txn| txn.contains(MADE, &1)).unwrap());
+        assert!(matches!(case.begin(&key).await, Err(Code::KeyPending)));
+        assert!(matches!(case.begin(&other).await, Err(Code::KeyReused)));
     }
 
     #[tokio::test]
-    async fn an_answer_is_given_again_also_by_the_next_run() {
-        let (mut case, running, key) = (Case::new(), Running::default(), key(1));
-        let first = case.begin(&running, &key).await;
+    async fn an_answer_is_given_again_also_by_the_next_run_and_cannot_be_read_on_the_disk() {
+        const ANSWER: &[u8] = b"mjt1-canary-token";
+        let (mut case, key) = (Case::new(), key(b'R'));
+        drop(case.begin(&key).await);
         case.work(&key).await;
-        finish(&case.store, &key, 201, &Ok(Served::Json(b"made".to_vec()))).await;
-        drop(first);
-        let running = case.restart();
-        match case.begin(&running, &key).await {
-            Ok(Begin::Replay(status, body)) => assert_eq!((status, &*body), (201, &b"made"[..])),
+        case.keys.finish(&key, 201, &Ok(Served::Json(ANSWER.to_vec()))).await;
+        case.restart();
+        match case.begin(&key).await {
+            Ok(Begin::Replay(status, body)) => assert_eq!((status, &*body), (201, ANSWER)),
             _ => panic!("the answer is lost"),
         }
+        assert!(case.disk.holds("retry-7d1f"), "the disk can be searched");
+        assert!(!case.disk.holds("canary-token") && !case.disk.holds(&"R".repeat(32)));
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_freed_leaves_nothing() {
+        let (case, key) = (Case::new(), key(1));
+        drop(case.begin(&key).await);
+        let refused = Err(ApiError::new(Code::Conflict, "no"));
+        case.keys.finish(&key, 201, &refused).await;
+        let sealed = case
+            .keys
+            .store
+            .read(|view| case.keys.vault.get(view, &place(&(key.user, key.text.clone()))));
+        assert!(sealed.unwrap().is_none());
+        assert!(matches!(case.begin(&key).await, Ok(Begin::Fresh(_))));
     }
 }

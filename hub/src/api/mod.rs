@@ -37,7 +37,7 @@ use crate::{
     relay::{NodeDoor, Sockets},
 };
 use bytes::Bytes;
-use idempotency::Running;
+use idempotency::Keys;
 use limit::Buckets;
 use mamba_core::{
     clock::{BootMs, Clock, Entropy, UnixMs},
@@ -89,7 +89,7 @@ pub struct Api {
     addresses: Buckets<IpAddr>,
     accounts: Buckets<UserId>,
     objects: Objects,
-    running_keys: Running,
+    keys: Keys,
     /// What the status page was last, and when that was looked at.
     status: Mutex<Option<(BootMs, Status)>>,
     /// The contract as JSON.
@@ -164,7 +164,11 @@ impl Api {
             addresses: Buckets::new(parts.request_limits.per_address),
             accounts: Buckets::new(parts.request_limits.per_account),
             objects: Objects::new(),
-            running_keys: Running::default(),
+            keys: Keys::new(
+                parts.hub.store().clone(),
+                parts.hub.vault().clone(),
+                parts.hub.shared_entropy(),
+            ),
             status: Mutex::default(),
             // Maps of text never fail to become JSON.
             contract: serde_json::to_vec(&document).unwrap_or_default().into(),

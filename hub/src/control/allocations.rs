@@ -103,6 +103,24 @@ impl Hub {
         .await
     }
 
+    /// Returns an allocation.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn allocation(
+        &self,
+        _admin: &AdminScope,
+        allocation: AllocationId,
+    ) -> Result<Allocation, HubError> {
+        self.read(|view| {
+            let missing = || HubError::NotFound { what: "allocation" };
+            let NodeRef(node) = view.get(ALLOCATION_NODES, &allocation)?.ok_or_else(missing)?;
+            let record = view.get(ALLOCATIONS, &(node, allocation))?.ok_or_else(missing)?;
+            let server = holder(view, &record)?;
+            Ok(show(node, allocation, record, server))
+        })
+    }
+
     /// Writes what people are told about an allocation; what is `None` is removed. No node need
     /// know of it.
     ///

@@ -11,7 +11,7 @@ use crate::{
     tenants::{lineage, reach},
 };
 use mamba_core::{
-    access::Access,
+    access::{self, Access},
     db::{Snapshot, Span},
     ids::{NodeId, ServerId, TenantId},
     lifecycle::ServerState,
@@ -21,6 +21,8 @@ use mamba_wire::api::{
     server::{Server, ServerQuery},
 };
 
+/// Who has it for a server sees that server.
+const SEES: access::ServerKey = access::ServerKey::WebsocketConnect;
 /// Servers read in one step of a walk.
 const STEP: usize = 256;
 
@@ -77,12 +79,12 @@ impl Hub {
             let mut tenants = Vec::new();
             for tenant in reach(view, access)? {
                 let above = lineage(view, tenant)?;
-                if access.in_tenant(&above).is_some_and(|rights| !rights.server.is_empty()) {
+                if access.in_tenant(&above).is_some_and(|it| it.server.contains(&SEES)) {
                     tenants.push(tenant);
                 }
             }
             let mut shared = Vec::new();
-            for (server, grant) in &access.servers {
+            for (server, grant) in access.servers.iter().filter(|(_, it)| it.keys.contains(&SEES)) {
                 let owner = view.get(SERVER_TENANTS, server)?;
                 if owner == Some(TenantRef(grant.tenant)) {
                     shared.push((grant.tenant, *server));

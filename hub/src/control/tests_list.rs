@@ -1,14 +1,18 @@
 //! Lists of many servers: filters, orders, pages, and that no node is waited for.
 
 use super::{NewServer, Seen, ServerChange};
-use crate::testing::{World, hello, new_server, tenant};
+use crate::testing::{World, hello, machine, new_server, observed, tenant};
 use mamba_core::{
+    clock::UnixMs,
     ids::{NodeId, ServerId},
     scope::NodeScope,
 };
-use mamba_wire::api::{
-    LinkState,
-    server::{Server, ServerQuery},
+use mamba_wire::{
+    api::{
+        LinkState,
+        server::{Server, ServerQuery},
+    },
+    link::v1::StateReport,
 };
 use std::collections::BTreeSet;
 
@@ -26,9 +30,11 @@ fn pages(world: &World, seen: &Seen, query: &ServerQuery) -> Vec<Server> {
     }
 }
 
-/// A hundred nodes, the first half of them away, and ten servers on each.
-async fn fleet() -> (World, Vec<NodeId>) {
+/// A hundred nodes, the first half of them away, and ten servers on each; and when every other node told
+/// how its servers are.
+async fn fleet() -> (World, Vec<NodeId>, UnixMs) {
     let mut world = World::new().await;
+    let mut on_nodes = vec![Vec::new(); 100];
     let mut nodes = Vec::new();
     for index in 0..100 {
         nodes.push(world.node(&format!("n{index}")).await);
@@ -37,19 +43,27 @@ async fn fleet() -> (World, Vec<NodeId>) {
         let name = format!("server {:04}", 999 - index);
         let new = NewServer { node: Some(nodes[index % 100]), name, ..new_server() };
         world.clock.advance(1);
-        world.hub.create_server(&tenant(number), new).await.unwrap();
+        let made = world.hub.create_server(&tenant(number), new).await.unwrap();
+        on_nodes[index % 100].push(observed(made.server));
     }
+    // Every other node says how its servers are, before some of all go away.
+    for (node, servers) in nodes.iter().zip(on_nodes).step_by(2) {
+        let report = StateReport { complete: true, servers, node: machine() };
+        world.hub.note_state(&NodeScope::granted(*node), report).await.unwrap();
+    }
+    let reported_at = world.hub.now();
+    world.clock.advance(1_000);
     for node in &nodes[..50] {
         let instance = hello(*node, vec![]).instance;
         let now = world.hub.now();
         world.hub.note_gone(&NodeScope::granted(*node), instance, now).await.unwrap();
     }
-    (world, nodes)
+    (world, nodes, reported_at)
 }
 
 #[tokio::test]
 async fn a_thousand_servers_on_a_hundred_nodes_are_listed_from_the_store_alone() {
-    let (world, nodes) = fleet().await;
+    let (world, nodes, reported_at) = fleet().await;
     let all = Seen::All;
     // Nobody answers here: the list comes without one word of a node.
     let listed = pages(&world, &all, &ServerQuery::ALL);
@@ -59,7 +73,10 @@ async fn a_thousand_servers_on_a_hundred_nodes_are_listed_from_the_store_alone()
     for server in &listed {
         let is_away = nodes[..50].contains(&server.node);
         let expected = if is_away { LinkState::Unreachable } else { LinkState::Live };
-        assert_eq!((server.freshness.link, server.freshness.as_of), (expected, None));
+        let index = nodes.iter().position(|node| *node == server.node).unwrap();
+        let as_of = index.is_multiple_of(2).then_some(reported_at);
+        assert_eq!((server.freshness.link, server.freshness.as_of), (expected, as_of), "{index}");
+        assert_eq!(server.observed.is_some(), as_of.is_some());
     }
     let on_node = ServerQuery { node: Some(nodes[3]), ..ServerQuery::ALL };
     assert_eq!(pages(&world, &all, &on_node).len(), 10);

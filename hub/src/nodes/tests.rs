@@ -3,13 +3,11 @@
 use super::NewToken;
 use crate::{
     link::backend::{EnrolError, LinkBackend, Standing},
-    testing::{World, admin, enrolment, hello, tenant},
+    testing::{World, admin, enrolment, hello, observed, tenant},
 };
 use mamba_core::{
-    clock::UnixMs,
     desired::{Envelope, Order, Wish},
     ids::NodeId,
-    lifecycle::{Actor, Observed, PowerWish, ServerState},
     scope::NodeScope,
     seq::{Generation, Incarnation},
 };
@@ -101,23 +99,6 @@ async fn a_replacement_token_gives_the_node_a_new_key_and_ends_the_old_one() {
     assert_eq!((access.key.0, access.standing), ([9; 32], Standing::Active));
     assert_eq!(world.hub.signal(node).borrow().standing, Standing::Active);
     assert_eq!(world.hub.server(&tenant(1), server).unwrap().node, node);
-}
-
-fn observed(server: mamba_core::ids::ServerId) -> Observed {
-    Observed {
-        server,
-        applied: None,
-        refused: None,
-        state: ServerState::Running,
-        since: UnixMs(1),
-        not_running: None,
-        wish: PowerWish { running: true, by: Actor::Edge, at: UnixMs(1) },
-        started_at: None,
-        last_exit: None,
-        crashes: 0,
-        restart_pending: false,
-        install: None,
-    }
 }
 
 /// CVE-2026-26016: a node with a good token spoke for servers of other nodes.

@@ -98,6 +98,17 @@ impl Hub {
         })
     }
 
+    /// Returns a member.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn member(&self, scope: &TenantScope, user: UserId) -> Result<member::Member, HubError> {
+        self.read(|view| {
+            let record = view.get(MEMBERS, &(scope.tenant(), user))?;
+            show_member(view, user, &record.ok_or(HubError::NotFound { what: "member" })?)
+        })
+    }
+
     /// Gives a member another role.
     ///
     /// # Errors
@@ -175,6 +186,22 @@ impl Hub {
                 .map(|((_, _, user), it)| Ok((user, show_sub_user(view, user, &it)?)))
                 .collect();
             Ok(cut.page(shown?))
+        })
+    }
+
+    /// Returns a sub-user of a server.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn sub_user(
+        &self,
+        scope: &TenantScope,
+        server: ServerId,
+        user: UserId,
+    ) -> Result<member::SubUser, HubError> {
+        self.read(|view| {
+            let record = view.get(SUB_USERS, &(scope.tenant(), server, user))?;
+            show_sub_user(view, user, &record.ok_or(HubError::NotFound { what: "sub-user" })?)
         })
     }
 

@@ -33,6 +33,15 @@ impl Hub {
         Ok(Page { items: built_in.chain(own).collect(), next: None })
     }
 
+    /// Returns a role that the tenant made.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn role(&self, scope: &TenantScope, id: RoleId) -> Result<RoleItem, HubError> {
+        let found = self.read(|view| Ok(view.get(ROLES, &(scope.tenant(), id))?))?;
+        found.map(|it| show(id, it)).ok_or(HubError::NotFound { what: "role" })
+    }
+
     /// Makes a role.
     ///
     /// # Errors

@@ -20,7 +20,8 @@
 //!   characters): within [`KEY_TTL_MS`] the same key with the same body gives the first answer again
 //!   and does nothing, with another body it is refused with 409.
 //! - A read answers with an `etag`: `if-none-match` with it gives 304 while nothing changed, and
-//!   `if-match` on a change of that object 412 when another change came in between: see [`etag`].
+//!   `if-match` on a change of that object 412 when another change came in between: see [`etag`]. A
+//!   change of what has no version of its own refuses `if-match`.
 //! - Every answer tells the rate limit in `ratelimit-limit`, `ratelimit-remaining` and
 //!   `ratelimit-reset`; above it there is 429 with `retry-after`.
 //! - What belongs to another tenant answers exactly like what does not exist: 404.
@@ -61,6 +62,7 @@ pub use table::{AREAS, ENDPOINTS};
 use mamba_core::access::{AdminRight, ServerKey, TenantRight, Wanted};
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
+use std::any::TypeId;
 
 /// Most bytes of a request body: a server with all its variables fits; nothing else comes near.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -214,6 +216,8 @@ pub struct Row {
     pub has_body: bool,
     /// Most bytes of its body.
     pub body_bytes_max: usize,
+    /// The type of its answer.
+    pub out: fn() -> TypeId,
     /// Describes its types.
     pub describe: fn(&mut openapi::Schemas) -> openapi::Described,
 }
@@ -236,6 +240,7 @@ impl Row {
             query_names: <E::Query as Params>::NAMES,
             has_body: <E::Body as RequestBody>::EXPECTED,
             body_bytes_max: <E::Body as RequestBody>::BYTES_MAX,
+            out: TypeId::of::<E::Out>,
             describe: openapi::describe::<E>,
         }
     }
@@ -269,15 +274,16 @@ impl Row {
     }
 
     /// Returns the endpoint that shows the object which this one changes: that of the same path, or
-    /// of the longest beginning of it that ends with a name. Its `etag` is what `if-match` means.
+    /// of the longest beginning of it that ends with a name, if the change answers with that very
+    /// object. Its `etag` is what `if-match` means. Without one there is nothing to compare with: what
+    /// is only listed, or lies below an object without being part of it, has no version.
     #[must_use]
     pub fn object(&self) -> Option<&'static Self> {
         let shows = |row: &&'static Self| {
             let is_of_path = self.method != Method::Post && row.path == self.path;
             let rest = self.path.strip_prefix(row.path);
-            let is_above = row.path.ends_with('}')
-                && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-            row.is_tagged() && (is_of_path || is_above)
+            let is_above = row.path.ends_with('}') && rest.is_some_and(|it| it.starts_with('/'));
+            row.is_tagged() && (is_of_path || (is_above && (row.out)() == (self.out)()))
         };
         if !self.is_change() {
             return None;
@@ -299,8 +305,9 @@ impl Row {
         let mut codes = always.to_vec();
         match self.permission {
             Permission::Public => {}
-            Permission::SettingUp => codes.push(Code::NotSignedIn),
-            Permission::SignedIn
+            // An API key reaches nothing of the account.
+            Permission::SettingUp
+            | Permission::SignedIn
             | Permission::Ticket
             | Permission::Admin(_)
             | Permission::Tenant(_)

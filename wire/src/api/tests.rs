@@ -25,6 +25,36 @@ fn every_row_keeps_the_rules_of_the_table() {
     }
 }
 
+/// A client that lost the answer to a create must be able to ask again without making it twice.
+#[test]
+fn what_makes_something_takes_a_key() {
+    // Single-use tickets that end by themselves after some seconds: one too many is nothing.
+    let tickets = ["CreateConsoleTicket", "CreateFeedTicket"];
+    for row in ENDPOINTS.iter().filter(|row| row.status == 201) {
+        assert_eq!(row.keyed, !tickets.contains(&row.name), "{}", row.name);
+    }
+}
+
+/// A right that nothing asks for would say something that is not true.
+#[test]
+fn every_right_is_asked_for_somewhere() {
+    let wanted: BTreeSet<Wanted> =
+        ENDPOINTS.iter().filter_map(|row| row.permission.wanted()).collect();
+    for right in TenantRight::ALL {
+        assert!(wanted.contains(&Wanted::Tenant(*right)), "{right}");
+    }
+    let over_tenants = TenantRight::ALL.iter().filter(|it| wanted.contains(&Wanted::Tenant(**it)));
+    let over_tenants: BTreeSet<AdminRight> = over_tenants.map(|it| it.included_in()).collect();
+    // Reading every server stands behind each key that only lets look.
+    let over_servers = AdminRight::ServersRead;
+    for right in AdminRight::ALL {
+        let is_wanted = wanted.contains(&Wanted::Admin(*right))
+            || over_tenants.contains(right)
+            || *right == over_servers;
+        assert!(is_wanted, "{right}");
+    }
+}
+
 #[test]
 fn what_is_public_is_a_short_list() {
     let public: Vec<&str> = ENDPOINTS
@@ -193,6 +223,24 @@ fn a_change_knows_the_object_that_it_changes() {
     for (name, object) in [
         ("UpdateServer", Some("ShowServer")),
         ("SuspendServer", Some("ShowServer")),
+        ("LimitTenant", Some("ShowTenant")),
+        ("DeleteTenant", Some("ShowTenant")),
+        ("AddServerAllocation", Some("ShowServer")),
+        ("SetAdministration", Some("ShowUser")),
+        ("UpdateRole", Some("ShowRole")),
+        ("DeleteRole", Some("ShowRole")),
+        ("UpdateMember", Some("ShowMember")),
+        ("RemoveMember", Some("ShowMember")),
+        ("UpdateSubUser", Some("ShowSubUser")),
+        ("RemoveSubUser", Some("ShowSubUser")),
+        ("UpdateAllocation", Some("ShowAllocation")),
+        // What it would be compared with is not what it changes.
+        ("CreateRole", None),
+        ("CreateInvitation", None),
+        ("RevokeInvitation", None),
+        ("CancelIntent", None),
+        ("CreateConsoleTicket", None),
+        ("StartTransfer", None),
         ("CreateServer", None),
         ("ShowServer", None),
         ("Login", None),

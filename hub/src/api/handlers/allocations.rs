@@ -60,6 +60,18 @@ impl Handle<table::DeleteAllocation> for Api {
     }
 }
 
+impl Handle<table::ShowAllocation> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: AllocationPath,
+        (): (),
+        (): (),
+    ) -> Result<Served<Allocation>, ApiError> {
+        Ok(Served::Json(self.hub().allocation(&context.admin()?, path.allocation)?))
+    }
+}
+
 impl Handle<table::UpdateAllocation> for Api {
     async fn handle(
         &self,
@@ -92,7 +104,8 @@ impl Handle<table::AddServerAllocation> for Api {
                 return Err(ApiError::new(Code::Forbidden, why));
             }
         };
-        Ok(Served::Json(self.hub().add_port(context.scope()?, path.server, asker).await?))
+        let changed = self.hub().add_port(context.scope()?, path.server, asker).await?;
+        Ok(Served::Json(self.shown_to(&context, changed)?))
     }
 }
 
@@ -106,7 +119,8 @@ impl Handle<table::UpdateServerAllocation> for Api {
     ) -> Result<Served<Server>, ApiError> {
         let ServerAllocationPath { server, allocation } = path;
         let scope = context.scope()?;
-        Ok(Served::Json(self.hub().note_port(scope, server, allocation, body.note).await?))
+        let changed = self.hub().note_port(scope, server, allocation, body.note).await?;
+        Ok(Served::Json(self.shown_to(&context, changed)?))
     }
 }
 
@@ -120,7 +134,8 @@ impl Handle<table::RemoveServerAllocation> for Api {
     ) -> Result<Served<Server>, ApiError> {
         let ServerAllocationPath { server, allocation } = path;
         let scope = context.scope()?;
-        Ok(Served::Json(self.hub().remove_port(scope, server, allocation).await?))
+        let changed = self.hub().remove_port(scope, server, allocation).await?;
+        Ok(Served::Json(self.shown_to(&context, changed)?))
     }
 }
 
@@ -134,6 +149,7 @@ impl Handle<table::SetPrimaryAllocation> for Api {
     ) -> Result<Served<Server>, ApiError> {
         let ServerAllocationPath { server, allocation } = path;
         let scope = context.scope()?;
-        Ok(Served::Json(self.hub().set_primary_port(scope, server, allocation).await?))
+        let changed = self.hub().set_primary_port(scope, server, allocation).await?;
+        Ok(Served::Json(self.shown_to(&context, changed)?))
     }
 }

@@ -66,6 +66,8 @@ macro_rules! handlers {
 handlers! {
     ListMembers(hub, context, _path: TenantPath, query: PageQuery, _body: ()) =>
         hub.members(context.scope()?, &query)?;
+    ShowMember(hub, context, path: MemberPath, _query: (), _body: ()) =>
+        hub.member(context.scope()?, path.user)?;
     UpdateMember(hub, context, path: MemberPath, _query: (), body: UpdateMember) =>
         hub.change_member(context.granter()?, path.user, body.role).await?;
     RemoveMember(hub, context, path: MemberPath, _query: (), _body: ()) =>
@@ -80,6 +82,8 @@ handlers! {
         hub.answer_invitation(context.caller()?, &body.token, false).await?;
     ListRoles(hub, context, _path: TenantPath, _query: (), _body: ()) =>
         hub.roles(context.scope()?)?;
+    ShowRole(hub, context, path: RolePath, _query: (), _body: ()) =>
+        hub.role(context.scope()?, path.role)?;
     CreateRole(hub, context, _path: TenantPath, _query: (), body: WriteRole) =>
         hub.create_role(context.granter()?, body.name, body.rights).await?;
     UpdateRole(hub, context, path: RolePath, _query: (), body: WriteRole) =>
@@ -88,6 +92,8 @@ handlers! {
         hub.delete_role(context.granter()?, path.role).await?;
     ListSubUsers(hub, context, path: ServerPath, query: PageQuery, _body: ()) =>
         hub.sub_users(context.scope()?, path.server, &query)?;
+    ShowSubUser(hub, context, path: SubUserPath, _query: (), _body: ()) =>
+        hub.sub_user(context.scope()?, path.server, path.user)?;
     UpdateSubUser(hub, context, path: SubUserPath, _query: (), body: UpdateSubUser) =>
         hub.change_sub_user(context.granter()?, path.server, path.user, body.keys).await?;
     RemoveSubUser(hub, context, path: SubUserPath, _query: (), _body: ()) =>

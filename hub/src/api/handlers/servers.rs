@@ -55,14 +55,22 @@ impl Api {
         Ok(blueprint.check_users_choice(variables, current)?)
     }
 
-    /// Leaves out of a server what the caller may not see: variables without `startup.read`, and those
-    /// that the blueprint's author hides from users.
+    /// Leaves out of a server what the caller may not see: without `allocation.read` every port but the
+    /// one at which players join, and its note; variables without `startup.read`, and those that the
+    /// blueprint's author hides from users.
     pub(super) fn shown_to(
         &self,
         context: &Context,
         mut server: Server,
     ) -> Result<Server, ApiError> {
-        if server.variables.is_empty() || context.caller()?.access.has(AdminRight::ServersRead) {
+        if context.caller()?.access.has(AdminRight::ServersRead) {
+            return Ok(server);
+        }
+        if self.require(context, server.server, ServerKey::AllocationRead).is_err() {
+            server.ports.truncate(1);
+            server.ports.iter_mut().for_each(|port| port.note = None);
+        }
+        if server.variables.is_empty() {
             return Ok(server);
         }
         if self.require(context, server.server, ServerKey::StartupRead).is_err() {

@@ -19,7 +19,7 @@ const ADMIN: &str = "admin@example.org";
 const OTHER: &str = "another horse battery";
 
 /// Shows what an authenticator app shows now.
-fn shown(world: &World, secret: &str) -> String {
+pub(super) fn shown(world: &World, secret: &str) -> String {
     let seed = totp_rs::Secret::try_from_base32(secret).unwrap();
     let app = totp_rs::Builder::new().with_secret(seed).build().unwrap();
     app.generate(world.clock.wall().0 / 1_000).to_string()
@@ -32,21 +32,25 @@ impl World {
     }
 
     /// Signs in as far as the second factor.
-    async fn challenge(&self) -> String {
+    pub(super) async fn challenge(&self) -> String {
         match self.try_login(ADMIN, PASSWORD).await.unwrap() {
             SignIn::SecondFactor(needed) => needed.challenge,
             SignIn::SignedIn(_) => panic!("signed in without a second factor"),
         }
     }
 
-    async fn second_factor(&self, challenge: &str, code: &str) -> Result<Tokens, Problem> {
+    pub(super) async fn second_factor(
+        &self,
+        challenge: &str,
+        code: &str,
+    ) -> Result<Tokens, Problem> {
         let (challenge, code) = (challenge.to_owned(), code.to_owned());
         let body = auth::SecondFactor { challenge, code };
         self.call::<table::SecondFactor>(None, &(), &(), &body).await
     }
 
     /// Sets up an app; returns its secret and the recovery codes.
-    async fn set_up(&self, token: &str) -> (String, Vec<String>) {
+    pub(super) async fn set_up(&self, token: &str) -> (String, Vec<String>) {
         let proof = account::Proof { password: PASSWORD.to_owned() };
         let new = self.call::<table::BeginTotp>(Some(token), &(), &(), &proof).await.unwrap();
         assert!(new.url.starts_with("otpauth://totp/"), "{}", new.url);
@@ -58,7 +62,7 @@ impl World {
     }
 
     /// Returns the token in the newest mail to an address.
-    async fn mailed(&self, to: &str) -> String {
+    pub(super) async fn mailed(&self, to: &str) -> String {
         let mails = self.admin::<table::ListMails>(&(), &NO_PAGE, &()).await.items;
         let newest = mails.into_iter().find(|mail| mail.to == to).unwrap();
         let text = newest.text.unwrap();

@@ -95,6 +95,41 @@ async fn a_stranger_learns_nothing_and_changes_nothing() {
     assert!(compared >= 8 && asked >= 25, "{compared} of {asked}");
 }
 
+/// A create whose answer was lost is sent again with the same key: it is made once, and told alike.
+#[tokio::test]
+async fn what_is_made_with_a_key_is_made_once() {
+    let world = World::new().await;
+    let seed = Seed::new(&world).await;
+    let (mut made, mut freed) = (0, 0);
+    for entry in every().into_iter().filter(|entry| entry.row.keyed) {
+        let Entry { row, .. } = entry;
+        let sample = entry.sample(&seed).await;
+        let bearer = format!("Bearer {}", entitled(&seed, &row).unwrap());
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("idempotency-key", row.name),
+            ("x-request-id", "same"),
+        ];
+        let ask = async |body: Option<&str>| {
+            world.send(row.method.name(), &sample.target, &headers, body).await
+        };
+        let first = ask(sample.body.as_deref()).await;
+        let second = ask(sample.body.as_deref()).await;
+        assert_eq!((first.status, &first.body), (second.status, &second.body), "{}", row.name);
+        let is_replay = second.headers.contains_key("idempotent-replay");
+        assert_eq!(is_replay, first.status < 300, "{}: {second:?}", row.name);
+        if is_replay {
+            let other = sample.body.as_deref().map(|body| format!("{body} "));
+            let other = ask(other.as_deref()).await;
+            assert_eq!(other.problem().code, Code::KeyReused, "{}", row.name);
+            made += 1;
+        } else {
+            freed += 1;
+        }
+    }
+    assert!(made >= 10 && freed >= 3, "{made} {freed}");
+}
+
 /// What of an answer may not differ. The rate limit counts on, and the clock goes on.
 fn told(reply: &Reply) -> Vec<(&String, &String)> {
     let differs = |name: &str| name == "date" || name.starts_with("ratelimit-");

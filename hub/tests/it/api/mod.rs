@@ -1,6 +1,9 @@
 //! The API over real TCP, with the real hub on a directory of its own and a node that is a fake.
 
 mod access;
+mod administration;
+mod rights;
+mod tokens;
 mod credentials;
 mod discord;
 mod account;

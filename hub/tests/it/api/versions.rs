@@ -72,6 +72,57 @@ async fn a_change_based_on_an_older_version_is_refused() {
     assert_eq!(create.problem().errors[0].field, "if-match");
 }
 
+/// Their tag was that of the tenant or server above, which no change of theirs alters.
+#[tokio::test]
+async fn what_lies_below_has_a_version_of_its_own_or_none() {
+    let world = World::new().await;
+    let seed = Seed::new(&world).await;
+    let admin = client(&world, &world.admin);
+    let tenant = format!("/api/v1/tenants/{}", seed.tenant);
+    let role = r#"{"name":"first","rights":{"tenant":[],"server":[]}}"#;
+    let made = admin.send("POST", &format!("{tenant}/roles"), &[], Some(role)).await;
+    let made: serde_json::Value = from(&made.body);
+    let id = made["role"]["custom"].as_str().unwrap_or_else(|| panic!("{made}"));
+    let path = format!("{tenant}/roles/{id}");
+    let tag = admin.send("GET", &path, &[], None).await.headers["etag"].clone();
+    let write = async |name: &str, tag: &str| {
+        let body = role.replace("first", name);
+        admin.send("PATCH", &path, &[("if-match", tag)], Some(&body)).await
+    };
+    let changed = write("second", &tag).await;
+    assert_eq!(changed.status, 200, "{changed:?}");
+    assert_eq!(write("lost", &tag).await.problem().code, Code::PreconditionFailed);
+    let stale = admin.send("DELETE", &path, &[("if-match", &tag)], None).await;
+    assert_eq!(stale.problem().code, Code::PreconditionFailed);
+    let of_tenant = admin.send("GET", &tenant, &[], None).await.headers["etag"].clone();
+    assert_eq!(write("lost", &of_tenant).await.problem().code, Code::PreconditionFailed);
+    let fresh = [("if-match", changed.headers["etag"].as_str())];
+    assert_eq!(admin.send("DELETE", &path, &fresh, None).await.status, 204);
+
+    let members = admin.send("GET", &format!("{tenant}/members"), &[], None).await;
+    let members: serde_json::Value = from(&members.body);
+    let path = format!("{tenant}/members/{}", members["items"][0]["user"].as_str().unwrap());
+    let other = [("if-match", of_tenant.as_str())];
+    let removed = admin.send("DELETE", &path, &other, None).await;
+    assert_eq!(removed.problem().code, Code::PreconditionFailed);
+
+    let guest = r#"{"email":"guest@example.org","role":"viewer"}"#;
+    let path = format!("{tenant}/invitations");
+    let made: serde_json::Value = from(&admin.send("POST", &path, &[], Some(guest)).await.body);
+    let id = made["invitation"]["invitation"].as_str().unwrap();
+    let revoked = admin.send("DELETE", &format!("{path}/{id}"), &other, None).await;
+    assert_eq!(revoked.problem().errors[0].field, "if-match");
+
+    let allocation = seed.new_allocation().await;
+    let path = format!("/api/v1/allocations/{allocation}");
+    let tag = admin.send("GET", &path, &[], None).await.headers["etag"].clone();
+    for (note, status) in [("mine", 200), ("lost", 412)] {
+        let body = format!(r#"{{"note":"{note}"}}"#);
+        let reply = admin.send("PATCH", &path, &[("if-match", &tag)], Some(&body)).await;
+        assert_eq!(reply.status, status, "{reply:?}");
+    }
+}
+
 #[tokio::test]
 async fn of_many_changes_based_on_one_version_one_is_made() {
     let world = World::new().await;

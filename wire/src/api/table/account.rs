@@ -96,7 +96,7 @@ endpoints! {
         ((), (), account::Proof) -> auth::PasskeyChallenge,
         [WrongCredentials, Conflict, Forbidden];
     /// Adds a passkey.
-    AddPasskey: Post "/api/v1/account/passkeys", Permission::SettingUp, 201,
+    AddPasskey: Post "/api/v1/account/passkeys", Permission::SettingUp, 201 keyed,
         ((), (), account::AddPasskey) -> account::Passkey, [NotFound, Conflict, Forbidden];
     /// Gives a passkey another name.
     RenamePasskey: Patch "/api/v1/account/passkeys/{key}", Permission::SignedIn, 200,
@@ -108,7 +108,7 @@ endpoints! {
     ListApiKeys: Get "/api/v1/account/api-keys", Permission::SignedIn, 200,
         ((), (), ()) -> Page<account::ApiKey>;
     /// Makes an API key.
-    CreateApiKey: Post "/api/v1/account/api-keys", Permission::SignedIn, 201,
+    CreateApiKey: Post "/api/v1/account/api-keys", Permission::SignedIn, 201 keyed,
         ((), (), account::CreateApiKey) -> account::NewApiKey, [Conflict];
     /// Deletes an API key; what was opened with it ends.
     DeleteApiKey: Delete "/api/v1/account/api-keys/{key}", Permission::SignedIn, 204,
@@ -120,7 +120,7 @@ endpoints! {
     BeginLink: Post "/api/v1/account/links/begin", Permission::SignedIn, 200,
         ((), (), auth::BeginVisit) -> auth::Begun, [NotFound];
     /// Links an account elsewhere.
-    FinishLink: Post "/api/v1/account/links", Permission::SignedIn, 201,
+    FinishLink: Post "/api/v1/account/links", Permission::SignedIn, 201 keyed,
         ((), (), auth::FinishVisit) -> account::LinkedAccount, [Conflict];
     /// Forgets an account elsewhere.
     RemoveLink: Delete "/api/v1/account/links/{provider}", Permission::SignedIn, 204,
@@ -129,7 +129,7 @@ endpoints! {
     ListSshKeys: Get "/api/v1/account/ssh-keys", Permission::SignedIn, 200,
         ((), (), ()) -> Page<account::SshKey>;
     /// Adds an SSH key.
-    AddSshKey: Post "/api/v1/account/ssh-keys", Permission::SignedIn, 201,
+    AddSshKey: Post "/api/v1/account/ssh-keys", Permission::SignedIn, 201 keyed,
         ((), (), account::AddSshKey) -> account::SshKey, [Conflict, Forbidden];
     /// Removes an SSH key.
     RemoveSshKey: Delete "/api/v1/account/ssh-keys/{key}", Permission::SignedIn, 204,

@@ -13,13 +13,16 @@ endpoints! {
     /// Lists allocations.
     ListAllocations: Get "/api/v1/allocations", Permission::Admin(AdminRight::AllocationsRead), 200,
         ((), allocation::AllocationQuery, ()) -> Page<allocation::Allocation>;
+    /// Shows an allocation.
+    ShowAllocation: Get "/api/v1/allocations/{allocation}", Permission::Admin(AdminRight::AllocationsRead), 200,
+        (AllocationPath, (), ()) -> allocation::Allocation;
     /// Changes what people are told about an allocation.
     UpdateAllocation: Patch "/api/v1/allocations/{allocation}",
         Permission::Admin(AdminRight::AllocationsWrite), 200,
         (AllocationPath, (), allocation::UpdateAllocation) -> allocation::Allocation;
     /// Gives a server one more port.
     AddServerAllocation: Post "/api/v1/servers/{server}/allocations",
-        Permission::Server(ServerKey::AllocationCreate), 201,
+        Permission::Server(ServerKey::AllocationCreate), 201 keyed,
         (ServerPath, (), allocation::AddServerAllocation) -> server::Server, [Conflict];
     /// Writes a note on a port of a server.
     UpdateServerAllocation: Patch "/api/v1/servers/{server}/allocations/{allocation}",

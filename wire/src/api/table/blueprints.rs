@@ -16,7 +16,7 @@ endpoints! {
     ShowBlueprint: Get "/api/v1/blueprints/{blueprint}", Permission::SignedIn, 200,
         (BlueprintPath, (), ()) -> Blueprint;
     /// Reads a blueprint file or an egg and stores it, as a new version when there was one.
-    ImportBlueprint: Post "/api/v1/blueprints", Permission::Admin(AdminRight::BlueprintsWrite), 201,
+    ImportBlueprint: Post "/api/v1/blueprints", Permission::Admin(AdminRight::BlueprintsWrite), 201 keyed,
         ((), (), blueprint::ImportBlueprint) -> ImportedBlueprint, [Conflict];
     /// Gives a blueprint as a file.
     ExportBlueprint: Get "/api/v1/blueprints/{blueprint}/export",

@@ -10,6 +10,10 @@ endpoints! {
     /// Lists members of a tenant.
     ListMembers: Get "/api/v1/tenants/{tenant}/members", Permission::Tenant(TenantRight::MemberRead), 200,
         (TenantPath, PageQuery, ()) -> Page<member::Member>;
+    /// Shows a member.
+    ShowMember: Get "/api/v1/tenants/{tenant}/members/{user}",
+        Permission::Tenant(TenantRight::MemberRead), 200,
+        (MemberPath, (), ()) -> member::Member;
     /// Gives a member another role; nobody gives or takes more than it has.
     UpdateMember: Patch "/api/v1/tenants/{tenant}/members/{user}",
         Permission::Tenant(TenantRight::MemberWrite), 200,
@@ -20,7 +24,7 @@ endpoints! {
         (MemberPath, (), ()) -> (), [Conflict];
     /// Invites an account by its address to be a member.
     CreateInvitation: Post "/api/v1/tenants/{tenant}/invitations",
-        Permission::Tenant(TenantRight::MemberWrite), 201,
+        Permission::Tenant(TenantRight::MemberWrite), 201 keyed,
         (TenantPath, (), member::CreateInvitation) -> member::NewInvitation, [Conflict];
     /// Lists open invitations of a tenant and its servers.
     ListInvitations: Get "/api/v1/tenants/{tenant}/invitations",
@@ -39,8 +43,11 @@ endpoints! {
     /// Lists roles of a tenant, the built-in ones first.
     ListRoles: Get "/api/v1/tenants/{tenant}/roles", Permission::Tenant(TenantRight::RoleRead), 200,
         (TenantPath, (), ()) -> Page<member::RoleItem>;
+    /// Shows a role that the tenant made.
+    ShowRole: Get "/api/v1/tenants/{tenant}/roles/{role}", Permission::Tenant(TenantRight::RoleRead), 200,
+        (RolePath, (), ()) -> member::RoleItem;
     /// Makes a role.
-    CreateRole: Post "/api/v1/tenants/{tenant}/roles", Permission::Tenant(TenantRight::RoleWrite), 201,
+    CreateRole: Post "/api/v1/tenants/{tenant}/roles", Permission::Tenant(TenantRight::RoleWrite), 201 keyed,
         (TenantPath, (), member::WriteRole) -> member::RoleItem, [Conflict];
     /// Changes a role for everybody who plays it.
     UpdateRole: Patch "/api/v1/tenants/{tenant}/roles/{role}",
@@ -53,8 +60,11 @@ endpoints! {
     /// Lists sub-users of a server.
     ListSubUsers: Get "/api/v1/servers/{server}/users", Permission::Server(ServerKey::UserRead), 200,
         (ServerPath, PageQuery, ()) -> Page<member::SubUser>;
+    /// Shows a sub-user of a server.
+    ShowSubUser: Get "/api/v1/servers/{server}/users/{user}", Permission::Server(ServerKey::UserRead), 200,
+        (SubUserPath, (), ()) -> member::SubUser;
     /// Invites an account by its address to be a sub-user.
-    InviteSubUser: Post "/api/v1/servers/{server}/users", Permission::Server(ServerKey::UserCreate), 201,
+    InviteSubUser: Post "/api/v1/servers/{server}/users", Permission::Server(ServerKey::UserCreate), 201 keyed,
         (ServerPath, (), member::InviteSubUser) -> member::NewInvitation, [Conflict];
     /// Changes what a sub-user may do.
     UpdateSubUser: Patch "/api/v1/servers/{server}/users/{user}",

@@ -26,7 +26,7 @@ endpoints! {
     ApproveReplacement: Post "/api/v1/nodes/{node}/approve-replacement", Permission::Admin(AdminRight::NodesWrite), 200,
         (NodePath, (), ()) -> node::Node, [Conflict];
     /// Makes a token with which one machine can join, or take the place of a node.
-    CreateJoinToken: Post "/api/v1/join-tokens", Permission::Admin(AdminRight::NodesWrite), 201,
+    CreateJoinToken: Post "/api/v1/join-tokens", Permission::Admin(AdminRight::NodesWrite), 201 keyed,
         ((), (), node::CreateJoinToken) -> node::NewJoinToken, [Conflict, NotFound];
     /// Lists join tokens that were not used.
     ListJoinTokens: Get "/api/v1/join-tokens", Permission::Admin(AdminRight::NodesRead), 200,

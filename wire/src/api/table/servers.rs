@@ -26,10 +26,10 @@ endpoints! {
     UpdateLimits: Patch "/api/v1/servers/{server}/limits", Permission::Admin(AdminRight::ServersWrite), 200,
         (ServerPath, (), server::UpdateLimits) -> server::Server, [Conflict];
     /// Shows the folders of its node that a server sees besides its own data.
-    ShowMounts: Get "/api/v1/servers/{server}/mounts", Permission::Admin(AdminRight::ServersRead), 200,
+    ShowMounts: Get "/api/v1/servers/{server}/mounts", Permission::Admin(AdminRight::MountsRead), 200,
         (ServerPath, (), ()) -> server::Mounts;
     /// Sets them, below folders that the node's own settings allow; they are there from the next start.
-    SetMounts: Put "/api/v1/servers/{server}/mounts", Permission::Admin(AdminRight::ServersWrite), 200,
+    SetMounts: Put "/api/v1/servers/{server}/mounts", Permission::Admin(AdminRight::MountsWrite), 200,
         (ServerPath, (), server::Mounts) -> server::Mounts, [Conflict];
     /// Deletes a server: it stops, its data goes to the trash and is purged later.
     DeleteServer: Delete "/api/v1/servers/{server}", Permission::Tenant(TenantRight::ServerDelete), 202,

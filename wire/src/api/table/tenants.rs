@@ -39,6 +39,6 @@ endpoints! {
     ListChildren: Get "/api/v1/tenants/{tenant}/children", Permission::Tenant(TenantRight::ChildRead), 200,
         (TenantPath, PageQuery, ()) -> Page<tenant::Tenant>;
     /// Makes a tenant that this one owns, and its owner's account.
-    CreateChild: Post "/api/v1/tenants/{tenant}/children", Permission::Tenant(TenantRight::ChildWrite), 201,
+    CreateChild: Post "/api/v1/tenants/{tenant}/children", Permission::Tenant(TenantRight::ChildWrite), 201 keyed,
         (TenantPath, (), tenant::CreateTenant) -> tenant::Tenant, [Conflict];
 }

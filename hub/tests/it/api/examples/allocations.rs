@@ -36,6 +36,9 @@ examples! {
         let query = AllocationQuery { node: Some(seed.node()), after: None, limit: Some(5) };
         Example::new((), query, ())
     };
+    ShowAllocation, seed => {
+        Example::new(AllocationPath { allocation: seed.new_allocation().await }, (), ())
+    };
     UpdateAllocation, seed => {
         let body = UpdateAllocation { alias: None, note: Some("spare".to_owned()) };
         Example::new(AllocationPath { allocation: seed.new_allocation().await }, (), body)

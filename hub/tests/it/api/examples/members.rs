@@ -26,6 +26,11 @@ fn role() -> WriteRole {
     WriteRole { name: super::CANARY.to_owned(), rights: Rights::default() }
 }
 
+async fn owner(seed: &Seed<'_>) -> MemberPath {
+    let members = seed.world.admin::<table::ListMembers>(&tenant(seed), &NO_PAGE, &()).await;
+    MemberPath { tenant: seed.tenant, user: members.items[0].user }
+}
+
 async fn invitation(seed: &Seed<'_>) -> InvitationId {
     let body = CreateInvitation { email: "guest@example.org".to_owned(), role: Role::Viewer };
     let path = tenant(seed);
@@ -44,6 +49,7 @@ async fn new_role(seed: &Seed<'_>) -> RoleId {
 
 examples! {
     ListMembers, seed => Example::new(tenant(seed), NO_PAGE, ());
+    ShowMember, seed => Example::new(owner(seed).await, (), ());
     UpdateMember, seed => Example::new(
         MemberPath { tenant: seed.tenant, user: NOBODY },
         (),
@@ -70,6 +76,11 @@ examples! {
     AcceptInvitation, _seed => Example::new((), (), answer()).refused(Code::NotFound);
     DeclineInvitation, _seed => Example::new((), (), answer()).refused(Code::NotFound);
     ListRoles, seed => Example::new(tenant(seed), (), ());
+    ShowRole, seed => Example::new(
+        RolePath { tenant: seed.tenant, role: new_role(seed).await },
+        (),
+        (),
+    );
     CreateRole, seed => Example::new(tenant(seed), (), role());
     UpdateRole, seed => Example::new(
         RolePath { tenant: seed.tenant, role: new_role(seed).await },
@@ -82,6 +93,12 @@ examples! {
         (),
     );
     ListSubUsers, seed => Example::new(ServerPath { server: seed.server().await }, NO_PAGE, ());
+    ShowSubUser, seed => Example::new(
+        SubUserPath { server: seed.server().await, user: NOBODY },
+        (),
+        (),
+    )
+    .refused(Code::NotFound);
     InviteSubUser, seed => Example::new(
         ServerPath { server: seed.server().await },
         (),
