@@ -9,7 +9,9 @@ use crate::{
     time,
 };
 use mamba_core::clock::UnixMs;
-use mamba_wire::api::{Endpoint, Page, RequestBody, feed::Topic, target};
+use mamba_wire::api::{
+    Endpoint, Page, PageQuery, RequestBody, feed::Topic, page::PAGE_ITEMS_MAX, target,
+};
 use std::rc::Rc;
 use sycamore::{futures::spawn_local_scoped, prelude::*};
 
@@ -25,6 +27,8 @@ const TOLD_MS: u32 = 60_000;
 const WAIT_STEP_MS: u32 = 250;
 /// Longest pause after failures in a row.
 const PAUSE_MS_MAX: u32 = 30_000;
+/// Most pages of a list that are read: 2,000 items. More than that one looks for at the hub.
+pub(crate) const PAGES_MAX: usize = 10;
 /// How often a hidden page looks whether it is seen again.
 const HIDDEN_MS: u32 = 500;
 
@@ -97,51 +101,130 @@ where
     (): RequestBody,
 {
     let session = use_context::<Session>();
-    let remote = Remote {
-        value: create_signal(None),
-        failure: create_signal(None),
-        read_at: create_signal(None),
-        again: create_signal(0),
-    };
+    let remote = Remote::new();
     let known = create_signal((String::new(), None::<String>));
     effect(move || {
-        remote.again.track();
-        let every_ms = following.map_or(every_ms, |it| it.pace(every_ms));
+        let every_ms = remote.pace(following, every_ms);
         let Some((path, query)) = what() else { return };
         let target = target::<E>(&path, &query);
         if known.with_untracked(|(old, _)| *old != target) {
             known.set_silent((target, None));
             remote.value.set(None);
         }
-        spawn_local_scoped(async move {
-            let mut failures = 0;
-            loop {
-                let etag = known.with_untracked(|(_, etag)| etag.clone());
-                match session.read::<E>(&path, &query, etag).await {
-                    Ok((etag, value)) => {
-                        failures = 0;
-                        known.update_silent(|known| known.1 = etag);
-                        if let Some(value) = value {
-                            remote.value.set(Some(Rc::new(value)));
-                        }
-                        remote.settle(None);
-                    }
-                    Err(failure) => {
-                        failures += 1;
-                        remote.settle(Some(failure));
-                    }
-                }
-                if every_ms == NEVER_MS {
-                    return;
-                }
-                time::sleep(pause(every_ms, failures)).await;
-                while document().hidden() {
-                    time::sleep(HIDDEN_MS).await;
-                }
-            }
-        });
+        spawn_local_scoped(keep(remote, every_ms, async move || {
+            let etag = known.with_untracked(|(_, etag)| etag.clone());
+            let (etag, value) = session.read::<E>(&path, &query, etag).await?;
+            known.update_silent(|known| known.1 = etag);
+            Ok(value)
+        }));
     });
     remote
+}
+
+/// Reads a whole list, as far as [`PAGES_MAX`] pages go, as long as the component lives. With a topic the hub is
+/// asked when the live feed tells of a change, and every `every_ms` while there is no feed.
+pub(crate) fn watch_all<E, T>(
+    every_ms: u32,
+    topic: Option<Topic>,
+    is_wanted: bool,
+) -> Remote<Page<T>>
+where
+    E: Endpoint<Path = (), Query = PageQuery, Body = (), Out = Page<T>>,
+    T: Clone + 'static,
+{
+    let session = use_context::<Session>();
+    let following = topic.map(|topic| use_context::<Feed>().follow(topic));
+    let remote = Remote::new();
+    let known = create_signal(Vec::new());
+    effect(move || {
+        let every_ms = remote.pace(following, every_ms);
+        if !is_wanted {
+            return;
+        }
+        spawn_local_scoped(keep(remote, every_ms, async move || {
+            // What is overtaken on its way leaves nothing: then all of it is read.
+            let mut pages = known.take_silent();
+            let query = |after| PageQuery { after, limit: Some(PAGE_ITEMS_MAX) };
+            let result = read_pages::<E, T>(session, query, &mut pages).await;
+            let whole = joined(&pages);
+            known.set_silent(pages);
+            Ok(result?.then_some(whole))
+        }));
+    });
+    remote
+}
+
+/// What is known of one page of a list.
+pub(crate) struct KnownPage<T> {
+    etag: Option<String>,
+    /// Its content.
+    pub(crate) page: Page<T>,
+}
+
+/// Brings the pages of a list up to date, the first to the last, at most [`PAGES_MAX`]; says whether anything
+/// of it is new. The last page tells of one more when the list was cut.
+pub(crate) async fn read_pages<E, T>(
+    session: Session,
+    query: impl Fn(Option<String>) -> E::Query,
+    known: &mut Vec<KnownPage<T>>,
+) -> Result<bool, Failure>
+where
+    E: Endpoint<Path = (), Body = (), Out = Page<T>>,
+{
+    let (mut after, mut is_new) = (None, false);
+    for index in 0..PAGES_MAX {
+        let etag = known.get(index).and_then(|it| it.etag.clone());
+        let (etag, page) = session.read::<E>(&(), &query(after), etag).await?;
+        if let Some(page) = page {
+            is_new = true;
+            known.truncate(index);
+            known.push(KnownPage { etag, page });
+        }
+        after = known.get(index).and_then(|it| it.page.next.clone());
+        if after.is_none() {
+            is_new |= known.len() > index + 1;
+            known.truncate(index + 1);
+            break;
+        }
+    }
+    Ok(is_new)
+}
+
+/// Returns pages as one.
+fn joined<T: Clone>(pages: &[KnownPage<T>]) -> Page<T> {
+    let items = pages.iter().flat_map(|it| it.page.items.iter().cloned()).collect();
+    Page { items, next: pages.last().and_then(|it| it.page.next.clone()) }
+}
+
+/// Reads again and again, more slowly while that fails or nobody looks.
+async fn keep<T>(
+    remote: Remote<T>,
+    every_ms: u32,
+    mut read: impl AsyncFnMut() -> Result<Option<T>, Failure>,
+) {
+    let mut failures = 0;
+    loop {
+        match read().await {
+            Ok(value) => {
+                failures = 0;
+                if let Some(value) = value {
+                    remote.value.set(Some(Rc::new(value)));
+                }
+                remote.settle(None);
+            }
+            Err(failure) => {
+                failures += 1;
+                remote.settle(Some(failure));
+            }
+        }
+        if every_ms == NEVER_MS {
+            return;
+        }
+        time::sleep(pause(every_ms, failures)).await;
+        while document().hidden() {
+            time::sleep(HIDDEN_MS).await;
+        }
+    }
 }
 
 impl Following {
@@ -168,6 +251,21 @@ impl Following {
 }
 
 impl<T> Remote<T> {
+    fn new() -> Self {
+        Self {
+            value: create_signal(None),
+            failure: create_signal(None),
+            read_at: create_signal(None),
+            again: create_signal(0),
+        }
+    }
+
+    /// Returns how often to ask, and follows what has one ask at once.
+    fn pace(self, following: Option<Following>, every_ms: u32) -> u32 {
+        self.again.track();
+        following.map_or(every_ms, |it| it.pace(every_ms))
+    }
+
     fn settle(self, failure: Option<Failure>) {
         if failure.is_none() {
             self.read_at.set(Some(time::now()));
@@ -262,5 +360,18 @@ mod tests {
             assert_eq!(pause(OFTEN_MS, failures), expected);
         }
         assert_eq!(pause(60_000, 4), 60_000);
+    }
+
+    #[test]
+    fn pages_of_a_list_are_one_that_says_when_it_was_cut() {
+        let page = |items: &[u8], next: Option<&str>| KnownPage {
+            etag: None,
+            page: Page { items: items.to_vec(), next: next.map(ToOwned::to_owned) },
+        };
+        let whole = joined(&[page(&[1, 2], Some("2")), page(&[3], None)]);
+        assert_eq!((whole.items, whole.next), (vec![1, 2, 3], None));
+        let cut = joined(&[page(&[1], Some("1"))]);
+        assert_eq!(cut.next.as_deref(), Some("1"));
+        assert!(joined::<u8>(&[]).items.is_empty());
     }
 }

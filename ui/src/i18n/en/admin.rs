@@ -81,7 +81,7 @@ texts! {
     nodes_none: "No nodes yet",
     nodes_none_text: "A node is a machine that runs game servers. Enrol the first one: it takes one command.",
     nodes_search: "Search by name, region or tag",
-    cut: "Only the first 200 are shown.",
+    cut: "Only the first {n} are shown.",
     servers: "Servers",
     region: "Region",
     tags: "Tags",

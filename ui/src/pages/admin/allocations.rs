@@ -1,15 +1,15 @@
 //! The ports of all nodes.
 
-use super::{ALL, ports::List};
+use super::ports::List;
 use crate::{
     i18n::{fill, t},
     parts::Tone,
     parts::{Choice, Select, head, nothing, notice},
-    remote::{self, watch},
+    remote::{self, watch_all},
     session::Session,
 };
 use mamba_core::{access::AdminRight, ids::NodeId};
-use mamba_wire::api::table;
+use mamba_wire::api::{feed::Topic, table};
 use std::collections::BTreeMap;
 use sycamore::prelude::*;
 
@@ -18,8 +18,7 @@ use sycamore::prelude::*;
 pub(super) fn Allocations() -> View {
     let session = use_context::<Session>();
     let sees_nodes = session.may_admin(AdminRight::NodesRead);
-    let nodes =
-        watch::<table::ListNodes>(remote::NEVER_MS, move || sees_nodes.then_some(((), ALL)));
+    let nodes = watch_all::<table::ListNodes, _>(remote::NEVER_MS, Some(Topic::Nodes), sees_nodes);
     let chosen = create_signal(String::new());
     let node = create_memo(move || chosen.with(|it| it.parse::<NodeId>().ok()));
     let names = create_memo(move || {

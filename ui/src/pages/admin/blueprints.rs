@@ -1,11 +1,11 @@
 //! Game definitions: the list, and how files of them come in.
 
-use super::ALL;
+use super::cut;
 use crate::{
     i18n::{fill, t},
-    parts::{Badge, FileDrop, Icon, Tone, empty, head, icon, nothing, shown, table},
+    parts::{Badge, FileDrop, Icon, Tone, empty, head, icon, nothing, notice, shown, table},
     reactive::selector,
-    remote::{self, Remote, watch},
+    remote::{self, Remote, watch_all},
     session::Session,
 };
 use mamba_core::{access::AdminRight, blueprint::egg::Note};
@@ -29,7 +29,7 @@ const FILE_BYTES_MAX: f64 = 900_000.0;
 pub(super) fn Blueprints() -> View {
     let session = use_context::<Session>();
     let may_write = session.may_admin(AdminRight::BlueprintsWrite);
-    let list = watch::<table::ListBlueprints>(remote::NEVER_MS, || Some(((), ALL)));
+    let list = watch_all::<table::ListBlueprints, _>(remote::NEVER_MS, None, true);
     let head = head(Vec::new(), t().admin.blueprints, nothing());
     let found = shown(list, |page| view! { Found(page=page) });
     view! {
@@ -189,7 +189,9 @@ fn Found(page: ReadSignal<Rc<Page<Blueprint>>>) -> View {
     let found = table(texts.blueprints, &heads, lines);
     let none =
         empty(Icon::Book, t().admin.blueprints_none, t().admin.blueprints_none_text, nothing());
+    let is_cut = selector(move || page.with(|it| it.next.is_some()));
     view! {
+        (if is_cut.get() { notice(Tone::Calm, cut()) } else { nothing() })
         div(class="pane", hidden=!is_empty.get()) { (none) }
         div(class="toolbar", hidden=is_empty.get()) {
             label(class="search") {

@@ -1,13 +1,13 @@
 //! The dialog that makes a machine a node: a token, the command that uses it, and the wait for the machine.
 
-use super::{ALL, tokens::left};
+use super::tokens::left;
 use crate::{
     i18n::{fill, t},
     parts::{
         Copyable, Field, Icon, Submit, Tone, complaint, confirm, dialog, icon, nothing, notice,
     },
     reactive::selector,
-    remote::{self, watch},
+    remote::{self, watch_all},
     session::Session,
     task::Task,
     time::Ticking,
@@ -15,6 +15,7 @@ use crate::{
 use mamba_core::{clock::UnixMs, ids::NodeId};
 use mamba_wire::api::{
     LinkState,
+    feed::Topic,
     node::{CreateJoinToken, NewJoinToken, Node},
     table,
 };
@@ -98,7 +99,7 @@ fn ask(
 /// Shows the command, and waits until the machine has come.
 fn wait(open: Signal<bool>, made: &Made, changed: Rc<dyn Fn()>) -> View {
     let ticking = use_context::<Ticking>().0;
-    let nodes = watch::<table::ListNodes>(remote::OFTEN_MS, || Some(((), ALL)));
+    let nodes = watch_all::<table::ListNodes, _>(remote::OFTEN_MS, Some(Topic::Nodes), true);
     let command = format!("sudo mamba-edge enrol {}", made.token.token);
     let (expires_at, seek) = (made.token.expires_at, made.clone());
     let come = selector(move || {

@@ -28,12 +28,18 @@ use crate::{
     i18n::{fill, t},
     parts::{Icon, empty, head, nothing},
     reactive::selector,
+    remote,
     session::Session,
 };
 use mamba_core::access::AdminRight;
 use mamba_wire::api::{PageQuery, page::PAGE_ITEMS_MAX};
 use route::NodeTab;
 use sycamore::prelude::*;
+
+/// Says that a list has more than is read of it.
+fn cut() -> String {
+    fill(t().admin.cut, &[("n", &(remote::PAGES_MAX * PAGE_ITEMS_MAX as usize))])
+}
 
 /// As much of a list as one request gives.
 const ALL: PageQuery = PageQuery { after: None, limit: Some(PAGE_ITEMS_MAX) };

@@ -8,7 +8,7 @@ use crate::{
         table,
     },
     reactive::selector,
-    remote::{self, Remote, watch},
+    remote::{self, Remote, watch_told},
     session::Session,
     time::{self, Age},
 };
@@ -20,6 +20,7 @@ use mamba_core::{
 };
 use mamba_wire::{
     api::{
+        feed::Topic,
         node::{Node, NodeLink, NodeSession},
         page::PAGE_ITEMS_MAX,
         params::NodePath,
@@ -45,8 +46,9 @@ pub(super) struct Seen {
 /// The page.
 #[component(inline_props)]
 pub(super) fn NodePage(id: NodeId, tab: ReadSignal<NodeTab>) -> View {
-    let remote =
-        watch::<table::ShowNode>(remote::OFTEN_MS, move || Some((NodePath { node: id }, ())));
+    let remote = watch_told::<table::ShowNode>(remote::OFTEN_MS, Topic::Nodes, move || {
+        Some((NodePath { node: id }, ()))
+    });
     shown(remote, move |node| {
         let seen = Seen { id, node, remote };
         view! { Whole(seen=seen, tab=tab) }
@@ -101,7 +103,7 @@ fn tabs(node: NodeId, here: NodeTab) -> View {
 #[component(inline_props)]
 fn Machine(seen: Seen) -> View {
     let node = seen.node;
-    let link = watch::<table::ShowNodeLink>(remote::RARELY_MS, move || {
+    let link = watch_told::<table::ShowNodeLink>(remote::RARELY_MS, Topic::Nodes, move || {
         Some((NodePath { node: seen.id }, ()))
     });
     let why = selector(move || link.value.with(|it| it.as_ref().and_then(|it| it.why.clone())));
@@ -257,7 +259,7 @@ fn capital(text: &str) -> String {
 #[component(inline_props)]
 fn Servers(id: NodeId) -> View {
     let session = use_context::<Session>();
-    let servers = watch::<table::ListServers>(remote::RARELY_MS, move || {
+    let servers = watch_told::<table::ListServers>(remote::RARELY_MS, Topic::Servers, move || {
         let sort = Some("name".to_owned());
         let query =
             ServerQuery { node: Some(id), limit: Some(PAGE_ITEMS_MAX), sort, ..ServerQuery::ALL };
@@ -270,7 +272,8 @@ fn Servers(id: NodeId) -> View {
         let is_cut = selector(move || page.with(|it| it.next.is_some()));
         let is_empty = selector(move || items.with(Vec::is_empty));
         view! {
-            (if is_cut.get() { notice(Tone::Calm, t().admin.cut) } else { nothing() })
+            (if is_cut.get() { notice(Tone::Calm,
+                fill(t().admin.cut, &[("n", &PAGE_ITEMS_MAX)])) } else { nothing() })
             (if is_empty.get() {
                 let next = if may_make {
                     view! { a(class="btn", href="/servers/new") { (t().servers.new) } }

@@ -1,18 +1,18 @@
 //! Machines: the list, and how one is added.
 
-use super::{ALL, capacity, enrol::enrol_dialog, tokens::Tokens};
+use super::{capacity, cut, enrol::enrol_dialog, tokens::Tokens};
 use crate::{
     i18n::{fill, t},
     parts::{
         Action, Badge, Fresh, Icon, Kind, Tone, empty, head, icon, nothing, notice, shown, table,
     },
     reactive::selector,
-    remote::{self, watch},
+    remote::{self, watch_all},
     session::Session,
     time,
 };
 use mamba_core::{access::AdminRight, ids::NodeId};
-use mamba_wire::api::{Freshness, LinkState, Page, node::Node, table};
+use mamba_wire::api::{Freshness, LinkState, Page, feed::Topic, node::Node, table};
 use std::{collections::BTreeSet, rc::Rc};
 use sycamore::prelude::*;
 
@@ -21,9 +21,9 @@ use sycamore::prelude::*;
 pub(super) fn Nodes() -> View {
     let session = use_context::<Session>();
     let may_enrol = session.may_admin(AdminRight::NodesWrite);
-    let nodes = watch::<table::ListNodes>(remote::OFTEN_MS, || Some(((), ALL)));
+    let nodes = watch_all::<table::ListNodes, _>(remote::OFTEN_MS, Some(Topic::Nodes), true);
     let enrolling = create_signal(false);
-    let tokens = watch::<table::ListJoinTokens>(remote::RARELY_MS, || Some(((), ALL)));
+    let tokens = watch_all::<table::ListJoinTokens, _>(remote::RARELY_MS, None, true);
     let dialog = enrol_dialog(enrolling, None, move || {
         tokens.reload();
         nodes.reload();
@@ -90,7 +90,7 @@ fn Found(page: ReadSignal<Rc<Page<Node>>>) -> View {
             }
             span(class="muted num") { (count.get_clone()) }
         }
-        (if is_cut.get() { notice(Tone::Calm, t().admin.cut) } else { nothing() })
+        (if is_cut.get() { notice(Tone::Calm, cut()) } else { nothing() })
         (found)
     }
 }

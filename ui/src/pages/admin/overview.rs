@@ -5,7 +5,7 @@ use crate::{
     i18n::{fill, t},
     parts::{Badge, Icon, Tone, empty, head, icon, nothing, shown, size},
     reactive::selector,
-    remote::{self, Remote, watch},
+    remote::{self, Remote, watch, watch_all},
     session::Session,
     time::{self, Age},
 };
@@ -13,6 +13,7 @@ use mamba_core::{access::AdminRight, clock::UnixMs, units::MIB};
 use mamba_wire::{
     api::{
         LinkState, Page,
+        feed::Topic,
         node::{Node, Standing},
         table,
     },
@@ -37,7 +38,7 @@ pub(super) fn Overview() -> View {
 /// The nodes in numbers.
 #[component]
 fn Machines() -> View {
-    let nodes = watch::<table::ListNodes>(remote::OFTEN_MS, || Some(((), ALL)));
+    let nodes = watch_all::<table::ListNodes, _>(remote::OFTEN_MS, Some(Topic::Nodes), true);
     shown(nodes, move |page| {
         let is_empty = selector(move || page.with(|it| it.items.is_empty()));
         view! {

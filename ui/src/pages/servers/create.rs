@@ -11,7 +11,7 @@ use crate::{
     parts::{
         Choice, Crumb, Field, Icon, Select, Submit, Toasts, complaint, empty, head, nothing, shown,
     },
-    remote::{self, watch},
+    remote::{self, watch, watch_all},
     session::Session,
     task::Task,
 };
@@ -21,7 +21,7 @@ use mamba_core::{
     units::{Mib, Millicores},
 };
 use mamba_wire::api::{
-    Page, PageQuery, allocation::AllocationQuery, blueprint::Blueprint, page::PAGE_ITEMS_MAX,
+    Page, allocation::AllocationQuery, blueprint::Blueprint, page::PAGE_ITEMS_MAX,
     server::CreateServer, table,
 };
 use std::{
@@ -40,13 +40,10 @@ const FIRST_LIMITS: Limits = Limits {
     pids: 512,
 };
 
-/// All that is read for choosing.
-const ALL: PageQuery = PageQuery { after: None, limit: Some(PAGE_ITEMS_MAX) };
-
 /// The page.
 #[component]
 pub(crate) fn Create() -> View {
-    let blueprints = watch::<table::ListBlueprints>(remote::NEVER_MS, || Some(((), ALL)));
+    let blueprints = watch_all::<table::ListBlueprints, _>(remote::NEVER_MS, None, true);
     let head = head(vec![Crumb::new(t().servers.title, "/servers")], t().servers.new, nothing());
     view! { (head) (shown(blueprints, |page| view! { Wizard(blueprints=page) })) }
 }
@@ -219,7 +216,7 @@ fn Form(blueprint: Blueprint) -> View {
 /// Whose it will be.
 #[component(inline_props)]
 fn Owners(tenant: Signal<String>) -> View {
-    let tenants = watch::<table::ListTenants>(remote::NEVER_MS, || Some(((), ALL)));
+    let tenants = watch_all::<table::ListTenants, _>(remote::NEVER_MS, None, true);
     let choices = create_memo(move || {
         let mut all = vec![Choice::new("", t().servers.choose)];
         tenants.value.with(|page| {
@@ -234,7 +231,7 @@ fn Owners(tenant: Signal<String>) -> View {
 /// Where it will run: chosen by the hub, or a node and one of its free ports.
 #[component(inline_props)]
 fn Places(node: Signal<String>, allocation: Signal<String>) -> View {
-    let nodes = watch::<table::ListNodes>(remote::NEVER_MS, || Some(((), ALL)));
+    let nodes = watch_all::<table::ListNodes, _>(remote::NEVER_MS, None, true);
     let free = watch::<table::ListAllocations>(remote::NEVER_MS, move || {
         let node = node.with(|it| it.parse().ok())?;
         Some(((), AllocationQuery { node: Some(node), after: None, limit: Some(PAGE_ITEMS_MAX) }))

@@ -1,10 +1,15 @@
 //! All servers that somebody may see, kept fresh: one signal for each, so that a change of one moves
 //! nothing else.
 
-use crate::{feed::Feed, net::Failure, remote::OFTEN_MS, session::Session, time};
+use crate::{
+    feed::Feed,
+    net::Failure,
+    remote::{KnownPage, OFTEN_MS, read_pages},
+    session::Session,
+    time,
+};
 use mamba_core::ids::ServerId;
 use mamba_wire::api::{
-    Page,
     feed::Topic,
     page::PAGE_ITEMS_MAX,
     server::{Server, ServerQuery},
@@ -12,9 +17,6 @@ use mamba_wire::api::{
 };
 use std::{collections::BTreeMap, rc::Rc};
 use sycamore::{futures::spawn_local_scoped, prelude::*};
-
-/// Most pages that are read: 2,000 servers. Above that one searches at the hub.
-const PAGES_MAX: usize = 10;
 
 /// One server of the list. Two are equal when they are the same server, however it is at the moment.
 #[derive(Clone, Copy)]
@@ -42,12 +44,6 @@ pub(super) struct Fleet {
     pub(super) is_cut: Signal<bool>,
 }
 
-/// What is known of one page of the list.
-struct Known {
-    etag: Option<String>,
-    page: Page<Server>,
-}
-
 impl Fleet {
     /// Reads them as long as the component lives.
     pub(super) fn watch() -> Self {
@@ -64,8 +60,11 @@ impl Fleet {
             let mut known = Vec::new();
             loop {
                 let since = following.changes.get_untracked();
-                let result = read(session, &mut known).await;
-                scope.run_in(|| batch(|| fleet.take(result, &known)));
+                let query =
+                    |after| ServerQuery { after, limit: Some(PAGE_ITEMS_MAX), ..ServerQuery::ALL };
+                let result =
+                    read_pages::<table::ListServers, Server>(session, query, &mut known).await;
+                scope.run_in(|| batch(|| fleet.take(result.err(), &known)));
                 following.wait(since, OFTEN_MS).await;
                 while document().hidden() {
                     time::sleep(OFTEN_MS).await;
@@ -75,8 +74,7 @@ impl Fleet {
         fleet
     }
 
-    fn take(self, result: Result<(), Failure>, known: &[Known]) {
-        let failure = result.err();
+    fn take(self, failure: Option<Failure>, known: &[KnownPage<Server>]) {
         if failure.is_none() {
             self.is_read.set(true);
             let is_cut = known.last().is_some_and(|it| it.page.next.is_some());
@@ -112,24 +110,4 @@ impl Fleet {
         // Only after no list holds them any more.
         old.into_values().for_each(|row| row.server.dispose());
     }
-}
-
-async fn read(session: Session, known: &mut Vec<Known>) -> Result<(), Failure> {
-    let mut after = None;
-    for index in 0..PAGES_MAX {
-        let query =
-            ServerQuery { after: after.clone(), limit: Some(PAGE_ITEMS_MAX), ..ServerQuery::ALL };
-        let etag = known.get(index).and_then(|it| it.etag.clone());
-        let (etag, page) = session.read::<table::ListServers>(&(), &query, etag).await?;
-        if let Some(page) = page {
-            known.truncate(index);
-            known.push(Known { etag, page });
-        }
-        after = known.get(index).and_then(|it| it.page.next.clone());
-        if after.is_none() {
-            known.truncate(index + 1);
-            break;
-        }
-    }
-    Ok(())
 }
