@@ -106,15 +106,10 @@ pub(crate) fn local(at: UnixMs) -> String {
 
 /// Returns a day as it is written everywhere: `2026-11-22`.
 pub(crate) fn date(at: UnixMs) -> String {
-    let iso = iso(at);
-    iso.split('T').next().unwrap_or_default().to_owned()
-}
-
-/// Returns a time for programs: `2026-11-22T17:00:00.000Z`.
-pub(crate) fn iso(at: UnixMs) -> String {
     #[expect(clippy::cast_precision_loss, reason = "times stay below 2^53 for 285,000 years")]
     let date = js_sys::Date::new(&JsValue::from_f64(at.0 as f64));
-    String::from(date.to_iso_string())
+    let iso = String::from(date.to_iso_string());
+    iso.split('T').next().unwrap_or_default().to_owned()
 }
 
 /// Returns the beginning of a day, by the reader's calendar, that a field of dates holds.

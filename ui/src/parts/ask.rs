@@ -1,4 +1,4 @@
-//! Dialogs that ask before something is done that cannot be taken back.
+//! Dialogs that ask: before something is done that cannot be taken back, and for a new name.
 
 use super::{Field, Kind, Submit, complaint, confirm, dialog};
 use crate::{i18n::t, reactive::effect, task::Task};
@@ -23,6 +23,34 @@ pub(crate) fn ask(open: Signal<bool>, question: Question, run: impl Fn(Task) + '
     let Question { title, text, label, typed } = question;
     let run: Rc<dyn Fn(Task)> = Rc::new(run);
     dialog(open, title, move || asked(open, text.clone(), label, typed.clone(), run.clone()))
+}
+
+/// Returns a dialog that changes a name, and `run`s its task with what was typed.
+pub(crate) fn rename(
+    open: Signal<bool>,
+    title: &'static str,
+    before: String,
+    run: impl Fn(Task, String) + 'static,
+) -> View {
+    let run: Rc<dyn Fn(Task, String)> = Rc::new(run);
+    dialog(open, title, move || renamed(open, before.clone(), run.clone()))
+}
+
+fn renamed(open: Signal<bool>, before: String, run: Rc<dyn Fn(Task, String)>) -> View {
+    let (task, name) = (Task::new(), create_signal(before));
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        run(task, name.with_untracked(|it| it.trim().to_owned()));
+    };
+    let wrong = complaint(task.failure, &["name"]);
+    let footer = confirm(open, view! { Submit(label=t().general.save, task=task) });
+    view! {
+        form(on:submit=submit, novalidate=true) {
+            (wrong)
+            Field(label=t().servers.name, name="name", value=name, autofocus=true, failure=task.failure)
+            (footer)
+        }
+    }
 }
 
 fn asked(

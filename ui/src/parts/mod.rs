@@ -22,7 +22,7 @@ mod ticks;
 mod toast;
 mod trail;
 
-pub(crate) use ask::{Question, ask};
+pub(crate) use ask::{Question, ask, rename};
 pub(crate) use badge::{Badge, Fresh, Tone, badge};
 pub(crate) use button::{Action, IconButton, Kind, Submit};
 pub(crate) use chart::{Points, Shape, bytes, chart, cores, rate, short};

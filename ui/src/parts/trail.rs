@@ -1,7 +1,7 @@
 //! The audit trail of the installation or of a tenant: filtered, read page by page, given as a file.
 
 use super::{
-    Action, Choice, Field, Icon, Kind, Select, Toasts, Tone, empty, loading, nothing, notice, table,
+    Action, Choice, Field, Icon, Kind, Select, Toasts, Tone, listed, nothing, notice, table,
 };
 use crate::{
     i18n::{fill, t},
@@ -59,8 +59,9 @@ impl Sieve {
     }
 }
 
-/// Shows the trail that an endpoint gives. `names` are those of accounts, as far as they are known.
-pub(crate) fn trail<E>(path: E::Path, names: Names) -> View
+/// Shows the trail that an endpoint gives. `names` are those of accounts, as far as they are known. One of
+/// `areas` is chosen to narrow it; without any the beginning of an event is typed.
+pub(crate) fn trail<E>(path: E::Path, names: Names, areas: Vec<Choice>) -> View
 where
     E: Endpoint<Query = AuditQuery, Body = (), Out = Page<AuditItem>>,
     E::Path: Clone + 'static,
@@ -76,10 +77,16 @@ where
         let path = path.clone();
         Box::pin(session.call::<E>(path, query, ()))
     });
-    whole(sieve, pages, read, names)
+    whole(sieve, pages, read, names, areas)
 }
 
-fn whole(sieve: Sieve, pages: Pages<AuditItem>, read: Read, names: Names) -> View {
+fn whole(
+    sieve: Sieve,
+    pages: Pages<AuditItem>,
+    read: Read,
+    names: Names,
+    areas: Vec<Choice>,
+) -> View {
     let actors = create_memo(move || {
         let mut all = vec![Choice::new("", t().trail.anybody)];
         names.with(|it| {
@@ -88,45 +95,37 @@ fn whole(sieve: Sieve, pages: Pages<AuditItem>, read: Read, names: Names) -> Vie
         all
     });
     let items = pages.items;
-    let is_empty = selector(move || items.with(Vec::is_empty));
-    let tail = tail(pages);
-    let export = export(sieve, read, names);
-    view! {
-        div(class="columns filters") {
+    let event = if areas.is_empty() {
+        view! {
             Field(label=t().trail.event_begins, name="event", value=sieve.event, optional=true,
                 placeholder="node:")
+        }
+    } else {
+        let areas = create_signal(areas);
+        view! { Select(label=t().trail.event, name="event", value=sieve.event, choices=*areas) }
+    };
+    let export = export(sieve, read, names);
+    let none = (Icon::Log, t().trail.none, t().trail.none_text);
+    let list = listed(pages, none, move || {
+        let lines = view! {
+            Keyed(list=items, key=|it: &AuditItem| it.number, view=move |it| line(&it, names))
+        };
+        let texts = &t().trail;
+        table(
+            texts.title,
+            &[texts.when, texts.event, texts.who, texts.origin, texts.changes],
+            lines,
+        )
+    });
+    view! {
+        div(class="columns filters") {
+            (event)
             Select(label=t().trail.who, name="actor", value=sieve.actor, choices=actors)
             Field(label=t().trail.from, name="from", value=sieve.from, kind="date", optional=true)
             Field(label=t().trail.until, name="until", value=sieve.until, kind="date", optional=true)
         }
         (export)
-        (if !is_empty.get() {
-            let lines = view! {
-                Keyed(list=items, key=|it: &AuditItem| it.number, view=move |it| line(&it, names))
-            };
-            let texts = &t().trail;
-            table(texts.title, &[texts.when, texts.event, texts.who, texts.origin, texts.changes], lines)
-        } else if pages.task.busy.get() {
-            loading()
-        } else if pages.task.failure.with(Option::is_some) {
-            nothing()
-        } else {
-            empty(Icon::Log, t().trail.none, t().trail.none_text, nothing())
-        })
-        (tail)
-    }
-}
-
-/// What stands below the list: what went wrong, and the way to more.
-fn tail(pages: Pages<AuditItem>) -> View {
-    view! {
-        (match pages.task.failure.get_clone() {
-            Some(failure) => notice(Tone::Bad, failure.text()),
-            None => nothing(),
-        })
-        (if pages.has_more() {
-            view! { div { Action(label=t().servers.older, task=pages.task, run=move || pages.more()) } }
-        } else { nothing() })
+        (list)
     }
 }
 

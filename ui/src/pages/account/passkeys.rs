@@ -6,7 +6,7 @@ use crate::{
     net::{Device, ask_device, has_passkeys},
     parts::{
         Action, Field, Icon, Kind, Question, Submit, Toasts, Tone, ask, complaint, confirm, dialog,
-        empty, listing, nothing, notice, shown,
+        empty, listing, nothing, notice, rename, shown,
     },
     remote::{self, Remote, watch},
     session::Session,
@@ -105,28 +105,14 @@ fn remove_dialog(remote: Remote<Page<Passkey>>, passkey: &Passkey, open: Signal<
 
 fn rename_dialog(remote: Remote<Page<Passkey>>, passkey: &Passkey, open: Signal<bool>) -> View {
     let (session, toasts) = (use_context::<Session>(), use_context::<Toasts>());
-    let (path, old) = (KeyPath { key: passkey.key }, passkey.name.clone());
-    dialog(open, t().account.passkey_rename, move || {
-        let (name, task) = (create_signal(old.clone()), Task::new());
-        let path = path.clone();
-        let submit = move |event: SubmitEvent| {
-            event.prevent_default();
-            let body = Rename { name: name.get_clone_untracked() };
-            task.run(session.call::<table::RenamePasskey>(path.clone(), (), body), move |_| {
-                toasts.done(t().general.saved);
-                open.set(false);
-                remote.reload();
-            });
-        };
-        let wrong = complaint(task.failure, &["name"]);
-        let footer = confirm(open, view! { Submit(label=t().general.save, task=task) });
-        view! {
-            form(on:submit=submit, novalidate=true) {
-                (wrong)
-                Field(label=t().servers.name, name="name", value=name, autofocus=true, failure=task.failure)
-                (footer)
-            }
-        }
+    let path = KeyPath { key: passkey.key };
+    rename(open, t().account.passkey_rename, passkey.name.clone(), move |task, name| {
+        let call = session.call::<table::RenamePasskey>(path.clone(), (), Rename { name });
+        task.run(call, move |_| {
+            toasts.done(t().general.saved);
+            open.set(false);
+            remote.reload();
+        });
     })
 }
 

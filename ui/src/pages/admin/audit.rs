@@ -29,6 +29,6 @@ pub(super) fn HubTrail() -> View {
         })
     });
     let head = head(Vec::new(), t().admin.audit, nothing());
-    let trail = trail::<table::ListHubAudit>((), names);
+    let trail = trail::<table::ListHubAudit>((), names, Vec::new());
     view! { (head) p(class="muted") { (t().admin.audit_text) } (trail) }
 }

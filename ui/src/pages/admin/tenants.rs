@@ -1,17 +1,17 @@
 //! Customers: made, limited, renamed, deleted.
 
 use super::{
-    ALL,
+    cut,
     quota::{QuotaDraft, fields, words},
 };
 use crate::{
     i18n::{fill, t},
     parts::{
         Action, Field, Icon, Kind, Question, Submit, Toasts, Tone, ask, complaint, confirm, dialog,
-        empty, head, icon, nothing, notice, shown, table,
+        empty, head, icon, nothing, notice, rename, shown, table,
     },
     reactive::selector,
-    remote::{self, Remote, watch},
+    remote::{self, Remote, watch_all},
     session::Session,
     task::Task,
     time::Age,
@@ -32,7 +32,7 @@ use web_sys::SubmitEvent;
 pub(super) fn Tenants() -> View {
     let session = use_context::<Session>();
     let may_write = session.may_admin(AdminRight::TenantsWrite);
-    let list = watch::<table::ListTenants>(remote::NEVER_MS, || Some(((), ALL)));
+    let list = watch_all::<table::ListTenants, _>(remote::NEVER_MS, None, true);
     let making = create_signal(false);
     let make = make_dialog(list, making);
     let button = move || {
@@ -86,7 +86,7 @@ fn Found(list: Remote<Page<Tenant>>, page: ReadSignal<Rc<Page<Tenant>>>, may_wri
                 input(r#type="search", placeholder=t().admin.tenants_search, bind:value=text)
             }
         }
-        (if is_cut.get() { notice(Tone::Calm, t().admin.cut) } else { nothing() })
+        (if is_cut.get() { notice(Tone::Calm, cut()) } else { nothing() })
         (found)
     }
 }
@@ -111,10 +111,11 @@ fn Line(
         })
     });
     let parent = parent.unwrap_or_else(|| "–".to_owned());
+    let to = format!("/tenants/{}", tenant.tenant);
     let (name, quota, made) = (tenant.name, words(&tenant.quota), tenant.made_at);
     view! {
         tr {
-            td(class="cut") { strong { (name) } }
+            td(class="cut") { a(href=to) { (name) } }
             td(class="muted cut") { (parent) }
             td(class="wrap") { (quota) }
             td(class="muted") { Age(at=made) }
@@ -134,28 +135,14 @@ fn Line(
 
 fn rename_dialog(list: Remote<Page<Tenant>>, tenant: &Tenant, open: Signal<bool>) -> View {
     let (session, toasts) = (use_context::<Session>(), use_context::<Toasts>());
-    let (id, before) = (tenant.tenant, tenant.name.clone());
-    dialog(open, t().admin.rename, move || {
-        let (name, task) = (create_signal(before.clone()), Task::new());
-        let submit = move |event: SubmitEvent| {
-            event.prevent_default();
-            let body = UpdateTenant { name: name.with_untracked(|it| it.trim().to_owned()) };
-            let path = TenantPath { tenant: id };
-            task.run(session.call::<table::UpdateTenant>(path, (), body), move |_| {
-                toasts.done(t().general.saved);
-                open.set(false);
-                list.reload();
-            });
-        };
-        let wrong = complaint(task.failure, &["name"]);
-        let footer = confirm(open, view! { Submit(label=t().general.save, task=task) });
-        view! {
-            form(on:submit=submit, novalidate=true) {
-                (wrong)
-                Field(label=t().servers.name, name="name", value=name, autofocus=true, failure=task.failure)
-                (footer)
-            }
-        }
+    let id = tenant.tenant;
+    rename(open, t().admin.rename, tenant.name.clone(), move |task, name| {
+        let (path, body) = (TenantPath { tenant: id }, UpdateTenant { name });
+        task.run(session.call::<table::UpdateTenant>(path, (), body), move |_| {
+            toasts.done(t().general.saved);
+            open.set(false);
+            list.reload();
+        });
     })
 }
 

@@ -2,8 +2,6 @@
 
 mod audit;
 mod children;
-mod event;
-mod export;
 mod invitations;
 mod list;
 mod members;

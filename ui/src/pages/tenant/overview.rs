@@ -60,8 +60,8 @@ pub(super) fn Overview(seen: Seen) -> View {
 fn limit_dialog(seen: Seen, remote: Remote<QuotaUse>, open: Signal<bool>) -> View {
     let (session, toasts) = (use_context::<Session>(), use_context::<Toasts>());
     dialog(open, t().tenant.quota_change, move || {
-        let (task, typed) =
-            (Task::new(), quota::Typed::new(&seen.tenant.with_untracked(|it| it.quota)));
+        let before = remote.value.with_untracked(|it| it.as_ref().map(|it| it.quota));
+        let (task, typed) = (Task::new(), quota::Typed::new(&before.unwrap_or_default()));
         let submit = move |event: SubmitEvent| {
             event.prevent_default();
             let Some(quota) = typed.read() else { return };

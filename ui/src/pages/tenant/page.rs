@@ -25,11 +25,11 @@ use sycamore::prelude::*;
 pub(super) struct Seen {
     /// Which tenant.
     pub(super) id: TenantId,
-    /// It, kept fresh.
-    pub(super) tenant: ReadSignal<Rc<Tenant>>,
+    /// Its name, kept fresh.
+    pub(super) name: ReadSignal<String>,
     /// What the caller may do.
     pub(super) rights: ReadSignal<Rc<Rights>>,
-    /// To be told of a change.
+    /// It, for who may read it, and to be told of a change.
     pub(super) remote: Remote<Tenant>,
 }
 
@@ -39,34 +39,64 @@ impl Seen {
         TenantPath { tenant: self.id }
     }
 
+    /// Whether the caller may see something of a tab.
+    fn may_open(self, tab: Tab) -> bool {
+        tab.wants().iter().any(|it| self.may(*it))
+    }
+
     /// Whether the caller has a right over it.
     pub(super) fn may(self, right: TenantRight) -> bool {
         self.rights.with(|it| it.tenant.contains(&right))
     }
 }
 
-/// The page.
+/// The page. Who may not read the tenant knows its name as a member, and sees what else the role allows.
 #[component(inline_props)]
 pub(super) fn Page(id: TenantId, tab: ReadSignal<Tab>) -> View {
+    let session = use_context::<Session>();
     let path = move || Some((TenantPath { tenant: id }, ()));
-    let remote = watch::<table::ShowTenant>(remote::RARELY_MS, path);
     let rights = watch::<table::ShowRights>(remote::RARELY_MS, path);
-    shown(remote, move |tenant| {
-        shown(rights, move |rights| {
-            let seen = Seen { id, tenant, rights, remote };
-            view! { Whole(seen=seen, tab=tab) }
-        })
+    let is_hidden = selector(move || {
+        let hides = |it: &Rc<Rights>| !it.tenant.contains(&TenantRight::TenantRead);
+        rights.value.with(|it| it.as_ref().is_some_and(hides))
+    });
+    let remote =
+        watch::<table::ShowTenant>(remote::RARELY_MS, move || path().filter(|_| !is_hidden.get()));
+    let name = selector(move || {
+        let known = remote.value.with(|it| it.as_ref().map(|it| it.name.clone()));
+        let own = || Some(session.me()?.tenants.iter().find(|it| it.tenant == id)?.name.clone());
+        known.or_else(own).unwrap_or_default()
+    });
+    shown(rights, move |rights| {
+        let seen = Seen { id, name, rights, remote };
+        view! {
+            (if is_hidden.get() {
+                view! { Whole(seen=seen, tab=tab) }
+            } else {
+                shown(remote, move |_| view! { Whole(seen=seen, tab=tab) })
+            })
+        }
     })
 }
 
 #[component(inline_props)]
 fn Whole(seen: Seen, tab: ReadSignal<Tab>) -> View {
-    let name = selector(move || seen.tenant.with(|it| it.name.clone()));
-    let may_see = selector(move || tab.get().wants().iter().any(|it| seen.may(*it)));
+    let place = use_context::<Place>();
+    let may_see = selector(move || seen.may_open(tab.get()));
+    // Nobody chose the first tab who came by a link to the tenant.
+    crate::reactive::effect(move || {
+        let other = || Tab::ALL.into_iter().find(|it| seen.may_open(*it));
+        if tab.get() == Tab::Overview
+            && !may_see.get()
+            && let Some(other) = other()
+        {
+            untrack(|| place.replace(&other.path(seen.id)));
+        }
+    });
     view! {
         ({
             let crumbs = vec![Crumb::new(t().tenant.title, "/tenants")];
-            head(crumbs, name.get_clone(), view! { Switch(seen=seen, tab=tab) })
+            head(crumbs, seen.name.get_clone(), view! { Switch(seen=seen, tab=tab) })
         })
         (tabs(seen, tab.get()))
         (match (may_see.get(), tab.get()) {
@@ -85,7 +115,7 @@ fn Whole(seen: Seen, tab: ReadSignal<Tab>) -> View {
 fn tabs(seen: Seen, here: Tab) -> View {
     let links = Tab::ALL
         .into_iter()
-        .filter(|tab| *tab == here || tab.wants().iter().any(|it| seen.may(*it)))
+        .filter(|tab| *tab == here || seen.may_open(*tab))
         .map(|tab| (tab.path(seen.id), tab.title(), tab == here))
         .collect();
     parts::menu(t().tenant.parts, links)
@@ -104,7 +134,7 @@ fn Switch(seen: Seen, tab: ReadSignal<Tab>) -> View {
         .map(|me| me.tenants.iter().map(|it| (it.tenant, it.name.clone())).collect())
         .unwrap_or_default();
     if all.iter().all(|(id, _)| *id != seen.id) {
-        all.push((seen.id, seen.tenant.with_untracked(|it| it.name.clone())));
+        all.push((seen.id, seen.name.get_clone_untracked()));
     }
     if all.len() < 2 {
         return nothing();

@@ -31,7 +31,7 @@ pub(super) fn Settings(seen: Seen) -> View {
 #[component(inline_props)]
 fn Name(seen: Seen) -> View {
     let (session, toasts) = (use_context::<Session>(), use_context::<Toasts>());
-    let name = create_signal(seen.tenant.with_untracked(|it| it.name.clone()));
+    let name = create_signal(seen.name.get_clone_untracked());
     let task = Task::new();
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
@@ -64,7 +64,7 @@ fn Danger(seen: Seen) -> View {
     let place = use_context::<Place>();
     let deleting = create_signal(false);
     let sure = move || {
-        let name = seen.tenant.with(|it| it.name.clone());
+        let name = seen.name.get_clone();
         let question = Question {
             title: t().tenant.delete.to_owned(),
             text: fill(t().tenant.delete_type, &[("name", &name)]),
