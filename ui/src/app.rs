@@ -42,15 +42,25 @@ pub(crate) fn App() -> View {
     });
     let door = selector(move || door(&session.phase.get_clone(), &route.get_clone()));
     effect(move || lead(place, &session.phase.get_clone(), &route.get_clone()));
-    view! {
+    let page = view! {
         (match door.get() {
-            Door::Waiting => view! { div(class="gate") { (parts::loading()) } },
+            // What `index.html` holds for that long is on the screen.
+            Door::Waiting => parts::nothing(),
             Door::Outside(gate) => outside(gate),
             Door::Public => everybody(route),
             Door::Inside => view! { Shell(route=route) { Inside(route=route) } },
         })
         Corner()
-    }
+    };
+    // After the page was made: the sign-in takes over what was typed there.
+    effect(move || {
+        if door.get() != Door::Waiting
+            && let Some(waiting) = document().get_element_by_id("waiting")
+        {
+            waiting.remove();
+        }
+    });
+    page
 }
 
 /// Decides what somebody may see. Links of mails work for everybody.

@@ -29,8 +29,5 @@ mod time;
 #[wasm_bindgen::prelude::wasm_bindgen(start)]
 pub fn start() {
     console_error_panic_hook::set_once();
-    if let Some(waiting) = sycamore::web::document().get_element_by_id("waiting") {
-        waiting.remove();
-    }
     sycamore::render(app::App);
 }

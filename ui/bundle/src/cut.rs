@@ -4,9 +4,13 @@
 //! `wasm_split_cli_support` follows what each function under `#[wasm_split]` needs, which the linker left in
 //! the file (`ui/build.rs`), and writes a module for each name, modules for what several share, and a script
 //! that loads them. wasm-bindgen then sees the first module only: the others take from it what they need.
+//!
+//! Most of what several pages share is a few hundred bytes, and a slow line is long rather than narrow: what
+//! is small lies in one file, which the first later page loads and no other page loads again. That file is
+//! the modules, one after the other; the script knows where each begins and ends.
 
 use super::Outcome;
-use std::{fs, path::Path};
+use std::{fs, ops::Range, path::Path};
 use wasm_bindgen_cli_support::Bindgen;
 
 /// The script that starts the first module.
@@ -15,6 +19,29 @@ pub(crate) const SCRIPT: &str = "ui.js";
 pub(crate) const FIRST: &str = "ui_bg.wasm";
 /// The script that loads the others.
 const LOADER: &str = "./later.js";
+/// The file of small modules.
+const SMALL: &str = "small.pack";
+/// A module up to this size, without its notes, lies there: compressed, it takes some 15 ms at 1.6 Mbit/s,
+/// and a request of its own 150 ms.
+const SMALL_BYTES_MAX: usize = 8 * 1024;
+/// How the script gets the bytes of such a module.
+const SMALL_LOADER: &str = r#"
+let small;
+async function piece(from, to) {
+    small ??= fetch(smallPack).then((answer) => answer.ok ? answer.arrayBuffer() : Promise.reject(answer.status));
+    const asked = small;
+    try {
+        return new Uint8Array(await asked, from, to - from);
+    } catch (error) {
+        // The next one who wants it asks again.
+        if (small === asked) small = undefined;
+        throw error;
+    }
+}
+"#;
+/// How the loader makes a module of an answer, and how it does so from bytes.
+const STREAMED: &str = "WebAssembly.instantiateStreaming(src, imports)";
+const INSTANTIATED: &str = "WebAssembly.instantiate(await src, imports)";
 /// The first module as wasm-bindgen wants it.
 const UNBOUND: &str = "unbound.wasm";
 /// Magic number and version of a module.
@@ -39,25 +66,49 @@ pub(crate) fn cut(wasm: &Path, folder: &Path) -> Outcome<()> {
         .map_err(|err| format!("the wasm could not be cut: {err:#}"))?;
     let loader = folder.join(LOADER);
     let mut text = fs::read_to_string(&loader)?;
+    let mut small = Vec::new();
     for (index, part) in parts.split_modules.iter().enumerate() {
         let name = part.file_name().unwrap_or_default().to_string_lossy();
-        text = name_part(&text, index, &name)
-            .ok_or_else(|| format!("the loader of the wasm does not name `{name}`"))?;
         let bare = without_notes(&fs::read(part)?).ok_or_else(|| format!("`{name}` is no wasm"))?;
-        fs::write(part, bare)?;
+        let place = if bare.len() <= SMALL_BYTES_MAX {
+            let from = small.len();
+            small.extend_from_slice(&bare);
+            Place::Small(from..small.len())
+        } else {
+            fs::write(part, bare)?;
+            Place::Own(index)
+        };
+        text = find_part(&text, &name, &place)
+            .ok_or_else(|| format!("the loader of the wasm does not load `{name}`"))?;
     }
-    fs::write(&loader, text)?;
+    fs::write(folder.join(SMALL), small)?;
+    fs::write(&loader, format!("import smallPack from \"./{SMALL}\";\n{SMALL_LOADER}{text}"))?;
     bind(&unbound, folder)
 }
 
-/// Has the loader take the address of a part from the bundle, which names each file by its content.
-fn name_part(loader: &str, index: usize, name: &str) -> Option<String> {
-    let address = format!("new URL(\"./{name}\", import.meta.url)");
-    loader.contains(&address).then(|| {
-        format!(
-            "import part{index} from \"./{name}\";\n{}",
-            loader.replace(&address, &format!("part{index}"))
-        )
+/// Where a part lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// In a file of its own: the one with this number.
+    Own(usize),
+    /// At these bytes of the file of small modules.
+    Small(Range<usize>),
+}
+
+/// Has the loader take a part from where it lies. The bundle names each file by its content.
+fn find_part(loader: &str, name: &str, place: &Place) -> Option<String> {
+    let fetched = format!("fetch(new URL(\"./{name}\", import.meta.url))");
+    let (before, after) = loader.split_once(&fetched)?;
+    Some(match place {
+        Place::Own(index) => {
+            format!("import part{index} from \"./{name}\";\n{before}fetch(part{index}){after}")
+        }
+        Place::Small(bytes) => {
+            // Bytes are no answer that could be compiled while they come.
+            let (call, after) = after.split_once(STREAMED)?;
+            let Range { start, end } = bytes;
+            format!("{before}piece({start}, {end}){call}{INSTANTIATED}{after}")
+        }
     })
 }
 
@@ -113,11 +164,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_are_found_by_the_name_of_their_content() {
-        let loader = "fetch(new URL(\"./a.wasm\", import.meta.url))";
-        let named = name_part(loader, 3, "a.wasm").unwrap();
-        assert_eq!(named, "import part3 from \"./a.wasm\";\nfetch(part3)");
-        assert_eq!(name_part(loader, 3, "b.wasm"), None);
+    fn parts_are_loaded_from_where_they_lie() {
+        let part = |name: &str| {
+            format!(
+                "const src = fetch(new URL(\"./{name}\", import.meta.url)); \
+                 return async (imports) => (WebAssembly.instantiateStreaming(src, imports));"
+            )
+        };
+        let loader = part("a.wasm") + &part("b.wasm");
+        let found = find_part(&loader, "a.wasm", &Place::Own(3)).unwrap();
+        assert!(found.starts_with("import part3 from \"./a.wasm\";\nconst src = fetch(part3);"));
+        let found = find_part(&found, "b.wasm", &Place::Small(7..19)).unwrap();
+        let (own, small) = found.split_once("const src = piece(7, 19);").unwrap();
+        assert!(own.contains("WebAssembly.instantiateStreaming(src, imports)"), "{own}");
+        assert!(small.contains("(WebAssembly.instantiate(await src, imports))"), "{small}");
+        assert_eq!(find_part(&loader, "c.wasm", &Place::Own(0)), None);
     }
 
     #[test]

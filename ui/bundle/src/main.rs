@@ -76,8 +76,13 @@ fn build(folders: &Folders) -> Outcome<()> {
     clear(&folders.dist)?;
     let names = bundle(folders)?;
     let mut page = fs::read_to_string(folders.ui.join("js/index.html"))?;
-    for (mark, name) in [("{{js}}", &names.js), ("{{css}}", &names.css), ("{{wasm}}", &names.wasm)]
-    {
+    for (mark, name) in [
+        ("{{begin}}", &names.begin),
+        ("{{js}}", &names.js),
+        ("{{css}}", &names.css),
+        ("{{wasm}}", &names.wasm),
+        ("{{preloads}}", &preloads(&names)),
+    ] {
         page = page.replace(mark, name);
     }
     fs::write(folders.dist.join("index.html"), page)?;
@@ -111,7 +116,7 @@ fn stamp(folders: &Folders) -> Outcome<String> {
     for file in ["js/package-lock.json", "js/index.html"] {
         add(&folders.ui.join(file))?;
     }
-    for folder in ["js/src", "css"] {
+    for folder in ["js/src", "css", "bundle/src"] {
         for file in pack::files_under(&folders.ui.join(folder))? {
             add(&file)?;
         }
@@ -134,9 +139,18 @@ fn ignore_missing(err: std::io::Error) -> std::io::Result<()> {
 
 /// Names of the files that the page begins with.
 struct Names {
+    begin: String,
     js: String,
+    /// What the script imports before it begins.
+    imports: Vec<String>,
     css: String,
     wasm: String,
+}
+
+/// Returns what has the browser fetch what the script imports together with it, and not after it.
+fn preloads(names: &Names) -> String {
+    let each = names.imports.iter();
+    each.map(|name| format!("<link rel=\"modulepreload\" href=\"/a/{name}\">")).collect()
 }
 
 /// Joins and minifies scripts and styles; what is imported later becomes files of its own.
@@ -145,11 +159,13 @@ fn bundle(folders: &Folders) -> Outcome<Names> {
     let report = folders.bound.join(REPORT);
     let status = Command::new(js.join("node_modules/.bin/esbuild"))
         .current_dir(&js)
-        .args(["src/main.js", "src/app.css", "--bundle", "--format=esm", "--splitting", "--minify"])
+        .args(["src/begin.js", "src/main.js", "src/app.css"])
+        .args(["--bundle", "--format=esm", "--splitting", "--minify"])
         .args([
             "--target=chrome123,firefox128,safari17.5",
             "--log-level=warning",
             "--loader:.wasm=file",
+            "--loader:.pack=file",
         ])
         // wasm-bindgen names the loader once for each function that it takes from it.
         .arg("--log-override:duplicate-object-key=silent")
@@ -168,13 +184,18 @@ fn bundle(folders: &Folders) -> Outcome<Names> {
     }
     let report: serde_json::Value = serde_json::from_slice(&fs::read(report)?)?;
     let outputs = report["outputs"].as_object().ok_or("esbuild's report names no outputs")?;
+    let name_of = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let main = outputs.values().find(|about| about["entryPoint"] == "src/main.js");
+    let imports = main.and_then(|about| about["imports"].as_array()).into_iter().flatten();
+    let imports = imports.filter(|it| it["kind"] == "import-statement");
     let find = |what: &str, is_it: &dyn Fn(&str, &serde_json::Value) -> bool| {
         let found = outputs.iter().find(|(path, about)| is_it(path, about));
-        let name = found.and_then(|(path, _)| path.rsplit('/').next());
-        name.map(ToOwned::to_owned).ok_or(format!("esbuild made no {what}"))
+        found.map(|(path, _)| name_of(path)).ok_or(format!("esbuild made no {what}"))
     };
     Ok(Names {
+        begin: find("first script", &|_, about| about["entryPoint"] == "src/begin.js")?,
         js: find("script", &|_, about| about["entryPoint"] == "src/main.js")?,
+        imports: imports.filter_map(|it| it["path"].as_str()).map(name_of).collect(),
         css: find("style sheet", &|_, about| about["entryPoint"] == "src/app.css")?,
         wasm: find("wasm", &|path, about| {
             let of = about["inputs"].as_object().and_then(|it| it.keys().next());
@@ -185,6 +206,7 @@ fn bundle(folders: &Folders) -> Outcome<Names> {
 
 /// Returns what a first visit costs, in bytes.
 fn first_load(packed: &[Packed], names: &Names) -> usize {
-    let first = ["index.html", &names.js, &names.css, &names.wasm];
+    let mut first = vec!["index.html", &names.begin, &names.js, &names.css, &names.wasm];
+    first.extend(names.imports.iter().map(String::as_str));
     packed.iter().filter(|it| first.contains(&it.name.as_str())).map(|it| it.brotli).sum()
 }

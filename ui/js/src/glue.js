@@ -1,5 +1,27 @@
 // What the panel calls in JavaScript. Each library is a file of its own, loaded by the page that needs it.
 
+// Older answers than this are asked for again: what they say may have changed.
+const EARLY_MS_MAX = 60_000;
+
+// Gives, once, the answer to what `begin.js` asked for already.
+export function early_answer(method, target) {
+  const name = `${method} ${target}`;
+  const early = window.mambaEarly.get(name);
+  window.mambaEarly.delete(name);
+  return early !== undefined && performance.now() - early.at < EARLY_MS_MAX ? early.answer : undefined;
+}
+
+// What somebody typed into the sign-in of `index.html`, in which field they are, and whether they sent it.
+export function typed_early() {
+  const form = document.getElementById("early");
+  return {
+    email: form?.elements.email.value ?? "",
+    password: form?.elements.password.value ?? "",
+    is_at_password: form !== null && document.activeElement === form.elements.password,
+    is_sent: form?.dataset.sent !== undefined,
+  };
+}
+
 // Shows a terminal in `element` and returns it; see terminal.js.
 export async function mount_terminal(element) {
   const { mount } = await import("./terminal.js");

@@ -92,7 +92,12 @@ export class Browser {
     });
   }
 
-  go(address) { return this.ask("POST", "/url", { url: address }); }
+  // Opens a page, and waits until what stands there before the panel has gone.
+  async go(address) {
+    await this.open(address);
+    await until("the panel", async () => !(await this.run("return document.getElementById('waiting')")));
+  }
+  open(address) { return this.ask("POST", "/url", { url: address }); }
   run(script, ...args) { return this.ask("POST", "/execute/sync", { script, args }); }
   size(width, height) { return this.ask("POST", "/window/rect", { width, height }); }
 

@@ -72,6 +72,23 @@ export async function people({ browser, address, password, folder, step }) {
     assert.equal(told.body.store, "good");
   });
 
+  await step("what is typed before the panel is here is kept, and sent once it is", async () => {
+    const speed = (bytes) => browser.devtools("Network.emulateNetworkConditions",
+      { offline: false, latency: 0, downloadThroughput: bytes, uploadThroughput: bytes });
+    await browser.devtools("Network.enable");
+    await browser.devtools("Network.clearBrowserCache");
+    await speed(20_000);
+    await browser.open(`${address}/sign-in`);
+    await browser.type(browser.find("//input[@id='early-email']"), ADMIN);
+    await browser.type(browser.find("//input[@id='early-password']"), password);
+    await browser.shoot(join(folder, "sign-in-early.png"));
+    await browser.click("//form[@id='early']//button[@type='submit']");
+    assert.ok(await browser.run("return document.getElementById('waiting') !== null"), "the panel was faster");
+    await speed(-1);
+    await gone("#waiting");
+    await signOut();
+  });
+
   await step("an owner sets up a second factor and signs in with it", async () => {
     const login = await ask(address, "POST", "/api/v1/auth/login", null, { email: ADMIN, password });
     admin = login.body.access_token;
@@ -150,7 +167,7 @@ export async function people({ browser, address, password, folder, step }) {
     await browser.text("role:create");
     await until("other events to go", async () => !(await browser.run("return document.body.innerText")).includes("member:invite"));
     await browser.button("Export as CSV");
-    await browser.text("entries were exported");
+    await browser.text("entries saved");
   });
 
   await step("an API key is shown once, works, and ends", async () => {

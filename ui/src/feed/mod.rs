@@ -90,7 +90,11 @@ impl Feed {
                     pause = REOPEN_MS_MIN;
                 }
                 if code == Some(CLOSE_SIGNED_OUT) {
-                    session.renew().await;
+                    // Who signs out here is told so as well, perhaps before the answer to that.
+                    time::sleep(REOPEN_MS_MIN).await;
+                    if session.me().is_some() {
+                        session.renew().await;
+                    }
                 }
             }
             self.told.update(Told::lose);

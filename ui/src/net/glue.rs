@@ -11,6 +11,29 @@ use wasm_bindgen_futures::JsFuture;
 
 #[wasm_bindgen(raw_module = "ui-glue")]
 extern "C" {
+    /// The answer to what was asked before the panel was here; once.
+    pub(super) fn early_answer(method: &str, target: &str) -> Option<js_sys::Promise>;
+
+    /// What somebody did with the sign-in before the panel was here.
+    pub(crate) fn typed_early() -> Typed;
+
+    /// What was typed, and more.
+    pub(crate) type Typed;
+
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn email(this: &Typed) -> String;
+
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn password(this: &Typed) -> String;
+
+    /// Whether the password is being typed.
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn is_at_password(this: &Typed) -> bool;
+
+    /// Whether the form was sent: nobody sent it on yet.
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn is_sent(this: &Typed) -> bool;
+
     fn mount_terminal(element: &web_sys::Node) -> js_sys::Promise;
 
     /// Whether a pattern matches a value; `None` when the browser cannot read the pattern.

@@ -1,6 +1,6 @@
 //! One HTTP request to the hub.
 
-use super::Failure;
+use super::{Failure, glue::early_answer};
 use crate::time;
 use mamba_wire::api::{Endpoint, Problem, RequestBody as _, target};
 use std::rc::Rc;
@@ -94,6 +94,9 @@ pub(crate) async fn exchange(ask: &Ask) -> Result<Answer, Failure> {
 }
 
 async fn send(ask: &Ask) -> Result<Response, JsValue> {
+    if let Some(early) = early_answer(ask.method, &ask.target) {
+        return JsFuture::from(early).await?.dyn_into();
+    }
     let headers = Headers::new()?;
     let set = |name: &str, value: &Option<String>| match value {
         Some(value) => headers.set(name, value),
@@ -114,4 +117,37 @@ async fn send(ask: &Ask) -> Result<Response, JsValue> {
     }
     let fetching = sycamore::web::window().fetch_with_str_and_init(&ask.target, &init);
     JsFuture::from(fetching).await?.dyn_into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mamba_core::ids::ServerId;
+    use mamba_wire::api::{
+        auth::Refresh, page::PAGE_ITEMS_MAX, params::ServerPath, server::ServerQuery, table,
+    };
+
+    #[test]
+    fn what_is_asked_early_is_what_the_first_pages_ask() {
+        const BEGIN: &str = include_str!("../../js/src/begin.js");
+        let check = |ask: &Ask, expected: &str| {
+            assert!(BEGIN.contains(expected), "{expected}");
+            expected.contains(&ask.target).then_some(()).expect(&ask.target);
+        };
+        let refresh = Ask::of::<table::Refresh>(&(), &(), &Refresh::default());
+        assert_eq!(refresh.body.as_deref(), Some("{}"));
+        check(
+            &refresh,
+            r#"ask("POST", "/api/v1/auth/refresh", { "content-type": "application/json" }, "{}")"#,
+        );
+        let providers = Ask::of::<table::ListProviders>(&(), &(), &());
+        check(&providers, r#"ask("GET", "/api/v1/auth/providers")"#);
+        let all = ServerQuery { limit: Some(PAGE_ITEMS_MAX), ..ServerQuery::ALL };
+        let list = Ask::of::<table::ListServers>(&(), &all, &());
+        check(&list, r#"LIST = "/api/v1/servers?limit=200""#);
+        let server = ServerId::from_bytes([1; 16]);
+        let one = Ask::of::<table::ShowServer>(&ServerPath { server }, &(), &());
+        assert_eq!(one.target, format!("/api/v1/servers/{server}"));
+        assert!(BEGIN.contains("`/api/v1/servers/${server}`"));
+    }
 }

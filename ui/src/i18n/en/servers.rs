@@ -45,6 +45,7 @@ texts! {
     restart: "Restart",
     kill: "Kill",
     first_200: "Only the first {n} servers are shown.",
+    selection: "Selection",
     selected: "{n} selected",
     select: "Select {name}",
     sent_all: "{n} wishes recorded",

@@ -171,7 +171,7 @@ fn Table(sieve: Sieve, rows: ReadSignal<Vec<Row>>, chosen: Signal<BTreeSet<Serve
         div(class="table-wrap", tabindex="0", role="region", aria-label=t().servers.title, r#ref=node) {
             table(class="servers") {
                 thead { tr {
-                    th(class="tick") { span(class="sr") { (t().servers.selected) } }
+                    th(class="tick") { span(class="sr") { (t().servers.selection) } }
                     (name) (state)
                     th(scope="col") { (t().servers.link) }
                     (game)

@@ -4,7 +4,7 @@ use super::{frame, visit};
 use crate::reactive::selector;
 use crate::{
     i18n::t,
-    net::{Device, ask_device, has_passkeys},
+    net::{Device, ask_device, has_passkeys, typed_early},
     parts::{Action, Field, Icon, Submit, complaint, nothing},
     session::Session,
     task::Task,
@@ -29,10 +29,12 @@ pub(crate) fn Login() -> View {
 
 fn first(challenge: Signal<Option<String>>) -> View {
     let session = use_context::<Session>();
-    let (email, password) = (create_signal(String::new()), create_signal(String::new()));
+    // `index.html` shows this form until the panel is here: nothing that was done with it is lost.
+    let typed = typed_early();
+    let (email, password) = (create_signal(typed.email()), create_signal(typed.password()));
+    let is_at_password = typed.is_at_password();
     let task = Task::new();
-    let submit = move |event: SubmitEvent| {
-        event.prevent_default();
+    let send = move || {
         let body = auth::Login {
             email: email.get_clone_untracked().trim().to_owned(),
             password: password.get_clone_untracked(),
@@ -42,6 +44,13 @@ fn first(challenge: Signal<Option<String>>) -> View {
             SignIn::SecondFactor(needed) => challenge.set(Some(needed.challenge)),
         });
     };
+    if typed.is_sent() {
+        send();
+    }
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        send();
+    };
     let problem = complaint(task.failure, &[]);
     frame(
         t().sign_in.title,
@@ -49,9 +58,9 @@ fn first(challenge: Signal<Option<String>>) -> View {
             form(on:submit=submit, novalidate=true) {
                 (problem)
                 Field(label=t().sign_in.email, name="email", value=email, kind="email", autocomplete="username",
-                    inputmode="email", autofocus=true)
+                    inputmode="email", autofocus=!is_at_password)
                 Field(label=t().sign_in.password, name="password", value=password, kind="password",
-                    autocomplete="current-password")
+                    autocomplete="current-password", autofocus=is_at_password)
                 Submit(label=t().sign_in.button, task=task)
             }
             Passkey(email=email)
@@ -129,4 +138,58 @@ pub(super) fn second(challenge: Signal<Option<String>>) -> View {
             }
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_seen_before_the_panel_says_what_the_panel_will_say() {
+        const PAGE: &str = include_str!("../../../js/index.html");
+        let (sign_in, shell) = PAGE.split_once("data-door=\"inside\"").unwrap();
+        let (texts, general, public) = (&t().sign_in, &t().general, &t().public);
+        let of_sign_in = [
+            texts.title,
+            texts.email,
+            texts.password,
+            texts.button,
+            texts.passkey,
+            texts.forgot,
+            texts.no_account,
+            texts.register,
+            texts.tagline,
+            public.status,
+            public.terms,
+            public.privacy,
+            public.refund,
+            public.aup,
+            public.dmca,
+        ];
+        let servers = &t().servers;
+        let of_shell = [
+            t().palette.open,
+            general.servers,
+            general.tenants,
+            general.account,
+            general.loading,
+            servers.title,
+            servers.search,
+            servers.selection,
+            servers.name,
+            servers.state,
+            servers.link,
+            servers.game,
+            servers.address,
+            servers.memory,
+            servers.changed,
+        ];
+        for (part, texts) in [(sign_in, &of_sign_in[..]), (shell, &of_shell[..])] {
+            let mut rest = part;
+            for text in texts {
+                let (_, after) = rest.split_once(&format!(">{text}")).expect(text);
+                rest = after;
+            }
+        }
+    }
 }
