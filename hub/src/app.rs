@@ -238,14 +238,13 @@ impl App {
             net: NetParts::default(),
         };
         let backend = Arc::new(hub.clone());
-        let (hub_link, ways) = HubLink::bind(link_config, link_keys, backend, clock, entropy)
-            .map_err(AppError::Link)?;
+        let made = HubLink::bind(link_config, link_keys, backend, clock, entropy);
+        let (hub_link, ways) = made.map_err(AppError::Link)?;
         let bound = |source| AppError::System { step: "asking for the bound address", source };
         let link = hub_link.local_addr().map_err(bound)?;
         let address = config.http_listen;
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|source| AppError::Http { address, source })?;
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.map_err(|source| AppError::Http { address, source })?;
         let http = listener.local_addr().map_err(bound)?;
         let certificates = certificates(&config, dir.path()).map_err(AppError::Tls)?;
         let numbers = bind_metrics(config.metrics.as_ref()).await?;
@@ -277,8 +276,8 @@ impl App {
             let serving = metrics::serve(hub, started, listener, token, doors.stopping());
             doors.spawn("the numbers", serving);
         }
-        let public_link_address = Some(config.public_link_address);
-        let admin = AdminContext { hub: hub.clone(), public_link_address };
+        let address = Some(config.public_link_address);
+        let admin = AdminContext { hub: hub.clone(), public_link_address: address };
         doors.spawn("the local socket", cli::serve_socket(socket, admin, doors.stopping()));
         backups.spawn("the mails", mailer.run(backups.stopping()));
         backups.spawn("the attempts", identity.clone().keep_flushed(backups.stopping()));

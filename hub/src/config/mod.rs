@@ -259,7 +259,7 @@ impl Config {
     /// The first mistake.
     pub fn parse(file: &str, text: &str) -> Result<Self, SettingsError> {
         let place = Place { file, text };
-        let raw: Raw = toml::from_str(text).map_err(|err| {
+        let mut raw: Raw = toml::from_str(text).map_err(|err| {
             let offset = err.span().map_or(0, |span| span.start);
             SettingsError::new(file, text, offset, err.message().replace('\n', " "))
         })?;
@@ -285,52 +285,13 @@ impl Config {
             store_cache_bytes: (1 << 20)
                 * place.count(
                     "limits.store_cache_mib",
-                    raw.limits.store_cache_mib,
+                    raw.limits.store_cache_mib.take(),
                     256,
                     16..=65_536,
                 )?,
-            consoles: ConsoleLimits {
-                all_max: place.count(
-                    "limits.consoles_max",
-                    raw.limits.consoles_max,
-                    1_000,
-                    1..=10_000,
-                )?,
-                user_max: place.count(
-                    "limits.consoles_per_user_max",
-                    raw.limits.consoles_per_user_max,
-                    20,
-                    1..=10_000,
-                )?,
-            },
-            connections: ConnectionLimits {
-                all_max: place.count(
-                    "limits.connections_max",
-                    raw.limits.connections_max,
-                    2_000,
-                    10..=50_000,
-                )?,
-                per_address_max: place.count(
-                    "limits.connections_per_address_max",
-                    raw.limits.connections_per_address_max,
-                    200,
-                    1..=50_000,
-                )?,
-            },
-            requests: RequestLimits {
-                per_address: place.number(
-                    "limits.requests_per_minute_per_address",
-                    raw.limits.requests_per_minute_per_address,
-                    3_000,
-                    10..=1_000_000,
-                )?,
-                per_account: place.number(
-                    "limits.requests_per_minute_per_account",
-                    raw.limits.requests_per_minute_per_account,
-                    1_200,
-                    10..=1_000_000,
-                )?,
-            },
+            consoles: place.consoles(&mut raw.limits)?,
+            connections: place.connections(&mut raw.limits)?,
+            requests: place.requests(&mut raw.limits)?,
             accounts,
             audit_retain_ms: DAY_MS
                 * u64::from(place.number(
@@ -354,6 +315,57 @@ struct Place<'a> {
 impl Place<'_> {
     fn error(&self, span: Range<usize>, key: &str, rule: impl Display) -> SettingsError {
         SettingsError::new(self.file, self.text, span.start, format!("`{key}` {rule}"))
+    }
+
+    fn consoles(&self, raw: &mut RawLimits) -> Result<ConsoleLimits, SettingsError> {
+        Ok(ConsoleLimits {
+            all_max: self.count(
+                "limits.consoles_max",
+                raw.consoles_max.take(),
+                1_000,
+                1..=10_000,
+            )?,
+            user_max: self.count(
+                "limits.consoles_per_user_max",
+                raw.consoles_per_user_max.take(),
+                20,
+                1..=10_000,
+            )?,
+        })
+    }
+
+    fn connections(&self, raw: &mut RawLimits) -> Result<ConnectionLimits, SettingsError> {
+        Ok(ConnectionLimits {
+            all_max: self.count(
+                "limits.connections_max",
+                raw.connections_max.take(),
+                2_000,
+                10..=50_000,
+            )?,
+            per_address_max: self.count(
+                "limits.connections_per_address_max",
+                raw.connections_per_address_max.take(),
+                200,
+                1..=50_000,
+            )?,
+        })
+    }
+
+    fn requests(&self, raw: &mut RawLimits) -> Result<RequestLimits, SettingsError> {
+        Ok(RequestLimits {
+            per_address: self.number(
+                "limits.requests_per_minute_per_address",
+                raw.requests_per_minute_per_address.take(),
+                3_000,
+                10..=1_000_000,
+            )?,
+            per_account: self.number(
+                "limits.requests_per_minute_per_account",
+                raw.requests_per_minute_per_account.take(),
+                1_200,
+                10..=1_000_000,
+            )?,
+        })
     }
 
     fn socket(
