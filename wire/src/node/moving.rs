@@ -209,8 +209,29 @@ pub enum Part {
     /// The file that came last is complete.
     End {
         /// When it was changed last: seconds since 1970, and nanoseconds.
+        #[serde(with = "times")]
         modified: (i64, u32),
     },
+}
+
+/// Times of files. Their nanoseconds take four bytes whatever they are: how long a message is must not
+/// hang on the fraction of a second in which a game wrote a file, or no run could be played again.
+mod times {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        (seconds, nanos): &(i64, u32),
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        (seconds, nanos.to_le_bytes()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<(i64, u32), D::Error> {
+        let (seconds, nanos) = <(i64, [u8; 4])>::deserialize(deserializer)?;
+        Ok((seconds, u32::from_le_bytes(nanos)))
+    }
 }
 
 /// Some parts, and where the next ones begin.

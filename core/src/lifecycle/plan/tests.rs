@@ -598,7 +598,12 @@ proptest! {
             let why = standing(&view, NOW, None).not_running;
             prop_assert!(matches!(
                 why,
-                Some(NotRunning::GaveUp { .. } | NotRunning::CrashedNoRestart | NotRunning::Ended { .. })
+                Some(
+                    NotRunning::GaveUp { .. }
+                        | NotRunning::CrashedNoRestart
+                        | NotRunning::Ended { .. }
+                        | NotRunning::Moving
+                )
             ), "{why:?}");
         }
     }
