@@ -323,6 +323,12 @@ impl World {
                 let placed = &mut self.servers[*server];
                 if placed.wanted_on.is_empty() && self.machines[placed.edge].has_data(placed.id) {
                     self.machines[placed.edge].mark(placed.id);
+                    // A clone that the hub takes for the node is what is copied.
+                    if let Some(clone) = self.clones.get(&placed.edge)
+                        && clone.has_data(placed.id)
+                    {
+                        clone.mark(placed.id);
+                    }
                     placed.is_marked = true;
                 }
                 // Before asking: an answer may be lost and the move recorded.
