@@ -4,7 +4,7 @@
 //! knows the other node. All steps may be asked again at any time.
 //!
 //! As source, the node reads the folder of a server that rests under a wish that forbids it to run
-//! ([`SupervisorHandle::rests_for`]). It keeps nothing of its own: the order of parts follows from
+//! (`SupervisorHandle::rests_for`). It keeps nothing of its own: the order of parts follows from
 //! the folder, so that reading goes on from any place.
 //!
 //! As target, it keeps `arrivals/<server>/`: `data` is what came so far and `state` how far that

@@ -1,3 +1,5 @@
+//! What goes from node to node: listed, written, counted, and what a hostile source may send.
+
 use super::{CHECKPOINT_BYTES, FREE_BYTES_MIN, MoveError, Reader, Writer, check_room, count};
 use mamba_wire::node::moving::{BLOCK_BYTES, CHUNK_BYTES, MoveChunk, Part, Parts, Place};
 use proptest::prelude::*;

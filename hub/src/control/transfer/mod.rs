@@ -7,7 +7,7 @@
 //! where it was.
 //!
 //! From the commit on the former node has a place of its own in the books: its row in `PLACED` says
-//! `left`, and the envelope that it should have is in [`LEFT`], while `ENVELOPES` has that of the new
+//! `left`, and the envelope that it should have is in `LEFT`, while `ENVELOPES` has that of the new
 //! node. It is told to clear its copy away only after the new node has confirmed wish and data.
 //!
 //! Tables 280 to 289.

@@ -1,3 +1,5 @@
+//! Hand-overs step by step, and what a restart, a lost node or a change of mind leaves.
+
 use super::{LEFT, NewTransfer, OPEN, RESERVED, TRANSFERS, TransferRecord, drive::seen, steps};
 use crate::{
     HubError,
