@@ -208,6 +208,14 @@ struct RawLimits {
     requests_per_minute_per_account: Option<Spanned<u32>>,
 }
 
+/// What `[limits]` says.
+struct Limits {
+    store_cache_bytes: usize,
+    consoles: ConsoleLimits,
+    connections: ConnectionLimits,
+    requests: RequestLimits,
+}
+
 impl Config {
     /// Reads and checks a file.
     ///
@@ -259,12 +267,12 @@ impl Config {
     /// The first mistake.
     pub fn parse(file: &str, text: &str) -> Result<Self, SettingsError> {
         let place = Place { file, text };
-        let mut raw: Raw = toml::from_str(text).map_err(|err| {
+        let raw: Raw = toml::from_str(text).map_err(|err| {
             let offset = err.span().map_or(0, |span| span.start);
             SettingsError::new(file, text, offset, err.message().replace('\n', " "))
         })?;
         let data_dir = raw.data_dir.into_inner();
-        let tls = place.tls(raw.tls)?;
+        let (tls, limits) = (place.tls(raw.tls)?, place.limits(raw.limits)?);
         let accounts = Settings {
             has_smtp: raw.smtp.is_some(),
             providers: place.providers(raw.provider)?,
@@ -282,16 +290,10 @@ impl Config {
             public_link_address: place.public_address(raw.public_link_address)?,
             log: place.log(raw.log)?,
             backup: place.backup(raw.backup, &data_dir)?,
-            store_cache_bytes: (1 << 20)
-                * place.count(
-                    "limits.store_cache_mib",
-                    raw.limits.store_cache_mib.take(),
-                    256,
-                    16..=65_536,
-                )?,
-            consoles: place.consoles(&mut raw.limits)?,
-            connections: place.connections(&mut raw.limits)?,
-            requests: place.requests(&mut raw.limits)?,
+            store_cache_bytes: limits.store_cache_bytes,
+            consoles: limits.consoles,
+            connections: limits.connections,
+            requests: limits.requests,
             accounts,
             audit_retain_ms: DAY_MS
                 * u64::from(place.number(
@@ -317,54 +319,48 @@ impl Place<'_> {
         SettingsError::new(self.file, self.text, span.start, format!("`{key}` {rule}"))
     }
 
-    fn consoles(&self, raw: &mut RawLimits) -> Result<ConsoleLimits, SettingsError> {
-        Ok(ConsoleLimits {
-            all_max: self.count(
-                "limits.consoles_max",
-                raw.consoles_max.take(),
-                1_000,
-                1..=10_000,
-            )?,
-            user_max: self.count(
-                "limits.consoles_per_user_max",
-                raw.consoles_per_user_max.take(),
-                20,
-                1..=10_000,
-            )?,
-        })
-    }
-
-    fn connections(&self, raw: &mut RawLimits) -> Result<ConnectionLimits, SettingsError> {
-        Ok(ConnectionLimits {
-            all_max: self.count(
-                "limits.connections_max",
-                raw.connections_max.take(),
-                2_000,
-                10..=50_000,
-            )?,
-            per_address_max: self.count(
-                "limits.connections_per_address_max",
-                raw.connections_per_address_max.take(),
-                200,
-                1..=50_000,
-            )?,
-        })
-    }
-
-    fn requests(&self, raw: &mut RawLimits) -> Result<RequestLimits, SettingsError> {
-        Ok(RequestLimits {
-            per_address: self.number(
-                "limits.requests_per_minute_per_address",
-                raw.requests_per_minute_per_address.take(),
-                3_000,
-                10..=1_000_000,
-            )?,
-            per_account: self.number(
-                "limits.requests_per_minute_per_account",
-                raw.requests_per_minute_per_account.take(),
-                1_200,
-                10..=1_000_000,
-            )?,
+    fn limits(&self, raw: RawLimits) -> Result<Limits, SettingsError> {
+        let cache_mib =
+            self.count("limits.store_cache_mib", raw.store_cache_mib, 256, 16..=65_536)?;
+        Ok(Limits {
+            store_cache_bytes: (1 << 20) * cache_mib,
+            consoles: ConsoleLimits {
+                all_max: self.count("limits.consoles_max", raw.consoles_max, 1_000, 1..=10_000)?,
+                user_max: self.count(
+                    "limits.consoles_per_user_max",
+                    raw.consoles_per_user_max,
+                    20,
+                    1..=10_000,
+                )?,
+            },
+            connections: ConnectionLimits {
+                all_max: self.count(
+                    "limits.connections_max",
+                    raw.connections_max,
+                    2_000,
+                    10..=50_000,
+                )?,
+                per_address_max: self.count(
+                    "limits.connections_per_address_max",
+                    raw.connections_per_address_max,
+                    200,
+                    1..=50_000,
+                )?,
+            },
+            requests: RequestLimits {
+                per_address: self.number(
+                    "limits.requests_per_minute_per_address",
+                    raw.requests_per_minute_per_address,
+                    3_000,
+                    10..=1_000_000,
+                )?,
+                per_account: self.number(
+                    "limits.requests_per_minute_per_account",
+                    raw.requests_per_minute_per_account,
+                    1_200,
+                    10..=1_000_000,
+                )?,
+            },
         })
     }
 

@@ -2,6 +2,7 @@
 
 use super::{
     hidden::Whole,
+    leases,
     names::{check_names, name_outside},
     ports::{self, grant, settle_gone},
     transfer::RESERVED,
@@ -11,8 +12,8 @@ use crate::{
     Hub, HubError,
     blueprints::{self, Known},
     store::{
-        LEASES, Lease, NODE_STATES, NODES, NodeRecord, NodeStateRecord, PLACED, SERVER_TENANTS,
-        ServerRecord, TenantRef,
+        NODE_STATES, NODES, NodeRecord, NodeStateRecord, PLACED, SERVER_TENANTS, ServerRecord,
+        TenantRef,
     },
     tenants::{check_quota, check_quota_limits_all},
 };
@@ -330,8 +331,7 @@ impl Seat {
             let asked = next_order(hub, &record);
             record.choices.install = Some(InstallAsk::new(asked, InstallFiles::Keep));
         }
-        let lease = Lease { node: *node, until: None };
-        txn.put(LEASES, &(tenant, server, happened.now), &lease)?;
+        leases::begin(txn, key, *node, happened.now)?;
         txn.put(SERVER_TENANTS, &server, &TenantRef(tenant))?;
         commit(hub, txn, key, &mut record, false)?;
         Ok(record.node)

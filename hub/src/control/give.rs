@@ -20,22 +20,22 @@
 
 use super::{
     hidden::{self, Whole},
-    install,
+    install, leases,
     transfer::{self, TRANSFERS},
     wish::{Happened, ServerKey, commit},
 };
 use crate::{
     Hub, HubError, audit, blueprints,
     store::{
-        ALLOCATIONS, EXTERNAL_IDS, INTENTS, INTENTS_OF_NODE, IntentState, LEASES, Lease, OBSERVED,
-        OWNERS, PLACED, SERVER_TENANTS, SERVERS, ServerRecord, ServerRef, TenantRef,
+        ALLOCATIONS, EXTERNAL_IDS, INTENTS, INTENTS_OF_NODE, IntentState, OBSERVED, OWNERS, PLACED,
+        SERVER_TENANTS, SERVERS, ServerRecord, ServerRef, TenantRef,
     },
     tenants::{self, check_quota},
 };
 use mamba_core::{
     audit::{AuditEntry, Change, HUB_CHAIN},
     clock::UnixMs,
-    db::{Order as Direction, Snapshot, Span, Txn},
+    db::{Snapshot, Txn},
     desired::Home,
     error::chain,
     fact::Activity,
@@ -150,8 +150,7 @@ fn moment(
     past: &[(UnixMs, TenantId)],
     now: UnixMs,
 ) -> Result<UnixMs, HubError> {
-    let newest = txn.scan(LEASES, Span::prefix(&key), Direction::Descending, 1)?;
-    let leased = newest.first().map(|((_, _, from), _)| *from);
+    let leased = leases::newest(txn, key)?.map(|(from, _)| from);
     let changed = past.last().map(|(from, _)| *from);
     let before = leased.into_iter().chain(changed).max();
     Ok(before.map_or(now, |before| now.max(before.plus(1))))
@@ -172,7 +171,8 @@ pub(crate) fn pass(
     }
     txn.put(OWNERS, &(server, at), &TenantRef(to.0))?;
     txn.put(SERVER_TENANTS, &server, &TenantRef(to.0))?;
-    pass_lease(txn, from, to, record.node, at)?;
+    leases::end(txn, from, None, at)?;
+    leases::begin(txn, to, record.node, at)?;
     for allocation in &record.allocations {
         let place = (record.node, *allocation);
         if let Some(mut known) = txn.get(ALLOCATIONS, &place)?.filter(|it| it.server == Some(from))
@@ -211,24 +211,6 @@ fn former(record: &ServerRecord, at: UnixMs) -> ServerRecord {
     former.choices.ports.clear();
     former.choices.variables.clear();
     former
-}
-
-/// Ends the node's right to report for the former owner, and begins that for the new one.
-fn pass_lease(
-    txn: &mut Txn<'_>,
-    from: ServerKey,
-    to: ServerKey,
-    node: NodeId,
-    at: UnixMs,
-) -> Result<(), HubError> {
-    let newest = txn.scan(LEASES, Span::prefix(&from), Direction::Descending, 1)?;
-    for (key, mut lease) in newest {
-        if lease.until.is_none() {
-            lease.until = Some(at);
-            txn.put(LEASES, &key, &lease)?;
-        }
-    }
-    Ok(txn.put(LEASES, &(to.0, to.1, at), &Lease { node, until: None })?)
 }
 
 /// Takes back power actions that the node has not answered: who gave them has no say any more.

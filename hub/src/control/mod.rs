@@ -14,6 +14,7 @@ mod create;
 pub(crate) mod hidden;
 mod install;
 mod intents;
+pub(crate) mod leases;
 mod list;
 mod page;
 mod read;

@@ -3,15 +3,13 @@
 use super::{Booked, Booking, Doubt};
 use crate::{
     HubError, audit,
-    control::{hidden, note},
-    store::{
-        ActivityRecord, EVENTS, GONE_PORTS, LEASES, NODE_ACTIVITY, NODE_EVENTS, PLACED, SERVERS,
-    },
+    control::{hidden, leases, note},
+    store::{ActivityRecord, EVENTS, GONE_PORTS, NODE_ACTIVITY, NODE_EVENTS, PLACED, SERVERS},
     tenants::about_server,
 };
 use mamba_core::{
     audit::{AuditEntry, HUB_CHAIN},
-    db::{Order, Snapshot, Span, Txn},
+    db::{Snapshot, Txn},
     fact::{Activity, ActivityFact},
     ids::{EventId, ServerId, TenantId},
     usage::owners::owner_of_event,
@@ -125,13 +123,7 @@ impl Booking {
             txn.put(GONE_PORTS, &(self.node, tenant, server), &self.now.0)?;
         }
         // Ends at hub time and not at the node's: its last usage may still be on the way.
-        let leases = txn.scan(LEASES, Span::prefix(&(tenant, server)), Order::Descending, 1)?;
-        for (key, mut lease) in leases {
-            if lease.node == self.node && lease.until.is_none() {
-                lease.until = Some(self.now);
-                txn.put(LEASES, &key, &lease)?;
-            }
-        }
+        leases::end(txn, (tenant, server), Some(self.node), self.now)?;
         self.leases.forget((tenant, server));
         Ok(())
     }

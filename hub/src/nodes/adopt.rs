@@ -7,12 +7,12 @@ use crate::{
     control::{
         commit,
         hidden::{self, Whole},
-        holder, pass, ports,
+        holder, leases, pass, ports,
         transfer::{came_home, lost_leaving, lost_moved, taken_back},
     },
     store::{
-        ALLOCATIONS, AlarmKind, AllocationRecord, Deletion, LEASES, Lease, PLACED, PlacedServer,
-        SERVER_TENANTS, SERVERS, ServerRecord, TenantRef,
+        ALLOCATIONS, AlarmKind, AllocationRecord, Deletion, PLACED, PlacedServer, SERVER_TENANTS,
+        SERVERS, ServerRecord, TenantRef,
     },
 };
 use mamba_core::{
@@ -106,9 +106,8 @@ fn take(
     let mut taken = Vec::new();
     let record = taken_over(hub, txn, envelope, (known, came), (now, alarms[0]), &mut taken)?;
     let Some(record) = record else { return Ok(None) };
-    if txn.prefix(LEASES, &key, 1)?.is_empty() {
-        let lease = Lease { node, until: None };
-        txn.put(LEASES, &(tenant, server, UnixMs(0)), &lease)?;
+    if leases::newest(txn, key)?.is_none() {
+        leases::begin(txn, key, node, UnixMs(0))?;
     }
     let (ending, hash) = (record.is_ending(), signed.hash());
     let held = Some(order);

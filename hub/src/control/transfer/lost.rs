@@ -69,8 +69,18 @@ pub(crate) fn taken_back(
     let Some(mut known) = open(txn, &key)?.filter(|it| it.phase.is_of_source()) else {
         return Ok(());
     };
-    give_back(txn, key, &known)?;
     known.error = Some("hub came back from a backup that is older than its end".to_owned());
+    forsake(txn, key, known, now)
+}
+
+/// Ends a move that the nodes know more of than the hub, and gives the place at its target back.
+fn forsake(
+    txn: &mut Txn<'_>,
+    key: ServerKey,
+    mut known: TransferRecord,
+    now: UnixMs,
+) -> Result<(), HubError> {
+    give_back(txn, key, &known)?;
     (known.phase, known.phase_at) = (Phase::Failed, now);
     txn.put(TRANSFERS, &key, &known)?;
     Ok(txn.delete(OPEN, &key)?)
@@ -99,10 +109,7 @@ pub(crate) fn came_home(
             (known.phase, known.phase_at) = (Phase::Leaving, now);
             txn.put(TRANSFERS, &key, &known)?;
         } else {
-            give_back(txn, key, &known)?;
-            (known.phase, known.phase_at) = (Phase::Failed, now);
-            txn.put(TRANSFERS, &key, &known)?;
-            txn.delete(OPEN, &key)?;
+            forsake(txn, key, known, now)?;
         }
     }
     Ok(from)

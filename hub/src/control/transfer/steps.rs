@@ -8,14 +8,14 @@ use crate::{
     Hub, HubError,
     control::{
         hidden::{self, Whole},
-        ports,
+        leases, ports,
         wish::{Happened, ServerKey, commit, next_order},
     },
-    store::{ENVELOPES, LEASES, Lease, PLACED, SERVERS},
+    store::{ENVELOPES, PLACED, SERVERS},
 };
 use mamba_core::{
     clock::UnixMs,
-    db::{Order as Direction, Snapshot, Span, Txn},
+    db::{Snapshot, Span, Txn},
     desired::{Envelope, Home, Order, Wish},
     fact::Activity,
     ids::{NodeId, ServerId, TransferId},
@@ -161,18 +161,12 @@ pub(super) fn leave(
 /// Ends the right of one node to speak for the server, and begins that of another.
 pub(super) fn pass_lease(
     txn: &mut Txn<'_>,
-    (tenant, server): ServerKey,
+    key: ServerKey,
     (from, to): (NodeId, NodeId),
     at: UnixMs,
 ) -> Result<(), HubError> {
-    let newest = txn.scan(LEASES, Span::prefix(&(tenant, server)), Direction::Descending, 1)?;
-    for (key, mut lease) in newest {
-        if lease.node == from && lease.until.is_none() {
-            lease.until = Some(at);
-            txn.put(LEASES, &key, &lease)?;
-        }
-    }
-    Ok(txn.put(LEASES, &(tenant, server, at), &Lease { node: to, until: None })?)
+    leases::end(txn, key, Some(from), at)?;
+    leases::begin(txn, key, to, at)
 }
 
 /// Tells the source to clear its copy away.
