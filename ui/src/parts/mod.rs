@@ -39,7 +39,7 @@ pub(crate) use qr::qr;
 pub(crate) use rights::Picked;
 pub(crate) use sight::in_sight;
 pub(crate) use states::{complaint, empty, empty_page, loading, notice, shown};
-pub(crate) use table::table;
+pub(crate) use table::{numbers, table};
 pub(crate) use ticks::{Chosen, Tick, ticks};
 pub(crate) use toast::{Corner, Toasts};
 pub(crate) use trail::trail;

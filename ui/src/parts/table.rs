@@ -12,13 +12,30 @@ pub(crate) fn table(label: &'static str, heads: &[&'static str], body: View) -> 
         .enumerate()
         .map(|(index, text)| format!("--h{}:\"{text}\";", index + 1))
         .collect();
-    let heads: Vec<View> = heads.iter().map(|text| head(text)).collect();
-    let heads = View::from(heads);
+    let heads = row_of(heads);
     view! {
         div(class="table-wrap", tabindex="0", role="group", aria-label=label) {
             table(class="listing", style=names) { thead { tr { (heads) } } tbody { (body) } }
         }
     }
+}
+
+/// Returns what a chart shows as a table, folded away until somebody wants it.
+pub(crate) fn numbers(heads: &[&'static str], body: View) -> View {
+    let heads = row_of(heads);
+    view! {
+        details(class="numbers") {
+            summary { (t().servers.as_table) }
+            div(class="table-wrap") {
+                table { thead { tr { (heads) } } tbody { (body) } }
+            }
+        }
+    }
+}
+
+fn row_of(heads: &[&'static str]) -> View {
+    let heads: Vec<View> = heads.iter().map(|text| head(text)).collect();
+    View::from(heads)
 }
 
 fn head(text: &'static str) -> View {

@@ -5,7 +5,7 @@ use crate::reactive::selector;
 use crate::{
     feed::{STALE_MS, Series, seconds},
     i18n::{fill, t},
-    parts::{Points, Shape, bytes, chart, cores, nothing, rate, short},
+    parts::{Points, Shape, bytes, chart, cores, nothing, numbers, rate, short},
     time::{self, Ticking},
 };
 use mamba_core::{clock::UnixMs, server::Limits};
@@ -141,27 +141,16 @@ pub(super) fn Minutes(seen: Seen, series: ReadSignal<Series>) -> View {
         })
         .collect();
     let charts = View::from(charts);
-    let rows = table_rows(series);
+    let texts = &t().servers;
+    let heads = [texts.measured, texts.lowest, texts.mean, texts.highest];
+    let numbers = numbers(&heads, table_rows(series));
     view! {
         div(class="toolbar") {
             h2 { (t().servers.live_title) }
             span(class="muted", role="status") { (state.get_clone()) }
         }
         div(class="grid charts") { (charts) }
-        details(class="numbers") {
-            summary { (t().servers.as_table) }
-            div(class="table-wrap") {
-                table {
-                    thead { tr {
-                        th(scope="col") { (t().servers.measured) }
-                        th(scope="col") { (t().servers.lowest) }
-                        th(scope="col") { (t().servers.mean) }
-                        th(scope="col") { (t().servers.highest) }
-                    } }
-                    tbody { (rows) }
-                }
-            }
-        }
+        (numbers)
     }
 }
 

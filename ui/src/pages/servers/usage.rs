@@ -5,7 +5,9 @@ use crate::reactive::selector;
 use crate::{
     feed::{Feed, seconds},
     i18n::{fill, t},
-    parts::{Choice, Fresh, Icon, Points, Select, Shape, chart, empty, nothing, short, shown},
+    parts::{
+        Choice, Fresh, Icon, Points, Select, Shape, chart, empty, nothing, numbers, short, shown,
+    },
     remote::{self, watch},
     time,
 };
@@ -61,22 +63,11 @@ fn charts(usage: ReadSignal<Rc<Usage>>) -> View {
         } else {
             let charts: Vec<View> = METERS.into_iter().map(|meter| hours(usage, meter)).collect();
             let charts = View::from(charts);
-            let rows = rows(usage);
+            let heads = [t().servers.measured, t().servers.total, t().servers.highest];
+            let numbers = numbers(&heads, rows(usage));
             view! {
                 div(class="grid charts") { (charts) }
-                details(class="numbers") {
-                    summary { (t().servers.as_table) }
-                    div(class="table-wrap") {
-                        table {
-                            thead { tr {
-                                th(scope="col") { (t().servers.measured) }
-                                th(scope="col") { (t().servers.total) }
-                                th(scope="col") { (t().servers.highest) }
-                            } }
-                            tbody { (rows) }
-                        }
-                    }
-                }
+                (numbers)
             }
         })
     }
