@@ -55,6 +55,8 @@ pub(crate) struct Session {
     access: Signal<Option<Access>>,
     /// There while tokens are being renewed: everybody waits for the same answer.
     renewing: Signal<Option<js_sys::Promise>>,
+    /// While the hub is told of a sign-out: what is refused meanwhile begins nothing again.
+    leaving: Signal<bool>,
 }
 
 impl Session {
@@ -65,6 +67,7 @@ impl Session {
             lost_since: create_signal(None),
             access: create_signal(None),
             renewing: create_signal(None),
+            leaving: create_signal(false),
         };
         provide_context(session);
         if storage::get(HINT).is_none() {
@@ -115,7 +118,8 @@ impl Session {
             ask.token = Some(self.token().await?);
         }
         let mut result = exchange(&ask).await;
-        if wants && is_signed_out(&result) && self.renew().await {
+        let is_over = self.leaving.get_untracked();
+        if wants && is_signed_out(&result) && !is_over && self.renew().await {
             ask.token = self.held();
             result = exchange(&ask).await;
         } else if result.as_ref().is_err_and(|it| *it == Failure::Unreachable)
@@ -150,9 +154,11 @@ impl Session {
 
     /// Signs out here and at the hub.
     pub(crate) async fn sign_out(self) {
+        self.leaving.set(true);
         // Also when the hub is away: this browser is to forget.
         self.call::<table::Logout>((), (), ()).await.ok();
         self.leave();
+        self.leaving.set(false);
     }
 
     /// Asks again who is signed in, for example after the account was changed.
