@@ -1,9 +1,11 @@
 //! A server's name, limits and end.
 
 use super::{
+    give::give_dialog,
     install::{has_script, reinstall_dialog},
     limits::{Amounts, LimitFields},
     mounts::Mounts,
+    moving::Moving,
     page::Seen,
 };
 use crate::reactive::selector;
@@ -28,12 +30,14 @@ use web_sys::SubmitEvent;
 pub(super) fn Settings(seen: Seen) -> View {
     let session = use_context::<Session>();
     let is_admin = session.may_admin(AdminRight::ServersWrite);
+    let may_look = session.may_admin(AdminRight::ServersRead);
     let may_rename = seen.may(ServerKey::SettingsRename);
     let may_delete = session.may_tenant(seen.tenant, TenantRight::ServerDelete);
     let may_reinstall = seen.may(ServerKey::SettingsReinstall);
     view! {
         (if may_rename { view! { Name(seen=seen) } } else { nothing() })
         (if is_admin { view! { Limit(seen=seen) Mounts(seen=seen) } } else { nothing() })
+        (if may_look { view! { Moving(seen=seen) } } else { nothing() })
         (if is_admin || may_delete || may_reinstall {
             view! { Danger(seen=seen, is_admin=is_admin, may_delete=may_delete) }
         } else { nothing() })
@@ -132,9 +136,11 @@ fn Danger(seen: Seen, is_admin: bool, may_delete: bool) -> View {
         });
     };
     let wrong = complaint(task.failure, &[]);
-    let (deleting, reinstalling) = (create_signal(false), create_signal(false));
+    let (deleting, reinstalling, giving) =
+        (create_signal(false), create_signal(false), create_signal(false));
     let sure = delete_dialog(seen, deleting);
     let sure_again = reinstall_dialog(seen, reinstalling);
+    let giver = give_dialog(seen, giving);
     let may_reinstall = seen.may(ServerKey::SettingsReinstall);
     let has_script = selector(move || seen.server.with(|it| has_script(it)));
     view! {
@@ -160,6 +166,10 @@ fn Danger(seen: Seen, is_admin: bool, may_delete: bool) -> View {
                 } } else { nothing() })
                 (if may_delete && !is_deleted.get() { view! {
                     div(class="choice") {
+                        p { (t().servers.give_text) }
+                        Action(label=t().servers.give, kind=Kind::Danger, run=move || giving.set(true))
+                    }
+                    div(class="choice") {
                         p { (t().servers.delete_text) }
                         Action(label=t().servers.delete, kind=Kind::Danger, run=move || deleting.set(true))
                     }
@@ -168,6 +178,7 @@ fn Danger(seen: Seen, is_admin: bool, may_delete: bool) -> View {
         }
         (sure)
         (sure_again)
+        (giver)
     }
 }
 
