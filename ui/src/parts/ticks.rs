@@ -95,7 +95,6 @@ fn title(group: &'static str) -> &'static str {
         "tenant" => texts.tenant,
         "member" => texts.member,
         "role" => texts.role,
-        "api-key" => texts.api_key,
         "billing" => texts.billing,
         "audit" => texts.audit,
         "server" | "servers" => texts.servers,
@@ -107,7 +106,6 @@ fn title(group: &'static str) -> &'static str {
         "allocations" => texts.allocation,
         "mail" => texts.mail,
         "mounts" => texts.mounts,
-        "registries" => texts.registries,
         other => other,
     }
 }

@@ -15,7 +15,6 @@ texts! {
     tenant: "Tenant",
     member: "Members",
     role: "Roles",
-    api_key: "API keys",
     billing: "Billing",
     audit: "Audit trail",
     servers: "Servers",
@@ -26,5 +25,4 @@ texts! {
     blueprints: "Blueprints",
     mail: "Mails",
     mounts: "Mounts",
-    registries: "Registries",
 }

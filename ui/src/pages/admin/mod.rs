@@ -21,6 +21,7 @@ mod settings;
 mod tenants;
 mod tokens;
 mod users;
+mod part;
 
 pub(crate) use route::{AdminRoute, Section};
 

@@ -1,5 +1,6 @@
 //! Every account: who there is, and who is let in no more.
 
+use super::part::part_dialog;
 use crate::{
     i18n::{fill, t},
     parts::{
@@ -92,9 +93,15 @@ fn Line(pages: Pages<User>, user: User, may_write: bool) -> View {
         view! { " " Badge(tone=Tone::Bad, label=t().admin.locked) }
     });
     let seen = seen(&user);
+    let giving = create_signal(false);
+    let give = part_dialog(pages, &user, giving);
     let action = if user.locked_at.is_some() { t().admin.unlock } else { t().admin.lock };
-    let (email, made) = (user.email, user.made_at);
     let may_lock = may_write && !is_own;
+    let is_root = |admin: &Administration| *admin == Administration::Root;
+    // What is root's, only root gives and takes.
+    let may_give =
+        may_write && (!is_root(&user.admin) || session.me().is_some_and(|it| is_root(&it.admin)));
+    let (email, made) = (user.email, user.made_at);
     view! {
         tr {
             td(class="cut") { strong { (email) } (part) (locked) }
@@ -103,10 +110,13 @@ fn Line(pages: Pages<User>, user: User, may_write: bool) -> View {
             td(class="muted") { (seen) }
             td(class="muted") { Age(at=made) }
             td(class="end") {
+                (if may_give { view! {
+                    Action(label=t().servers.rights, kind=Kind::Quiet, run=move || giving.set(true))
+                } } else { nothing() })
                 (if may_lock { view! {
                     Action(label=action, kind=Kind::Quiet, run=move || locking.set(true))
                 } } else { nothing() })
-                (lock)
+                (lock) (give)
             }
         }
     }
@@ -135,6 +145,15 @@ fn seen(user: &User) -> View {
     }
 }
 
+/// Takes over how an account is now.
+pub(super) fn replace(pages: Pages<User>, changed: User) {
+    pages.items.update(|all| {
+        if let Some(it) = all.iter_mut().find(|it| it.user == changed.user) {
+            *it = changed;
+        }
+    });
+}
+
 fn lock_dialog(pages: Pages<User>, user: &User, open: Signal<bool>) -> View {
     let (session, toasts) = (use_context::<Session>(), use_context::<Toasts>());
     let (id, is_locked) = (user.user, user.locked_at.is_some());
@@ -158,11 +177,7 @@ fn lock_dialog(pages: Pages<User>, user: &User, open: Signal<bool>) -> View {
         task.run(call, move |changed| {
             toasts.done(t().general.saved);
             open.set(false);
-            pages.items.update(|all| {
-                if let Some(it) = all.iter_mut().find(|it| it.user == id) {
-                    *it = changed;
-                }
-            });
+            replace(pages, changed);
         });
     })
 }

@@ -31,12 +31,14 @@ pub(super) fn Settings(seen: Seen) -> View {
     let session = use_context::<Session>();
     let is_admin = session.may_admin(AdminRight::ServersWrite);
     let may_look = session.may_admin(AdminRight::ServersRead);
+    let may_mount = session.may_admin(AdminRight::MountsWrite);
     let may_rename = seen.may(ServerKey::SettingsRename);
     let may_delete = session.may_tenant(seen.tenant, TenantRight::ServerDelete);
     let may_reinstall = seen.may(ServerKey::SettingsReinstall);
     view! {
         (if may_rename { view! { Name(seen=seen) } } else { nothing() })
-        (if is_admin { view! { Limit(seen=seen) Mounts(seen=seen) } } else { nothing() })
+        (if is_admin { view! { Limit(seen=seen) } } else { nothing() })
+        (if may_mount { view! { Mounts(seen=seen) } } else { nothing() })
         (if may_look { view! { Moving(seen=seen) } } else { nothing() })
         (if is_admin || may_delete || may_reinstall {
             view! { Danger(seen=seen, is_admin=is_admin, may_delete=may_delete) }
