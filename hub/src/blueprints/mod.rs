@@ -39,7 +39,7 @@ const USERS_MAX: usize = 100_000;
 const BUILT_IN: u32 = 0;
 
 /// Imported blueprints by key.
-const BLUEPRINTS: Table<String, BlueprintRecord> = Table::new(230, "blueprints");
+pub(crate) const BLUEPRINTS: Table<String, BlueprintRecord> = Table::new(230, "blueprints");
 /// What each version says.
 const VERSIONS: Table<(String, u32), VersionRecord> = Table::new(231, "blueprint_versions");
 /// Servers that use or used one: those that are gone stay listed.
@@ -50,7 +50,7 @@ pub const TABLES: &[TableDef] = &[BLUEPRINTS.def(), VERSIONS.def(), USERS.def()]
 
 /// An imported blueprint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct BlueprintRecord {
+pub(crate) struct BlueprintRecord {
     /// Its newest version.
     version: u32,
 }

@@ -1,8 +1,12 @@
 //! Pure: what a viewer looks at, what of it a change concerns, and what waits to be told.
 
 use crate::{
+    blueprints::BLUEPRINTS,
     control::Seen,
-    store::{ACTIVITY, INTENTS, NODE_STATES, NODES, NODES_SEEN, OBSERVED, SERVERS},
+    store::{
+        ACTIVITY, ALARMS, INTENTS, JOIN_TOKENS, NODE_STATES, NODES, NODES_SEEN, OBSERVED, SERVERS,
+    },
+    tenants::TENANTS,
 };
 use mamba_core::{
     clock::UnixMs,
@@ -16,7 +20,7 @@ use mamba_wire::{
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Tables whose changes are told.
-pub(super) const TABLES: [TableDef; 7] = [
+pub(super) const TABLES: [TableDef; 11] = [
     SERVERS.def(),
     OBSERVED.def(),
     INTENTS.def(),
@@ -24,6 +28,10 @@ pub(super) const TABLES: [TableDef; 7] = [
     NODES.def(),
     NODES_SEEN.def(),
     NODE_STATES.def(),
+    TENANTS.def(),
+    BLUEPRINTS.def(),
+    ALARMS.def(),
+    JOIN_TOKENS.def(),
 ];
 
 /// What a changed key is about.
@@ -35,6 +43,8 @@ pub(super) enum About {
     History(ServerId),
     /// A node.
     Node,
+    /// What the administration keeps beside nodes.
+    Administration,
 }
 
 impl About {
@@ -50,7 +60,14 @@ impl About {
             return Some(Self::History(server));
         }
         let node = key.of(NODES).or_else(|| key.of(NODES_SEEN)).or_else(|| key.of(NODE_STATES));
-        node.map(|_: NodeId| Self::Node)
+        if node.is_some() {
+            return node.map(|_: NodeId| Self::Node);
+        }
+        let is_kept = key.of(TENANTS).is_some()
+            || key.of(BLUEPRINTS).is_some()
+            || key.of(ALARMS).is_some()
+            || key.of(JOIN_TOKENS).is_some();
+        is_kept.then_some(Self::Administration)
     }
 }
 
@@ -84,6 +101,7 @@ impl Sight {
             }
             About::History(server) => (None, Some(Topic::Server(server))),
             About::Node => (Some(Topic::Nodes), None),
+            About::Administration => (Some(Topic::Administration), None),
         };
         [list, one].into_iter().flatten().filter(|topic| self.topics.contains_key(topic))
     }
@@ -95,7 +113,7 @@ impl Sight {
             Topic::Nodes => true,
             Topic::Servers => is_listed,
             Topic::Server(_) => *at == Some(node),
-            Topic::Gauges(_) => false,
+            Topic::Administration | Topic::Gauges(_) => false,
         };
         let found = self.topics.iter().filter(|it| changed((it.0, it.1)));
         found.map(|(topic, _)| *topic).collect()
@@ -105,7 +123,7 @@ impl Sight {
     pub(super) fn gauges(&self) -> BTreeMap<ServerId, NodeId> {
         let gauges = self.topics.iter().filter_map(|(topic, node)| match topic {
             Topic::Gauges(server) => Some((*server, (*node)?)),
-            Topic::Servers | Topic::Nodes | Topic::Server(_) => None,
+            Topic::Servers | Topic::Nodes | Topic::Administration | Topic::Server(_) => None,
         });
         gauges.collect()
     }

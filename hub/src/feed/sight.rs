@@ -40,7 +40,12 @@ impl Viewer {
         for topic in wanted {
             let node = match topic {
                 Topic::Nodes if !caller.access.has(AdminRight::NodesRead) => continue,
-                Topic::Nodes => None,
+                Topic::Administration
+                    if !AdminRight::ALL.iter().any(|right| caller.access.has(*right)) =>
+                {
+                    continue;
+                }
+                Topic::Nodes | Topic::Administration => None,
                 Topic::Servers => {
                     let sees_all = caller.access.has(AdminRight::ServersRead);
                     let some = || self.hub.seen_by(&caller.access);

@@ -48,6 +48,7 @@ fn a_viewer_is_told_of_what_it_looks_at_and_may_see() {
     let some = Seen::These { tenants: vec![tenant(1)], shared: vec![(tenant(2), server(9))] };
     let list = sight(&[(Topic::Servers, 0)], Some(some));
     let all = sight(&[(Topic::Servers, 0), (Topic::Nodes, 0)], Some(Seen::All));
+    let hub = sight(&[(Topic::Administration, 0)], None);
     let one = sight(&[(Topic::Server(server(1)), 1), (Topic::Gauges(server(1)), 1)], None);
     let (own, shared, foreign) = (
         About::Server(tenant(1), server(1)),
@@ -63,6 +64,9 @@ fn a_viewer_is_told_of_what_it_looks_at_and_may_see() {
         (&list, About::Node, vec![]),
         (&all, foreign, vec![Topic::Servers]),
         (&all, About::Node, vec![Topic::Nodes]),
+        (&all, About::Administration, vec![]),
+        (&hub, About::Administration, vec![Topic::Administration]),
+        (&hub, About::Node, vec![]),
         (&one, own, vec![told]),
         (&one, About::History(server(1)), vec![told]),
         (&one, other, vec![]),
@@ -78,6 +82,7 @@ fn a_viewer_is_told_of_what_it_looks_at_and_may_see() {
     assert_eq!(link(&list, 1, true), [Topic::Servers]);
     assert_eq!(link(&list, 1, false), []);
     assert_eq!(link(&all, 1, false), [Topic::Nodes]);
+    assert_eq!(link(&hub, 1, true), []);
 }
 
 #[test]

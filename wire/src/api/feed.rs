@@ -50,6 +50,9 @@ pub enum Topic {
     Servers,
     /// The list of nodes; needs the right to read nodes.
     Nodes,
+    /// What the administration keeps beside nodes: tenants, blueprints, alarms and join tokens; needs
+    /// some right over the installation.
+    Administration,
     /// One server: itself, its power actions, its activity and the link of its node.
     Server(ServerId),
     /// What one server uses just now.
@@ -110,7 +113,13 @@ mod tests {
         let text = |topics: &[Topic]| {
             serde_json::to_string(&FeedSend::Look(topics.to_vec())).expect("it has a JSON form")
         };
-        let look = [Topic::Servers, Topic::Nodes, Topic::Server(server), Topic::Gauges(server)];
+        let look = [
+            Topic::Servers,
+            Topic::Nodes,
+            Topic::Administration,
+            Topic::Server(server),
+            Topic::Gauges(server),
+        ];
         assert_eq!(FeedSend::read(&text(&look)), Ok(FeedSend::Look(look.to_vec())));
         assert!(FeedSend::read(&text(&[Topic::Servers; TOPICS_MAX])).is_ok());
         let longest = text(&[Topic::Gauges(server); GAUGES_MAX]);
@@ -134,7 +143,7 @@ mod tests {
         }
         let said = serde_json::to_string(&FeedMessage::Changed(look.to_vec())).expect("JSON");
         let expected = format!(
-            r#"{{"changed":["servers","nodes",{{"server":"{server}"}},{{"gauges":"{server}"}}]}}"#
+            r#"{{"changed":["servers","nodes","administration",{{"server":"{server}"}},{{"gauges":"{server}"}}]}}"#
         );
         assert_eq!(said, expected);
     }

@@ -123,7 +123,8 @@ async fn a_viewer_hears_of_its_own_servers_only() {
     let (other, _) = open.world.tenant("other").await;
     let foreign = open.world.server(open.node, other, 30_002).await;
     let (list, own) = (Topic::Servers, Topic::Server(open.server));
-    let asked = [list, Topic::Nodes, own, Topic::Server(foreign), Topic::Gauges(foreign)];
+    let foreign_topics = [Topic::Server(foreign), Topic::Gauges(foreign)];
+    let asked = [&[list, Topic::Nodes, Topic::Administration, own][..], &foreign_topics].concat();
     let (mut socket, looking) = open.feed(&open.owner, &asked).await;
     assert_eq!(looking, [list, own]);
     open.rename(foreign, "not yours").await;
@@ -132,10 +133,13 @@ async fn a_viewer_hears_of_its_own_servers_only() {
     open.rename(open.server, "arena 2").await;
     told(&mut socket, &[list, own]).await;
     // An administrator hears of all, and of nodes.
-    let (mut admin, looking) = open.feed(&open.world.admin, &[list, Topic::Nodes]).await;
-    assert_eq!(looking, [list, Topic::Nodes]);
+    let asked = [list, Topic::Nodes, Topic::Administration];
+    let (mut admin, looking) = open.feed(&open.world.admin, &asked).await;
+    assert_eq!(looking, asked);
     open.rename(foreign, "somebody's").await;
     told(&mut admin, &[list]).await;
+    open.world.tenant("new").await;
+    told(&mut admin, &[Topic::Administration]).await;
 }
 
 #[tokio::test]

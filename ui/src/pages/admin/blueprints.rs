@@ -12,6 +12,7 @@ use mamba_core::{access::AdminRight, blueprint::egg::Note};
 use mamba_wire::api::{
     Page,
     blueprint::{Blueprint, ImportBlueprint, ImportedBlueprint},
+    feed::Topic,
     table,
 };
 use std::rc::Rc;
@@ -29,7 +30,8 @@ const FILE_BYTES_MAX: f64 = 900_000.0;
 pub(super) fn Blueprints() -> View {
     let session = use_context::<Session>();
     let may_write = session.may_admin(AdminRight::BlueprintsWrite);
-    let list = watch_all::<table::ListBlueprints, _>(remote::NEVER_MS, None, true);
+    let list =
+        watch_all::<table::ListBlueprints, _>(remote::NEVER_MS, Some(Topic::Administration), true);
     let head = head(Vec::new(), t().admin.blueprints, nothing());
     let found = shown(list, |page| view! { Found(page=page) });
     view! {

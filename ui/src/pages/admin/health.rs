@@ -7,7 +7,7 @@ use crate::{
         Action, Badge, Icon, Kind, Question, Toasts, Tone, ask, empty, head, nothing, shown, table,
     },
     reactive::selector,
-    remote::{self, Remote, watch},
+    remote::{self, Remote, watch, watch_told},
     session::Session,
     task::Task,
     time::{self, Age},
@@ -15,6 +15,7 @@ use crate::{
 use mamba_core::access::AdminRight;
 use mamba_wire::api::{
     Page,
+    feed::Topic,
     health::{self, Part},
     hub::{Alarm, AlarmPath},
     table,
@@ -32,7 +33,9 @@ const FEW: usize = 5;
 pub(super) fn Health() -> View {
     let hub = watch::<table::ShowHealth>(remote::RARELY_MS, || Some(((), ())));
     let checks = watch::<table::ListChecks>(remote::RARELY_MS, || Some(((), ())));
-    let alarms = watch::<table::ListAlarms>(remote::RARELY_MS, || Some(((), ALL)));
+    let alarms = watch_told::<table::ListAlarms>(remote::RARELY_MS, Topic::Administration, || {
+        Some(((), ALL))
+    });
     let head = head(Vec::new(), t().admin.health, nothing());
     let hub = shown(hub, move |health| view! { (parts(&health.get_clone())) });
     let checked_at = checks.read_at;

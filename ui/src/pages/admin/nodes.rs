@@ -23,7 +23,8 @@ pub(super) fn Nodes() -> View {
     let may_enrol = session.may_admin(AdminRight::NodesWrite);
     let nodes = watch_all::<table::ListNodes, _>(remote::OFTEN_MS, Some(Topic::Nodes), true);
     let enrolling = create_signal(false);
-    let tokens = watch_all::<table::ListJoinTokens, _>(remote::RARELY_MS, None, true);
+    let tokens =
+        watch_all::<table::ListJoinTokens, _>(remote::RARELY_MS, Some(Topic::Administration), true);
     let dialog = enrol_dialog(enrolling, None, move || {
         tokens.reload();
         nodes.reload();

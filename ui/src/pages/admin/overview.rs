@@ -5,7 +5,7 @@ use crate::{
     i18n::{fill, t},
     parts::{Badge, Icon, Tone, empty, head, icon, nothing, shown, size},
     reactive::selector,
-    remote::{self, Remote, watch, watch_all},
+    remote::{self, Remote, watch, watch_all, watch_told},
     session::Session,
     time::{self, Age},
 };
@@ -149,7 +149,9 @@ fn stat(stat: Stat, nodes: Remote<Page<Node>>) -> View {
 #[component]
 fn Findings() -> View {
     let checks = watch::<table::ListChecks>(remote::RARELY_MS, || Some(((), ())));
-    let alarms = watch::<table::ListAlarms>(remote::RARELY_MS, || Some(((), ALL)));
+    let alarms = watch_told::<table::ListAlarms>(remote::RARELY_MS, Topic::Administration, || {
+        Some(((), ALL))
+    });
     let checked = shown(checks, move |page| view! { (found(&page.get_clone().items)) });
     let raised = shown(alarms, move |page| view! { (health::few(&page.get_clone())) });
     let ages = |at: ReadSignal<Option<UnixMs>>| {
