@@ -86,7 +86,9 @@ impl From<IdentityError> for ApiError {
             IdentityError::NotFound(what) => Self::not_found(what),
             IdentityError::Refused(detail) => Self::new(Code::Conflict, detail),
             IdentityError::Forbidden(detail) => Self::new(Code::Forbidden, detail),
-            IdentityError::EmailTaken(_) => Self::new(Code::Conflict, err.to_string()),
+            IdentityError::EmailTaken(_) | IdentityError::OnlyOwner(_) => {
+                Self::new(Code::Conflict, err.to_string())
+            }
             IdentityError::Unavailable(_) => Self::unavailable(chain(&err)),
             IdentityError::Read(err) => HubError::from(err).into(),
             IdentityError::Broken(_) => Self::bug(chain(&err)),

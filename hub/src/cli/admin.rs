@@ -6,7 +6,10 @@ use crate::{
     app::BALLAST_BYTES,
     audit::Verified,
     backup::MakeBackupError,
-    identity::{IdentityError, disable_second_factor, set_administration, set_password},
+    identity::{
+        IdentityError, NewAccount, create_account, delete_account, disable_second_factor,
+        set_administration, set_password,
+    },
     ingest::requeue::Requeued,
     nodes::{NewToken, NodeDetail},
     reconcile::Report,
@@ -69,6 +72,13 @@ pub(super) enum AdminRequest {
         password: Password,
     },
     DisableSecondFactor {
+        email: String,
+    },
+    CreateAccount {
+        email: String,
+        password: Password,
+    },
+    DeleteAccount {
         email: String,
     },
     Grant {
@@ -153,9 +163,11 @@ impl From<HubError> for Failure {
 impl From<IdentityError> for Failure {
     fn from(err: IdentityError) -> Self {
         match err {
-            IdentityError::NotFound(_) | IdentityError::Invalid(_) | IdentityError::Refused(_) => {
-                Self::Refused(chain(&err))
-            }
+            IdentityError::NotFound(_)
+            | IdentityError::Invalid(_)
+            | IdentityError::EmailTaken(_)
+            | IdentityError::OnlyOwner(_)
+            | IdentityError::Refused(_) => Self::Refused(chain(&err)),
             other => Self::Failed(chain(&other)),
         }
     }
@@ -204,6 +216,18 @@ impl AdminContext {
                 let (store, vault) = (hub.store(), hub.vault().clone());
                 let now = hub.clock().wall();
                 disable_second_factor(store, vault, scope, now, hub.entropy(), &email).await?;
+                AdminReply::Done
+            }
+            AdminRequest::CreateAccount { email, password: Password(password) } => {
+                let (store, now) = (hub.store(), hub.clock().wall());
+                let new = NewAccount { email, password: Zeroizing::new(password) };
+                create_account(store, scope, now, hub.entropy(), new).await?;
+                AdminReply::Done
+            }
+            AdminRequest::DeleteAccount { email } => {
+                let (store, vault) = (hub.store(), hub.vault().clone());
+                let now = hub.clock().wall();
+                delete_account(store, vault, scope, now, hub.entropy(), &email).await?;
                 AdminReply::Done
             }
             AdminRequest::Grant { email, admin } => {

@@ -72,7 +72,7 @@ pub(super) enum Command {
     /// Look after what is sealed in the store.
     #[command(subcommand)]
     Secrets(SecretsCommand),
-    /// Help people who are locked out of their account, and say who administers the installation.
+    /// Make and delete accounts, help who is locked out, and say who administers the installation.
     #[command(subcommand)]
     Account(AccountCommand),
     /// Look for what is wrong.
@@ -118,6 +118,21 @@ pub(super) enum ConfigCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AccountCommand {
+    /// Make an account; to be part of a tenant it is invited there.
+    Create {
+        /// E-mail address.
+        email: String,
+        /// Take the password from the first line of this file; otherwise one is made and printed.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Delete an account with its sessions, keys and memberships, for ever.
+    ///
+    /// The only owner of a tenant gives it away first.
+    Delete {
+        /// E-mail address.
+        email: String,
+    },
     /// Set the password, and end all sessions.
     ResetPassword {
         /// E-mail address of the account.

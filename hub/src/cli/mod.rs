@@ -178,17 +178,31 @@ async fn account(data: &Path, command: AccountCommand) -> Result<Output, CliErro
             ask(data, AdminRequest::DisableSecondFactor { email }).await
         }
         AccountCommand::ResetPassword { email, password_file } => {
-            let given = password_file.as_deref().map(init::read_password).transpose()?;
-            let shown = if given.is_none() { Some(init::make_password()) } else { None };
-            let password = given.or_else(|| shown.clone()).unwrap_or_default();
-            let password = Password(password.to_string());
-            let done = ask(data, AdminRequest::SetPassword { email, password }).await?;
-            let Some(shown) = shown.as_deref() else { return Ok(done) };
-            let text = format!("password  {shown}  (not shown again)\n{}", done.text);
-            let json = format!("{}\n", serde_json::json!({ "password": shown }));
-            Ok(Output { text, json, is_good: true })
+            let request = |password| AdminRequest::SetPassword { email, password };
+            with_password(data, password_file.as_deref(), request).await
         }
+        AccountCommand::Create { email, password_file } => {
+            let request = |password| AdminRequest::CreateAccount { email, password };
+            with_password(data, password_file.as_deref(), request).await
+        }
+        AccountCommand::Delete { email } => ask(data, AdminRequest::DeleteAccount { email }).await,
     }
+}
+
+/// Asks with a password out of a file, or with one that is made, and printed once it holds.
+async fn with_password(
+    data: &Path,
+    file: Option<&Path>,
+    request: impl FnOnce(Password) -> AdminRequest,
+) -> Result<Output, CliError> {
+    let given = file.map(init::read_password).transpose()?;
+    let shown = if given.is_none() { Some(init::make_password()) } else { None };
+    let password = given.or_else(|| shown.clone()).unwrap_or_default();
+    let done = ask(data, request(Password(password.to_string()))).await?;
+    let Some(shown) = shown.as_deref() else { return Ok(done) };
+    let text = format!("password  {shown}  (not shown again)\n{}", done.text);
+    let json = format!("{}\n", serde_json::json!({ "password": shown }));
+    Ok(Output { text, json, is_good: true })
 }
 
 fn request(command: NodeCommand) -> Result<AdminRequest, CliError> {

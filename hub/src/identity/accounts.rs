@@ -220,7 +220,11 @@ impl Identity {
     }
 }
 
-fn insert(txn: &mut Txn<'_>, user: UserId, account: &Account) -> Result<(), IdentityError> {
+pub(super) fn insert(
+    txn: &mut Txn<'_>,
+    user: UserId,
+    account: &Account,
+) -> Result<(), IdentityError> {
     if txn.contains(EMAILS, &account.email)? {
         return Err(IdentityError::EmailTaken(account.email.clone()));
     }

@@ -10,7 +10,10 @@ use super::{
     sign_in::find,
     trail::note,
 };
-use crate::audit;
+use crate::{
+    audit,
+    tenants::{access_of, lineage},
+};
 use mamba_core::{
     access::Administration,
     audit::Change,
@@ -93,6 +96,45 @@ pub(super) fn check_within(
     Err(IdentityError::Forbidden("this needs every right that the account has or would get"))
 }
 
+/// Refuses to let a caller take over an account that may do more than it does: in running the hub, in a
+/// tenant, or with a server. Who chooses its address chooses who it is.
+pub(super) fn check_takeover(
+    view: &impl Snapshot,
+    by: &Caller,
+    (user, account): (UserId, &Account),
+) -> Result<(), IdentityError> {
+    check_within(view, by, &[&account.admin])?;
+    let its = access_of(view, user, &Administration::None)?;
+    let why =
+        IdentityError::Forbidden("this needs every right that the account has, in tenants too");
+    for (tenant, rights) in &its.tenants {
+        if by.access.lacks(&lineage(view, *tenant)?, rights).is_some() {
+            return Err(why);
+        }
+    }
+    for (server, grant) in &its.servers {
+        let own = by.access.with_server(*server, &lineage(view, grant.tenant)?);
+        if !grant.keys.is_subset(&own) {
+            return Err(why);
+        }
+    }
+    Ok(())
+}
+
+/// Takes an account off the list of those that are root, if another stays that may sign in.
+pub(super) fn unroot(txn: &mut Txn<'_>, user: UserId) -> Result<(), IdentityError> {
+    let mut stays = false;
+    for (other, Present) in txn.range(ROOTS, Span::all(), ROOTS_MAX)? {
+        let is_open = txn.get(ACCOUNTS, &other)?.is_some_and(|it| it.locked_at.is_none());
+        stays |= other != user && is_open;
+    }
+    if !stays {
+        let why = "one root administrator that is not locked always stays";
+        return Err(IdentityError::Refused(why));
+    }
+    Ok(txn.delete(ROOTS, &user)?)
+}
+
 /// Sets an account's part; returns what changed, if anything did.
 fn set(
     txn: &mut Txn<'_>,
@@ -106,22 +148,13 @@ fn set(
     if before == after {
         return Ok(None);
     }
-    let roots = txn.range(ROOTS, Span::all(), ROOTS_MAX)?;
     if admin == Administration::Root {
-        if roots.len() >= ROOTS_MAX {
+        if txn.range(ROOTS, Span::all(), ROOTS_MAX)?.len() >= ROOTS_MAX {
             return Err(IdentityError::Refused("there are too many root administrators"));
         }
         txn.put(ROOTS, &user, &Present)?;
     } else if account.admin == Administration::Root {
-        let mut stays = false;
-        for (other, Present) in roots.iter().filter(|(other, _)| *other != user) {
-            stays |= txn.get(ACCOUNTS, other)?.is_some_and(|it| it.locked_at.is_none());
-        }
-        if !stays {
-            let why = "one root administrator that is not locked always stays";
-            return Err(IdentityError::Refused(why));
-        }
-        txn.delete(ROOTS, &user)?;
+        unroot(txn, user)?;
     }
     let email = account.email.clone();
     txn.put(ACCOUNTS, &user, &Account { admin, ..account })?;
@@ -133,7 +166,7 @@ fn set(
 }
 
 /// Returns a part as the audit trail tells it.
-fn text(admin: &Administration) -> String {
+pub(super) fn text(admin: &Administration) -> String {
     match admin {
         Administration::Root => "root".to_owned(),
         Administration::Some(rights) if !rights.is_empty() => {

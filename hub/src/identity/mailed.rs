@@ -26,13 +26,16 @@ use mamba_core::{
     clock::{HOUR_MS, UnixMs, draw},
     db::{Snapshot as _, Span, Txn},
     error::Invalid,
+    ids::{EventId, UserId},
 };
 use zeroize::Zeroizing;
 
 /// Life of a token that makes an account or sets a password.
 pub const RESET_TTL_MS: u64 = HOUR_MS;
-/// Life of a token that confirms an address.
+/// Life of a token that confirms an address, or that nobody asked for who gets it.
 pub const ADDRESS_TTL_MS: u64 = 24 * HOUR_MS;
+/// What the audit trail calls it.
+pub(super) const ADDRESS_CHANGED: &str = "user:account.email-changed";
 /// Expired tokens that go whenever one is made.
 const SWEEP_MAX: usize = 16;
 
@@ -109,9 +112,8 @@ impl Identity {
                 return Ok((MailUse::Decoy, None));
             };
             note(txn, now, client.who(user), "auth:reset-password", [])?;
-            let password = fingerprint(&account.password);
             let letter = Letter::Reset { link };
-            Ok((MailUse::Reset { user, password }, Some((account.email, letter))))
+            Ok((reset_of(user, &account), Some((account.email, letter))))
         })
         .await
     }
@@ -138,12 +140,13 @@ impl Identity {
         self.inner
             .store
             .write(move |txn| {
-                let MailUse::Reset { user, password } = take(txn, now, hash)? else {
+                let MailUse::Reset { user, password, email } = take(txn, now, hash)? else {
                     return Err(bad_token());
                 };
                 let account = txn.get(ACCOUNTS, &user)?;
-                let account = account.filter(|it| fingerprint(&it.password) == password);
-                let account = account.ok_or_else(bad_token)?;
+                let is_of =
+                    |it: &Account| fingerprint(&it.password) == password && it.email == email;
+                let account = account.filter(is_of).ok_or_else(bad_token)?;
                 // Who reads the mail has proved that the address is the account's.
                 let mut factors = factors::of(txn, user)?;
                 if is_app_void(&account, &factors) {
@@ -211,12 +214,12 @@ impl Identity {
         self.prove(&client, caller, password).await?;
         let is_known = self.is_known(&client, caller.user)?;
         self.count_mail(&client, &email, is_known)?;
-        let user = caller.user;
+        let (user, from) = (caller.user, caller.email.clone());
         self.send(ADDRESS_TTL_MS, "/confirm-address", move |txn, link| {
             if find(txn, &email)?.is_some_and(|(owner, _)| owner != user) {
                 return Ok((MailUse::Decoy, None));
             }
-            let purpose = MailUse::Address { user, email: email.clone() };
+            let purpose = MailUse::Address { user, from: from.clone(), email: email.clone() };
             Ok((purpose, Some((email.clone(), Letter::Verify { link }))))
         })
         .await
@@ -233,23 +236,14 @@ impl Identity {
         self.inner
             .store
             .write(move |txn| {
-                let MailUse::Address { user, email } = take(txn, now, hash)? else {
+                let MailUse::Address { user, from, email } = take(txn, now, hash)? else {
                     return Err(bad_token());
                 };
-                let account = txn.get(ACCOUNTS, &user)?.ok_or_else(bad_token)?;
+                let account = txn.get(ACCOUNTS, &user)?.filter(|it| it.email == from);
+                let account = account.ok_or_else(bad_token)?;
                 if account.email != email {
-                    if txn.contains(EMAILS, &email)? {
-                        return Err(IdentityError::EmailTaken(email));
-                    }
-                    let letter = Letter::AddressChanged { to: email.clone() };
-                    mail::queue(txn, now, id, &account.email, &letter)?;
-                    let (old, new) = (account.email.clone(), email.clone());
-                    let change = Change::new("email", Some(old), Some(new));
-                    let event = "user:account.email-changed";
-                    note(txn, now, client.who(user), event, [change])?;
-                    txn.delete(EMAILS, &account.email)?;
-                    txn.put(EMAILS, &email, &EmailOwner { user })?;
-                    txn.put(ACCOUNTS, &user, &Account { email, ..account })?;
+                    let change = change_address(txn, now, id, (user, account), email)?;
+                    note(txn, now, client.who(user), ADDRESS_CHANGED, [change])?;
                 }
                 let mut factors = factors::of(txn, user)?;
                 factors.email_verified_at = Some(now);
@@ -295,7 +289,7 @@ impl Identity {
     }
 
     /// Makes a token and writes the letter that holds it, in one transaction that decides both.
-    async fn send(
+    pub(super) async fn send(
         &self,
         ttl_ms: u64,
         page: &str,
@@ -329,6 +323,32 @@ impl Identity {
             .await?;
         Ok(())
     }
+}
+
+/// Returns what sets the next password of an account, as long as this one and its address are its own.
+pub(super) fn reset_of(user: UserId, account: &Account) -> MailUse {
+    let (password, email) = (fingerprint(&account.password), account.email.clone());
+    MailUse::Reset { user, password, email }
+}
+
+/// Gives an account another address and tells the old one; returns what changed.
+pub(super) fn change_address(
+    txn: &mut Txn<'_>,
+    now: UnixMs,
+    letter: EventId,
+    (user, account): (UserId, Account),
+    email: String,
+) -> Result<Change, IdentityError> {
+    if txn.contains(EMAILS, &email)? {
+        return Err(IdentityError::EmailTaken(email));
+    }
+    let told = Letter::AddressChanged { to: email.clone() };
+    mail::queue(txn, now, letter, &account.email, &told)?;
+    txn.delete(EMAILS, &account.email)?;
+    txn.put(EMAILS, &email, &EmailOwner { user })?;
+    let change = Change::new("email", Some(account.email.clone()), Some(email.clone()));
+    txn.put(ACCOUNTS, &user, &Account { email, ..account })?;
+    Ok(change)
 }
 
 /// Uses up a token.

@@ -18,6 +18,8 @@ mod trail;
 mod accounts;
 mod users;
 mod administration;
+mod made;
+mod ended;
 mod sessions;
 mod factors;
 mod sign_in;
@@ -38,8 +40,10 @@ pub use access::{AccessKey, KeyError};
 pub use accounts::{NewAccount, NewTenant, create_admin, has_admin, tenant};
 pub(crate) use accounts::{check_email, email_of};
 pub use administration::set_administration;
+pub use ended::delete_account;
 pub use factors::RECOVERY_CODES;
 pub(crate) use letters::{Topic, wants};
+pub use made::{NewUser, create_account};
 pub use mailed::{ADDRESS_TTL_MS, RESET_TTL_MS};
 pub use oidc::PROVIDERS_MAX;
 pub use operator::{disable_second_factor, set_password};
@@ -182,6 +186,9 @@ pub enum IdentityError {
     /// Another account has the address.
     #[error("there is an account with the address `{0}`")]
     EmailTaken(String),
+    /// Tenants would have no owner.
+    #[error("it is the only owner of {}: give them another owner first, or delete them", quoted(.0))]
+    OnlyOwner(Vec<String>),
     /// Another part of the hub failed.
     #[error(transparent)]
     Hub(Box<HubError>),
@@ -194,6 +201,17 @@ pub enum IdentityError {
     /// The change can never be stored: our mistake.
     #[error("the change was not accepted by the store")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Names that are told in one sentence; of more than these the number is.
+const NAMES_TOLD_MAX: usize = 5;
+
+fn quoted(names: &[String]) -> String {
+    let told: Vec<_> = names.iter().take(NAMES_TOLD_MAX).map(|it| format!("`{it}`")).collect();
+    match names.len().checked_sub(NAMES_TOLD_MAX) {
+        Some(more) if more > 0 => format!("{} and {more} more tenants", told.join(", ")),
+        Some(_) | None => told.join(", "),
+    }
 }
 
 impl From<HubError> for IdentityError {

@@ -18,6 +18,9 @@ const WAITING_MAX: usize = 64;
 /// A hash that takes longer is told: 64 of them one after the other then outlast a request.
 const SLOW_MS: u64 = 300;
 
+/// How what is no hash begins: none does.
+const VOID: char = '!';
+
 /// Hashes and checks passwords.
 pub(super) struct Passwords {
     running: Arc<Semaphore>,
@@ -71,8 +74,7 @@ impl Passwords {
         password: Zeroizing<String>,
         hash: Option<String>,
     ) -> Result<bool, IdentityError> {
-        // An account without a password has an empty hash.
-        let hash = hash.filter(|hash| !hash.is_empty());
+        let hash = hash.filter(|hash| !hash.starts_with(VOID));
         let is_known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.nobody.clone());
         let is_right = self.run(move || check_now(password.as_bytes(), &hash)).await?;
@@ -110,6 +112,12 @@ pub(super) fn hash_now(password: &[u8], salt: [u8; 16]) -> String {
     hash.to_string()
 }
 
+/// Returns what stands in the place of a password's hash while there is none. Each is another, so that a
+/// link that sets a password is good for one of them.
+pub(super) fn void(random: [u8; 16]) -> String {
+    random.iter().fold(VOID.to_string(), |text, byte| format!("{text}{byte:02x}"))
+}
+
 /// Names a password's hash, to notice that it was changed.
 pub(super) fn fingerprint(hash: &str) -> [u8; 32] {
     *blake3::hash(hash.as_bytes()).as_bytes()
@@ -130,5 +138,6 @@ mod tests {
         assert!(check_now(b"correct horse battery", &hash));
         assert!(!check_now(b"correct horse batterz", &hash));
         assert!(!check_now(b"", "not a hash"));
+        assert!(void([7; 16]).starts_with(VOID) && void([7; 16]) != void([8; 16]));
     }
 }

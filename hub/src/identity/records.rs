@@ -220,14 +220,17 @@ pub(super) struct MailToken {
 pub(super) enum MailUse {
     /// Nothing: it stands where there is no account, so that this takes as long.
     Decoy,
-    /// Sets a new password, as long as the present one is this.
+    /// Sets a new password, as long as the present one and the address are these.
     Reset {
         user: UserId,
         /// BLAKE3 of the password's hash.
         password: [u8; 32],
+        /// Where the token went.
+        email: String,
     },
-    /// Proves that the account's owner reads mail at this address, and makes it the account's.
-    Address { user: UserId, email: String },
+    /// Proves that the account's owner reads mail at this address, and makes it the account's in the
+    /// place of the one before.
+    Address { user: UserId, from: String, email: String },
     /// Makes an account.
     Register {
         email: String,

@@ -23,6 +23,18 @@ pub enum Letter {
         /// Where to go.
         link: String,
     },
+    /// An administrator made an account for the address, without a password.
+    AccountMade {
+        /// Where to go.
+        link: String,
+    },
+    /// An administrator made the password void.
+    MustReset {
+        /// Where to go.
+        link: String,
+    },
+    /// The account is no more; this goes to its address.
+    AccountEnded,
     /// The password was changed.
     PasswordChanged,
     /// The account's address was changed; this goes to the old one.
@@ -161,6 +173,9 @@ impl Letter {
             Self::Register { .. } => "Complete your registration".to_owned(),
             Self::AlreadyRegistered => "You have an account already".to_owned(),
             Self::Reset { .. } => "Set a new password".to_owned(),
+            Self::AccountMade { .. } => "You have an account".to_owned(),
+            Self::MustReset { .. } => "Your password is void: set a new one".to_owned(),
+            Self::AccountEnded => "Your account is closed".to_owned(),
             Self::PasswordChanged => "Your password was changed".to_owned(),
             Self::AddressChanged { .. } => "Your address was changed".to_owned(),
             Self::SecondFactorOn => "A second factor protects your account".to_owned(),
@@ -200,6 +215,22 @@ impl Letter {
                                    nothing: your password stays."
                     .to_owned()
             }
+            Self::AccountMade { .. } => {
+                "An administrator made an account for this address. The link below sets its \
+                 password; it is valid for one day and works once. If it comes too late, ask for a \
+                 new password where you sign in. If you know nothing of this, do nothing."
+                    .to_owned()
+            }
+            Self::MustReset { .. } => {
+                "An administrator made the password of your account void and ended its sessions. \
+                 The link below sets a new one; it is valid for one day and works once. If it comes \
+                 too late, ask for a new password where you sign in."
+                    .to_owned()
+            }
+            Self::AccountEnded => {
+                "Your account was closed. Its sessions, keys and memberships are gone with it."
+                    .to_owned()
+            }
             Self::PasswordChanged => "Your password was changed.".to_owned(),
             Self::AddressChanged { to } => {
                 format!("From now on the address of your account is {to}, no longer this one.")
@@ -236,9 +267,11 @@ impl Letter {
         match self {
             Self::Verify { link } => Some(("Confirm the address", link)),
             Self::Register { link } => Some(("Make the account", link)),
-            Self::Reset { link } => Some(("Set a new password", link)),
+            Self::Reset { link } | Self::MustReset { link } => Some(("Set a new password", link)),
+            Self::AccountMade { link } => Some(("Set the password", link)),
             Self::Invitation { link, .. } => Some(("Accept the invitation", link)),
             Self::AlreadyRegistered
+            | Self::AccountEnded
             | Self::PasswordChanged
             | Self::AddressChanged { .. }
             | Self::SecondFactorOn

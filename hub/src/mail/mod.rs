@@ -23,12 +23,14 @@ use mamba_core::{
     ids::EventId,
 };
 use mamba_wire::api::{mail::Mail, member::LetterState};
-use records::{DUE, Due, MAILS, MAILS_COUNT, MailRecord};
+use records::{DUE, Due, MAILS, MAILS_COUNT, MAILS_TO, MailRecord};
 
 /// Letters kept. Above it the oldest goes: with some kilobytes each they stay below 100 MiB.
 pub const MAILS_MAX: u64 = 10_000;
 /// How long a letter is kept that nobody takes: its links are long dead by then.
 pub const KEEP_MS: u64 = 7 * 24 * 3_600_000;
+/// Letters to one address that are deleted at once: some 1,000 writes of a transaction's 4,096.
+const FORGOTTEN_MAX: usize = 250;
 
 /// Writes a letter to an address. It is sent when the transaction is committed.
 ///
@@ -61,7 +63,20 @@ pub fn queue(
         last_error: None,
     };
     txn.put(MAILS, &id, &record)?;
+    txn.put(MAILS_TO, &(to.to_owned(), id), &Due)?;
     txn.put(DUE, &(now, id), &Due)
+}
+
+/// Deletes the oldest letters to an address, as many as one person ever has waiting: whoever reads the
+/// spool reads nothing of somebody who is gone. Any more hold links that open nothing.
+///
+/// # Errors
+/// As the transaction.
+pub(crate) fn forget(txn: &mut Txn<'_>, to: &str) -> Result<(), TxnError> {
+    for ((_, id), Due) in txn.prefix(MAILS_TO, &(to.to_owned(),), FORGOTTEN_MAX)? {
+        remove(txn, id)?;
+    }
+    Ok(())
 }
 
 /// Returns how many letters wait to be sent or could not be.
@@ -76,6 +91,7 @@ pub(crate) fn kept(view: &impl Snapshot) -> Result<u64, TxnError> {
 pub fn remove(txn: &mut Txn<'_>, id: EventId) -> Result<bool, TxnError> {
     let Some(record) = txn.get(MAILS, &id)? else { return Ok(false) };
     txn.delete(MAILS, &id)?;
+    txn.delete(MAILS_TO, &(record.to, id))?;
     if let Some(at) = record.next_at {
         txn.delete(DUE, &(at, id))?;
     }

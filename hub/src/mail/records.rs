@@ -14,9 +14,11 @@ pub(super) const MAILS: Table<EventId, MailRecord> = Table::new(260, "mails");
 pub(super) const DUE: Table<(UnixMs, EventId), Due> = Table::new(261, "mails_due");
 /// How many there are.
 pub(super) const MAILS_COUNT: Table<(), u64> = Table::new(262, "mails_count");
+/// Those to one address.
+pub(super) const MAILS_TO: Table<(String, EventId), Due> = Table::new(330, "mails_to");
 
 /// All tables of this module.
-pub const TABLES: &[TableDef] = &[MAILS.def(), DUE.def(), MAILS_COUNT.def()];
+pub const TABLES: &[TableDef] = &[MAILS.def(), DUE.def(), MAILS_COUNT.def(), MAILS_TO.def()];
 
 /// A letter that was not sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

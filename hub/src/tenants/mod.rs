@@ -7,6 +7,7 @@
 mod access;
 mod invitations;
 mod letters;
+mod leave;
 mod life;
 mod list;
 mod people;
@@ -18,6 +19,7 @@ mod tests;
 
 pub(crate) use access::{CHILDREN_MAX, reach};
 pub use access::{access_of, lineage, memberships};
+pub(crate) use leave::{Leaving, leave_all, only_owner_of};
 pub(crate) use letters::about_server;
 pub(crate) use life::check_pool;
 pub use people::Granter;

@@ -33,6 +33,37 @@ pub struct SetAdministration {
 
 impl RequestBody for SetAdministration {}
 
+/// Body of [`super::table::CreateUser`].
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateUser {
+    /// E-mail address, in any case.
+    pub email: String,
+    /// Its first password; without one a letter goes to the address, with a link that sets it.
+    #[serde(default)]
+    pub password: Option<String>,
+    /// Whether the address counts as proved to be its owner's.
+    #[serde(default)]
+    pub is_verified: bool,
+}
+
+impl RequestBody for CreateUser {}
+
+/// Body of [`super::table::UpdateUser`].
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateUser {
+    /// Its address from now on; the one before is told. A new address is not proved, unless the next
+    /// field says so.
+    #[serde(default)]
+    pub email: Option<String>,
+    /// Whether the address counts as proved to be its owner's.
+    #[serde(default)]
+    pub is_verified: Option<bool>,
+}
+
+impl RequestBody for UpdateUser {}
+
 /// One account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct User {

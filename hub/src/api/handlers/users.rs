@@ -1,10 +1,14 @@
 //! Every account, for administrators.
 
-use crate::api::{Api, ApiError, Context, Handle, Served};
+use crate::{
+    api::{Api, ApiError, Context, Handle, Served},
+    identity::NewUser,
+};
 use mamba_wire::api::{
     Page, table,
-    user::{SetAdministration, User, UserPath, UserQuery},
+    user::{CreateUser, SetAdministration, UpdateUser, User, UserPath, UserQuery},
 };
+use zeroize::Zeroizing;
 
 impl Handle<table::ListUsers> for Api {
     async fn handle(
@@ -27,6 +31,56 @@ impl Handle<table::ShowUser> for Api {
         (): (),
     ) -> Result<Served<User>, ApiError> {
         Ok(Served::Json(self.identity().user(path.user)?))
+    }
+}
+
+impl Handle<table::CreateUser> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        (): (),
+        (): (),
+        body: CreateUser,
+    ) -> Result<Served<User>, ApiError> {
+        let CreateUser { email, password, is_verified } = body;
+        let new = NewUser { email, password: password.map(Zeroizing::new), is_verified };
+        Ok(Served::Json(self.identity().create_user(context.caller()?, new).await?))
+    }
+}
+
+impl Handle<table::UpdateUser> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: UserPath,
+        (): (),
+        body: UpdateUser,
+    ) -> Result<Served<User>, ApiError> {
+        Ok(Served::Json(self.identity().update_user(context.caller()?, path.user, body).await?))
+    }
+}
+
+impl Handle<table::DeleteUser> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: UserPath,
+        (): (),
+        (): (),
+    ) -> Result<Served<()>, ApiError> {
+        Ok(Served::Json(self.identity().delete_user(context.caller()?, path.user).await?))
+    }
+}
+
+impl Handle<table::RequireReset> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: UserPath,
+        (): (),
+        (): (),
+    ) -> Result<Served<User>, ApiError> {
+        Ok(Served::Json(self.identity().require_reset(context.caller()?, path.user).await?))
     }
 }
 

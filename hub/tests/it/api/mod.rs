@@ -20,5 +20,6 @@ mod public;
 mod servers;
 mod tenants;
 mod trail;
+mod users;
 mod versions;
 mod world;

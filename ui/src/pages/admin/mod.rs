@@ -20,6 +20,7 @@ mod route;
 mod settings;
 mod tenants;
 mod tokens;
+mod user_edit;
 mod users;
 mod part;
 

@@ -1,6 +1,9 @@
 //! Every account: who there is, and who is let in no more.
 
-use super::part::part_dialog;
+use super::{
+    part::part_dialog,
+    user_edit::{edit_dialogs, make_dialog},
+};
 use crate::{
     i18n::{fill, t},
     parts::{
@@ -34,7 +37,17 @@ pub(super) fn Users() -> View {
         let email = Some(wanted.with(|it| it.trim().to_owned())).filter(|it| !it.is_empty());
         ((), UserQuery { email, after, limit: Some(PAGE_ITEMS_DEFAULT) })
     });
-    let head = head(Vec::new(), t().admin.users, nothing());
+    let making = create_signal(false);
+    let make = make_dialog(pages, making);
+    let button = if may_write {
+        view! {
+            Action(label=t().admin.user_new, kind=Kind::Primary, picture=Icon::Plus,
+                run=move || making.set(true))
+        }
+    } else {
+        nothing()
+    };
+    let head = head(Vec::new(), t().admin.users, button);
     let magnifier = icon(Icon::Search);
     let items = pages.items;
     let none = (Icon::Account, t().admin.users_none, t().admin.users_none_text);
@@ -57,7 +70,7 @@ pub(super) fn Users() -> View {
                 input(r#type="search", placeholder=t().admin.users_search, bind:value=typed)
             }
         }
-        (found)
+        (found) (make)
     }
 }
 
@@ -93,10 +106,11 @@ fn Line(pages: Pages<User>, user: User, may_write: bool) -> View {
         view! { " " Badge(tone=Tone::Bad, label=t().admin.locked) }
     });
     let seen = seen(&user);
-    let giving = create_signal(false);
-    let give = part_dialog(pages, &user, giving);
+    let (giving, editing) = (create_signal(false), create_signal(false));
+    let (give, edit) = (part_dialog(pages, &user, giving), edit_dialogs(pages, &user, editing));
     let action = if user.locked_at.is_some() { t().admin.unlock } else { t().admin.lock };
-    let may_lock = may_write && !is_own;
+    // What is one's own is changed in the own account.
+    let may_change = may_write && !is_own;
     let is_root = |admin: &Administration| *admin == Administration::Root;
     // What is root's, only root gives and takes.
     let may_give =
@@ -113,10 +127,11 @@ fn Line(pages: Pages<User>, user: User, may_write: bool) -> View {
                 (if may_give { view! {
                     Action(label=t().servers.rights, kind=Kind::Quiet, run=move || giving.set(true))
                 } } else { nothing() })
-                (if may_lock { view! {
+                (if may_change { view! {
                     Action(label=action, kind=Kind::Quiet, run=move || locking.set(true))
+                    Action(label=t().admin.edit, kind=Kind::Quiet, run=move || editing.set(true))
                 } } else { nothing() })
-                (lock) (give)
+                (lock) (give) (edit)
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Pure: every account, for administrators.
 
 use super::prelude::*;
-use crate::api::user::{SetAdministration as NewPart, User, UserPath, UserQuery};
+use crate::api::user::{self, SetAdministration as NewPart, User, UserPath, UserQuery};
 
 endpoints! {
     /// Every account, for administrators.
@@ -13,6 +13,18 @@ endpoints! {
     /// Shows an account.
     ShowUser: Get "/api/v1/users/{user}", Permission::Admin(AdminRight::UsersRead), 200,
         (UserPath, (), ()) -> User;
+    /// Makes an account; without a password a letter with a link that sets it goes to the address.
+    CreateUser: Post "/api/v1/users", Permission::Admin(AdminRight::UsersWrite), 201 keyed,
+        ((), (), user::CreateUser) -> User;
+    /// Changes the address of an account, or whether it is proved; nobody changes who may do more than it does.
+    UpdateUser: Patch "/api/v1/users/{user}", Permission::Admin(AdminRight::UsersWrite), 200,
+        (UserPath, (), user::UpdateUser) -> User, [Conflict];
+    /// Deletes an account with its sessions, keys and memberships; the only owner of a tenant gives it away first.
+    DeleteUser: Delete "/api/v1/users/{user}", Permission::Admin(AdminRight::UsersWrite), 204,
+        (UserPath, (), ()) -> (), [Conflict];
+    /// Makes the password of an account void, ends its sessions, and writes to it how to set another.
+    RequireReset: Post "/api/v1/users/{user}/password-reset", Permission::Admin(AdminRight::UsersWrite), 200,
+        (UserPath, (), ()) -> User, [Conflict];
     /// Ends an account's sessions and lets it in no more; nobody locks who may do more than it does.
     LockUser: Post "/api/v1/users/{user}/lock", Permission::Admin(AdminRight::UsersWrite), 200,
         (UserPath, (), ()) -> User, [Conflict];

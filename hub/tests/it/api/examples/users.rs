@@ -4,8 +4,19 @@ use super::{Example, Seed, examples};
 use mamba_core::access::{AdminRight, Administration};
 use mamba_wire::api::{
     table,
-    user::{SetAdministration, UserPath, UserQuery},
+    user::{CreateUser, SetAdministration, UpdateUser, UserPath, UserQuery},
 };
+
+/// An account that is in no tenant.
+async fn loose(seed: &Seed<'_>) -> UserPath {
+    let made = seed.world.admin::<table::CreateUser>(&(), &(), &new(seed)).await;
+    UserPath { user: made.user }
+}
+
+fn new(seed: &Seed<'_>) -> CreateUser {
+    let email = format!("loose-{}@example.org", seed.number());
+    CreateUser { email, password: None, is_verified: false }
+}
 
 /// An account that may be spoilt.
 async fn spare(seed: &Seed<'_>) -> UserPath {
@@ -17,6 +28,14 @@ async fn spare(seed: &Seed<'_>) -> UserPath {
 examples! {
     ListUsers, _seed => Example::new((), UserQuery { email: None, after: None, limit: None }, ());
     ShowUser, seed => Example::new(spare(seed).await, (), ());
+    CreateUser, seed => Example::new((), (), new(seed));
+    UpdateUser, seed => {
+        let email = Some(format!("moved-{}@example.org", seed.number()));
+        let body = UpdateUser { email, is_verified: Some(true) };
+        Example::new(loose(seed).await, (), body)
+    };
+    DeleteUser, seed => Example::new(loose(seed).await, (), ());
+    RequireReset, seed => Example::new(loose(seed).await, (), ());
     LockUser, seed => Example::new(spare(seed).await, (), ());
     UnlockUser, seed => Example::new(spare(seed).await, (), ());
     SetAdministration, seed => {
