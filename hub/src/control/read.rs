@@ -157,6 +157,7 @@ impl Hub {
             server,
             tenant,
             node: record.node,
+            moving_to: record.moving.map(|it| it.to),
             name: record.choices.name,
             description: record.description,
             external_id: record.external_id,

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { until } from "./driver.js";
 import { game } from "./game.js";
 import { Machine } from "./machine.js";
+import { moving } from "./moving.js";
 
 const EGGS = new URL("../../../core/src/blueprint/egg/fixtures/", import.meta.url);
 const OWNER = "owner@second.example";
@@ -141,7 +142,15 @@ export async function administration({ browser, step, address, folder, admin, pa
     method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ email: admin, password }),
   });
   const { access_token: token } = await login.json();
-  await game({ browser, step, address, folder, token, node, name: "second", machine });
+  const server = await game({ browser, step, address, folder, token, node, name: "second", machine });
+  const ask = async (method, path, body) => {
+    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json", "idempotency-key": `${Math.random()}` };
+    const answer = await fetch(`${address}/api/v1${path}`, { method, headers, body: body && JSON.stringify(body) });
+    const text = await answer.text();
+    assert.ok(answer.ok, `${path}: ${answer.status} ${text}`);
+    return JSON.parse(text);
+  };
+  await moving({ browser, step, address, folder, ask, server, to: "demo-node" });
 
   await step("the audit trail tells it, is filtered, and becomes a file", async () => {
     await browser.go(`${address}/admin`);

@@ -24,7 +24,7 @@ function blueprint() {
   return it;
 }
 
-// Plays on a node of this name that runs on `machine`.
+// Plays on a node of this name that runs on `machine`, and returns the server's id: it is off.
 export async function game({ browser, step, address, folder, token, node, name, machine }) {
   const word = (selector) => browser.run("return document.querySelector(arguments[0])?.textContent ?? ''", selector);
   const inDialog = (label) => browser.click(`//dialog//button[normalize-space()='${label}']`);
@@ -127,4 +127,5 @@ export async function game({ browser, step, address, folder, token, node, name, 
     await browser.find(`//td/a[.='${NAME}']`);
     await browser.innocent("the list of servers");
   });
+  return server;
 }

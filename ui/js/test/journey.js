@@ -122,7 +122,7 @@ const administrated = await administration({ browser, step, address, folder, adm
 
 const pages = { servers: "/servers", "servers-new": "/servers/new", account: "/account", nothing: "/nothing" };
 Object.assign(pages, administrated);
-for (const tab of ["console", "usage", "startup", "network", "people", "activity", "settings"]) {
+for (const tab of ["console", "usage", "startup", "network", "files", "backups", "schedules", "people", "activity", "settings"]) {
   pages[`server-${tab}`] = `/servers/${server}/${tab}`;
 }
 

@@ -272,6 +272,8 @@ pub struct Server {
     pub tenant: TenantId,
     /// Where it runs.
     pub node: NodeId,
+    /// Node that it is on its way to; `null` while it stays.
+    pub moving_to: Option<NodeId>,
     /// Short name of its blueprint.
     pub blueprint: String,
     /// Its name.

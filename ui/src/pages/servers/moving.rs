@@ -19,7 +19,7 @@ use mamba_core::{
     lifecycle::transfer::{Phase, Waiting},
 };
 use mamba_wire::api::{
-    Code, Page, PageQuery,
+    Page, PageQuery,
     node::Node,
     page::PAGE_ITEMS_MAX,
     params::ServerPath,
@@ -37,7 +37,7 @@ const ALL: PageQuery = PageQuery { after: None, limit: Some(PAGE_ITEMS_MAX) };
 enum Now {
     Loading,
     Failed,
-    /// It was never moved, or not lately.
+    /// It stays, or has arrived.
     Idle,
     /// It is on its way; whether that can still be cancelled.
     Moving {
@@ -50,13 +50,20 @@ enum Now {
 pub(super) fn Moving(seen: Seen) -> View {
     let session = use_context::<Session>();
     let id = seen.id;
+    // Of a server that stays there is nothing to ask; of one that arrived it is still told.
+    let is_moved = create_signal(false);
+    effect(move || {
+        if seen.server.with(|it| it.moving_to.is_some()) {
+            is_moved.set(true);
+        }
+    });
     let newest = watch::<table::ShowTransfer>(remote::OFTEN_MS, move || {
-        Some((ServerPath { server: id }, ()))
+        is_moved.get().then_some((ServerPath { server: id }, ()))
     });
     let knows_nodes = session.may_admin(AdminRight::NodesRead);
     let nodes =
         watch::<table::ListNodes>(remote::NEVER_MS, move || knows_nodes.then_some(((), ALL)));
-    let now = selector(move || now(newest));
+    let now = selector(move || now(is_moved.get(), newest));
     // A server that has arrived has another node and address.
     let phase = selector(move || newest.value.with(|it| it.as_ref().map(|it| it.phase)));
     effect(move || {
@@ -93,17 +100,15 @@ pub(super) fn Moving(seen: Seen) -> View {
     }
 }
 
-fn now(newest: Remote<Transfer>) -> Now {
+fn now(is_moved: bool, newest: Remote<Transfer>) -> Now {
     let moving = newest.value.with(|it| {
         let open = it.as_ref().filter(|it| !it.phase.is_ended())?;
         Some(Now::Moving { may_cancel: open.phase.is_of_source() })
     });
-    let is_none =
-        newest.failure.with(|it| it.as_ref().is_some_and(|it| it.code() == Some(Code::NotFound)));
     let is_failed = newest.failure.with(Option::is_some) && newest.value.with(Option::is_none);
     match moving {
         Some(moving) => moving,
-        None if is_none || newest.value.with(Option::is_some) => Now::Idle,
+        None if !is_moved || newest.value.with(Option::is_some) => Now::Idle,
         None if is_failed => Now::Failed,
         None => Now::Loading,
     }
@@ -274,6 +279,7 @@ fn start_dialog(
                     toasts.done(t().servers.move_begun);
                     open.set(false);
                     newest.put(begun);
+                    seen.remote.reload();
                 });
             };
             let wrong = complaint(task.failure, &["node"]);

@@ -9,7 +9,7 @@ use crate::reactive::selector;
 use crate::{
     feed::Feed,
     i18n::t,
-    parts::{self, Crumb, Fresh, Icon, Tone, badge, head, icon, nothing, notice, shown},
+    parts::{self, Crumb, Fresh, Icon, Tone, badge, empty, head, icon, nothing, notice, shown},
     remote::{self, Remote, watch_told},
     session::Session,
 };
@@ -66,6 +66,7 @@ fn Whole(seen: Seen, tab: ReadSignal<Tab>) -> View {
     let is_old = selector(move || freshness.with(|it| it.link == LinkState::Unreachable));
     let globe = icon(Icon::Globe);
     let gauges = use_context::<Feed>().gauges(seen.id);
+    let texts = &t().servers;
     view! {
         ({
             let crumbs = vec![Crumb::new(t().servers.title, "/servers")];
@@ -87,11 +88,20 @@ fn Whole(seen: Seen, tab: ReadSignal<Tab>) -> View {
             Tab::Usage => view! { Used(seen=seen) },
             Tab::Startup => view! { Startup(seen=seen) },
             Tab::Network => view! { Network(seen=seen) },
+            Tab::Files => later(texts.later_files, texts.later_files_text),
+            Tab::Backups => later(texts.later_backups, texts.later_backups_text),
+            Tab::Schedules => later(texts.later_schedules, texts.later_schedules_text),
             Tab::People => view! { People(seen=seen) },
             Tab::Activity => view! { Happened(seen=seen) },
             Tab::Settings => view! { Settings(seen=seen) },
         })
     }
+}
+
+/// Returns what stands at a place that waits for its part: what there is instead.
+fn later(title: &'static str, text: &'static str) -> View {
+    let said = empty(Icon::Info, title, text, nothing());
+    view! { section(class="card") { (said) } }
 }
 
 fn tabs(seen: Seen, here: Tab) -> View {

@@ -14,6 +14,12 @@ pub(crate) enum Tab {
     Startup,
     /// Where players connect.
     Network,
+    /// Its files: a place that waits for them.
+    Files,
+    /// Its backups: the same.
+    Backups,
+    /// What is done at which time: the same.
+    Schedules,
     /// Who else may do something with it.
     People,
     /// What happened.
@@ -24,11 +30,14 @@ pub(crate) enum Tab {
 
 impl Tab {
     /// All of them, as they are shown.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Console,
         Self::Usage,
         Self::Startup,
         Self::Network,
+        Self::Files,
+        Self::Backups,
+        Self::Schedules,
         Self::People,
         Self::Activity,
         Self::Settings,
@@ -41,6 +50,9 @@ impl Tab {
             Self::Usage => "usage",
             Self::Startup => "startup",
             Self::Network => "network",
+            Self::Files => "files",
+            Self::Backups => "backups",
+            Self::Schedules => "schedules",
             Self::People => "people",
             Self::Activity => "activity",
             Self::Settings => "settings",
@@ -60,6 +72,9 @@ impl Tab {
             Self::Usage => texts.tab_usage,
             Self::Startup => texts.tab_startup,
             Self::Network => texts.tab_network,
+            Self::Files => texts.tab_files,
+            Self::Backups => texts.tab_backups,
+            Self::Schedules => texts.tab_schedules,
             Self::People => texts.tab_people,
             Self::Activity => texts.tab_activity,
             Self::Settings => texts.tab_settings,
@@ -73,6 +88,9 @@ impl Tab {
             Self::Usage | Self::Settings => None,
             Self::Startup => Some(ServerKey::StartupRead),
             Self::Network => Some(ServerKey::AllocationRead),
+            Self::Files => Some(ServerKey::FileRead),
+            Self::Backups => Some(ServerKey::BackupRead),
+            Self::Schedules => Some(ServerKey::ScheduleRead),
             Self::People => Some(ServerKey::UserRead),
             Self::Activity => Some(ServerKey::ActivityRead),
         }
