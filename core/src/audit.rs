@@ -218,6 +218,7 @@ pub fn event_of(activity: &Activity) -> String {
             [field] if field == "name" => "server:settings.rename",
             [field] if field == "variables" => "server:startup.edit",
             [field] if field == "image" => "server:startup.image",
+            [field] if field == "eula" => "server:eula.accept",
             _ => "server:update",
         },
         // Kinds that no other panel has are called by the name that they are stored under.
@@ -259,6 +260,10 @@ mod tests {
             (
                 Activity::Changed { generation: 1, fields: vec!["name".into()] },
                 "server:settings.rename",
+            ),
+            (
+                Activity::Changed { generation: 1, fields: vec!["eula".into()] },
+                "server:eula.accept",
             ),
             (Activity::Changed { generation: 1, fields: vec!["limits".into()] }, "server:update"),
             (Activity::GaveUp { crashes: 3 }, "server:gave-up"),

@@ -13,10 +13,12 @@
 //! What is not on this list stays as it is, and [`Blueprint::unknown_placeholders`] tells it.
 
 pub mod egg;
+mod feature;
 mod render;
 mod rules;
 
 pub use crate::server::Entry;
+pub use feature::{Feature, eula_file, first_seen};
 pub use render::{NODE_ADDRESS, fill_node_address};
 pub use rules::{Matches, RULES_MAX, Rule, check as check_value, check_with as check_value_with};
 
@@ -142,67 +144,6 @@ pub struct InstallScript {
     pub script: String,
 }
 
-/// What the panel can help with when a game's console asks for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Feature {
-    /// Minecraft's licence has to be agreed to.
-    Eula,
-    /// The game wants another Java.
-    JavaVersion,
-    /// Steam wants a game server token.
-    GslToken,
-    /// The limit of processes is reached.
-    PidLimit,
-    /// Steam has not enough room.
-    SteamDiskSpace,
-}
-
-impl Feature {
-    /// Returns the feature of that name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "eula" => Self::Eula,
-            "java_version" => Self::JavaVersion,
-            "gsl_token" => Self::GslToken,
-            "pid_limit" => Self::PidLimit,
-            "steam_disk_space" => Self::SteamDiskSpace,
-            _ => return None,
-        })
-    }
-
-    /// Returns what a console line contains, in lower case, when the game asks for it.
-    #[must_use]
-    pub fn signs(self) -> &'static [&'static str] {
-        match self {
-            Self::Eula => &["you need to agree to the eula in order to run the server"],
-            Self::JavaVersion => &[
-                "unsupportedclassversionerror",
-                "minecraft 1.17 requires running the server with java 16 or above",
-                "minecraft 1.18 requires running the server with java 17 or above",
-                "unsupported major.minor version",
-                "has been compiled by a more recent version of the java runtime",
-            ],
-            Self::GslToken => &[
-                "(gsl token expired)",
-                "(account not found)",
-                "no steam account token was specified",
-            ],
-            Self::PidLimit => &[
-                "pthread_create failed",
-                "failed to create thread",
-                "unable to create thread",
-                "unable to create native thread",
-                "unable to create new native thread",
-                "exception in thread \"craft async scheduler management thread\"",
-            ],
-            Self::SteamDiskSpace => {
-                &["steamcmd needs 250mb of free disk space to update", "0x202 after update job"]
-            }
-        }
-    }
-}
-
 /// One thing that can be set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -253,6 +194,8 @@ pub struct Choices {
     pub run_until: Option<UnixMs>,
     /// The newest run of the blueprint's install script. `None`: it was never asked for.
     pub install: Option<InstallAsk>,
+    /// Whether somebody agreed to the game's licence, see [`Feature::Eula`].
+    pub eula_accepted: bool,
 }
 
 /// One of what a blueprint lists, or an administrator's own.

@@ -1,6 +1,6 @@
 //! Pure: makes a server's spec from a blueprint and choices, and fills placeholders.
 
-use super::{Blueprint, Choices, InstallScript, Pick, Variable, rules};
+use super::{Blueprint, Choices, Feature, InstallScript, Pick, Variable, feature, rules};
 use crate::{
     error::Invalid,
     server::{Install, InstallAsk, ServerSpec, StopMethod, check_script, is_variable_name},
@@ -65,6 +65,9 @@ impl Blueprint {
                 Some(Holder::Memory) => environment.get("SERVER_MEMORY").cloned(),
                 Some(Holder::Node) | None => None,
             });
+        }
+        if choices.eula_accepted && self.has(Feature::Eula) {
+            config_files.push(feature::eula_file());
         }
         let spec = ServerSpec {
             name: choices.name,

@@ -27,6 +27,7 @@ fn choices() -> Choices {
         suspended: false,
         run_until: None,
         install: None,
+        eula_accepted: false,
     }
 }
 
@@ -244,4 +245,17 @@ fn images_and_start_lines_are_picked_from_the_list_or_by_an_administrator() {
     assert_eq!(blueprint.pick_of_startup(&third), Some(Pick::Own(third)));
     assert_eq!(blueprint.pick_of_image("game:2"), Pick::Listed("game:2".into()));
     assert_eq!(blueprint.pick_of_image("mine:1"), Pick::Own("mine:1".into()));
+}
+
+#[test]
+fn the_licence_is_agreed_to_in_a_file_where_the_game_has_one() {
+    let mut blueprint = blueprint();
+    let agreed = Choices { eula_accepted: true, ..choices() };
+    assert!(!blueprint.render(agreed.clone()).unwrap().accepts_eula(), "the game knows none");
+    blueprint.features = vec!["eula".into()];
+    assert!(!blueprint.render(choices()).unwrap().accepts_eula());
+    let spec = blueprint.render(agreed).unwrap();
+    assert!(spec.accepts_eula());
+    assert_eq!(spec.config_files.last().unwrap().path, "eula.txt");
+    assert_eq!(spec.config_files.len(), blueprint.config_files.len() + 1);
 }

@@ -36,6 +36,23 @@ fn config_files_and_their_folders_are_made_and_values_set() {
 }
 
 #[test]
+fn a_licence_is_agreed_to_in_the_game_s_own_file_and_again_after_a_wipe() {
+    let root = tempfile::tempdir().unwrap();
+    let dirs = dirs(root.path());
+    let agreed = [mamba_core::blueprint::eula_file()];
+    let file = dirs.prepare(server(), &agreed, None).unwrap().join("eula.txt");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "eula=true\n");
+    // As Minecraft writes it.
+    fs::write(&file, "#By changing the setting below to TRUE\n#Mon Nov 23\neula=false\n").unwrap();
+    dirs.prepare(server(), &agreed, None).unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    assert_eq!(text, "#By changing the setting below to TRUE\n#Mon Nov 23\neula=true\n");
+    fs::remove_file(&file).unwrap();
+    dirs.prepare(server(), &agreed, None).unwrap();
+    assert_eq!(fs::read_to_string(&file).unwrap(), "eula=true\n");
+}
+
+#[test]
 fn a_file_that_needs_no_change_is_not_touched() {
     let root = tempfile::tempdir().unwrap();
     let dirs = dirs(root.path());

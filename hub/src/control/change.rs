@@ -14,7 +14,7 @@ use crate::{
 };
 use mamba_core::{
     audit::Change,
-    blueprint::{Choices, Pick, Variable},
+    blueprint::{Choices, Feature, Pick, Variable},
     db::Txn,
     fact::Activity,
     ids::{NodeId, ServerId},
@@ -81,6 +81,10 @@ fn apply(
     happened: &Happened,
 ) -> Result<NodeId, HubError> {
     let mut record = Whole::of(hub, txn, &key, find_alive(txn, &key)?)?;
+    if change.accept_eula && !blueprint_of(txn, &record)?.has(Feature::Eula) {
+        let why = "the server's blueprint names no licence to agree to";
+        return Err(HubError::Refused(why.to_owned()));
+    }
     let before = ServerRecord::clone(&record);
     let mut fields = merge(&mut record, change);
     // Only who does not pay is stopped at any time.
@@ -143,6 +147,7 @@ fn merge(record: &mut ServerRecord, change: &ServerChange) -> Vec<&'static str> 
     set("image", image.is_some_and(|it| replace(&mut choices.image, Some(it))));
     let startup = change.startup.clone();
     set("startup", startup.is_some_and(|it| replace(&mut choices.startup, Some(it))));
+    set("eula", change.accept_eula && replace(&mut choices.eula_accepted, true));
     fields
 }
 
@@ -185,6 +190,7 @@ fn differences(known: &[Variable], before: &Choices, after: &Choices) -> Vec<Cha
     let text = |pick: &Option<Pick>| pick.as_ref().map_or(String::new(), |it| it.text().to_owned());
     add("image", text(&before.image), text(&after.image));
     add("startup", text(&before.startup), text(&after.startup));
+    add("eula", before.eula_accepted.to_string(), after.eula_accepted.to_string());
     let names: BTreeSet<&String> = before.variables.keys().chain(after.variables.keys()).collect();
     for name in names {
         let (old, new) = (before.variables.get(name), after.variables.get(name));

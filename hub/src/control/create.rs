@@ -159,6 +159,7 @@ impl NewServer {
             suspended: false,
             run_until: None,
             install: None,
+            eula_accepted: false,
         }
     }
 

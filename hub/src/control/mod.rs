@@ -86,6 +86,8 @@ pub struct ServerChange {
     pub mounts: Option<Vec<Mount>>,
     /// Whether its install script is never run.
     pub skip_scripts: Option<bool>,
+    /// Whether the licence of its game is agreed to; that is not taken back.
+    pub accept_eula: bool,
     /// Whether an operator knows that this stops many servers at once.
     pub force: bool,
 }

@@ -168,6 +168,7 @@ impl Hub {
             image,
             install,
             skip_scripts: record.skip_scripts,
+            eula_accepted: record.choices.eula_accepted,
             ports,
             suspended: record.choices.suspended,
             deleted_at: record.deletion.map(|it| it.asked_at),

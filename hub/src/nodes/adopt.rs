@@ -305,6 +305,7 @@ fn existing(
             files: it.files,
             cancelled: it.cancelled,
         }),
+        eula_accepted: spec.accepts_eula(),
     };
     Ok(ServerRecord {
         node: envelope.node,

@@ -37,6 +37,7 @@ pub fn check(data: &[u8]) {
         suspended: false,
         run_until: None,
         install: None,
+        eula_accepted: false,
     };
     if let Ok(spec) = blueprint.render(choices) {
         assert_eq!(spec.check(), Ok(()), "a node would take it");

@@ -294,6 +294,8 @@ pub struct Server {
     pub install: Install,
     /// Whether its install script is never run.
     pub skip_scripts: bool,
+    /// Whether somebody agreed to the game's licence.
+    pub eula_accepted: bool,
     /// Its ports, the primary first.
     pub ports: Vec<Port>,
     /// Whether the hub does not allow it to run.

@@ -259,6 +259,19 @@ impl Handle<table::UpdateServer> for Api {
     }
 }
 
+impl Handle<table::AcceptEula> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: ServerPath,
+        (): (),
+        (): (),
+    ) -> Result<Served<Server>, ApiError> {
+        let change = ServerChange { accept_eula: true, ..ServerChange::default() };
+        self.change(&context, path.server, change).await
+    }
+}
+
 impl Handle<table::UpdateLimits> for Api {
     async fn handle(
         &self,

@@ -10,6 +10,7 @@ mod account;
 mod app;
 mod console;
 mod contract;
+mod features;
 mod feed;
 mod examples;
 mod hostile;

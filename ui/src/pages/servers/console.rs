@@ -1,6 +1,9 @@
 //! The console: what the game says, and what people type.
 
-use super::page::Seen;
+use super::{
+    needs::{Needed, Needs},
+    page::Seen,
+};
 use crate::reactive::selector;
 use crate::{
     i18n::{fill, t},
@@ -63,6 +66,7 @@ struct Wire {
     state: Signal<State>,
     socket: Signal<Option<Socket>>,
     inbox: Signal<Rc<RefCell<Inbox>>>,
+    needs: Needs,
     /// Set when the socket ended, with its code.
     ended: Signal<Option<u16>>,
 }
@@ -76,6 +80,7 @@ pub(super) fn Console(seen: Seen) -> View {
         state: create_signal(State::Opening),
         socket: create_signal(None),
         inbox: create_signal(Rc::default()),
+        needs: Needs::new(seen),
         ended: create_signal(None),
     };
     let node = create_node_ref();
@@ -104,6 +109,7 @@ pub(super) fn Console(seen: Seen) -> View {
     });
     let can_type = selector(move || wire.may_write && wire.state.get() == State::Live);
     view! {
+        Needed(needs=wire.needs)
         section(class="console", aria-label=t().servers.console) {
             div(class="console-bar") {
                 span(class="fresh", data-tone=state.get().0, role="status") { (state.get().1) }
@@ -214,7 +220,10 @@ impl Wire {
             let Ok(message) = serde_json::from_str::<ConsoleMessage>(&text) else { return };
             match message {
                 ConsoleMessage::Lines(lines) => {
-                    lines.iter().for_each(|line| inbox.borrow_mut().line(line));
+                    for line in &lines {
+                        inbox.borrow_mut().line(line);
+                        self.needs.line(line);
+                    }
                 }
                 ConsoleMessage::Gap(gap) => inbox.borrow_mut().gap(gap),
                 ConsoleMessage::Error(text) => inbox.borrow_mut().say(&text),

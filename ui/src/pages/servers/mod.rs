@@ -11,6 +11,7 @@ mod install;
 mod limits;
 mod list;
 mod mounts;
+mod needs;
 mod moving;
 mod network;
 mod page;

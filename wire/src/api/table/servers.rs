@@ -50,6 +50,9 @@ endpoints! {
     ReinstallServer: Post "/api/v1/servers/{server}/reinstall",
         Permission::Server(ServerKey::SettingsReinstall), 202,
         (ServerPath, (), server::Reinstall) -> server::Server, [Conflict];
+    /// Agrees to the licence of the server's game: its `eula.txt` says so from the next start on.
+    AcceptEula: Post "/api/v1/servers/{server}/eula", Permission::Server(ServerKey::FileCreate), 200,
+        (ServerPath, (), ()) -> server::Server, [Conflict];
     /// Ends the server's install script; the server has to be installed again then.
     CancelInstall: Post "/api/v1/servers/{server}/install/cancel",
         Permission::Server(ServerKey::SettingsReinstall), 202,

@@ -93,6 +93,8 @@ examples! {
     ReinstallServer, seed => {
         Example::new(fresh(seed).await, (), Reinstall::default()).refused(Code::Conflict)
     };
+    // Its game has no licence.
+    AcceptEula, seed => Example::new(fresh(seed).await, (), ()).refused(Code::Conflict);
     CancelInstall, seed => {
         Example::new(fresh(seed).await, (), ()).refused(Code::Conflict)
     };
