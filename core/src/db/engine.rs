@@ -299,18 +299,16 @@ impl Engine {
         match self.run_jobs(&transaction, more, jobs) {
             Err(fault) => BatchEnd::NotApplied(fault),
             Ok((0, _)) => BatchEnd::Committed,
-            Ok((_, changed)) => match transaction.commit() {
-                Ok(()) => {
-                    self.shared.followers.tell(changed);
-                    self.shared.commits.send_modify(|count| *count += 1);
-                    BatchEnd::Committed
+            Ok((_, changed)) => {
+                let committed = transaction.commit();
+                // Also when it failed: it may be stored, and whoever looks again finds out.
+                self.shared.followers.tell(changed);
+                self.shared.move_revision();
+                match committed {
+                    Ok(()) => BatchEnd::Committed,
+                    Err(err) => BatchEnd::Unknown(err.into()),
                 }
-                Err(err) => {
-                    // It may be stored: whoever looks again finds out.
-                    self.shared.followers.tell(changed);
-                    BatchEnd::Unknown(err.into())
-                }
-            },
+            }
         }
     }
 

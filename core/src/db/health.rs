@@ -74,7 +74,7 @@ pub(super) struct Shared {
     /// Without a database, why there is none. Locked only for moments, never while a closure runs.
     database: RwLock<Result<Database, Fault>>,
     pub(super) health: watch::Sender<StoreHealth>,
-    pub(super) commits: watch::Sender<u64>,
+    revision: watch::Sender<u64>,
     pub(super) followers: Followers,
 }
 
@@ -83,7 +83,7 @@ impl Shared {
         Self {
             database: RwLock::new(Err(Fault::Reopening)),
             health: watch::Sender::new(StoreHealth::Ok),
-            commits: watch::Sender::new(0),
+            revision: watch::Sender::new(0),
             followers: Followers::new(),
         }
     }
@@ -91,6 +91,14 @@ impl Shared {
     /// Replaces the database; the old one is closed before this returns.
     pub(super) fn set(&self, database: Result<Database, Fault>) {
         *self.database.write().unwrap_or_else(PoisonError::into_inner) = database;
+        // A commit of which nobody knew may be in it.
+        self.move_revision();
+    }
+
+    /// Says that readers may find something else from now on. Called once they do, and before anybody is
+    /// told of the change.
+    pub(super) fn move_revision(&self) {
+        self.revision.send_modify(|revision| *revision += 1);
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -104,6 +112,10 @@ impl Shared {
     pub(super) fn begin_read(&self) -> Result<ReadTxn, Fault> {
         let pairs = self.with(|database| Ok(database.begin_read()?.open_table(PAIRS)?))?;
         Ok(ReadTxn::new(Box::new(Pairs(pairs))))
+    }
+
+    pub(super) fn revision(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
     }
 
     fn with<T>(&self, f: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, Fault> {

@@ -201,10 +201,11 @@ impl Store {
         })
     }
 
-    /// Counts commits since the store was opened; wakes whoever waits for one.
+    /// Grows with each commit before anybody is told of it, and when the database was opened anew: between
+    /// two looks that see the same number, snapshots show the same. Wakes whoever waits for a commit.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<u64> {
-        self.shared.commits.subscribe()
+        self.shared.revision()
     }
 
     /// Follows tables: which of their keys commits change from now on.

@@ -62,6 +62,14 @@ impl Seal {
         let mut json = Vec::with_capacity(PAGE_BYTES);
         serde_json::to_writer(&mut json, page)
             .map_err(|err| ApiError::bug(format!("answer has no JSON form: {err}")))?;
+        self.close(json)
+    }
+
+    /// Seals the `next` of a page that is JSON already.
+    ///
+    /// # Errors
+    /// `Bug` when it has no `next` at its end.
+    pub(super) fn close(&self, mut json: Vec<u8>) -> Result<Vec<u8>, ApiError> {
         if json.ends_with(LAST) {
             return Ok(json);
         }

@@ -221,15 +221,15 @@ async fn answer(
         },
     };
     Ok(match result? {
-        Served::Json(body) if row.is_tagged() => {
+        Served::Json(body) | Served::Ready(body) if row.is_tagged() => {
             let tag = if route.is_list { Some(Etag::of_page(&body)) } else { Etag::of(&body) };
             precondition::tag(&headers, tag, body, |body| json(row.status, body))
         }
-        Served::Json(body) if found.answers_with_object() => {
+        Served::Json(body) | Served::Ready(body) if found.answers_with_object() => {
             let tag = Etag::of(&body);
             precondition::tag(&HeaderMap::new(), tag, body, |body| json(row.status, body))
         }
-        Served::Json(body) => json(row.status, body),
+        Served::Json(body) | Served::Ready(body) => json(row.status, body),
         Served::JsonAs(status, body) => json(status, body),
         Served::Whole(response) => response,
     })

@@ -192,7 +192,7 @@ impl Keys {
         result: &Result<Served<Vec<u8>>, ApiError>,
     ) {
         let answer = match result {
-            Ok(Served::Json(body)) => Some((status, body.clone())),
+            Ok(Served::Json(body) | Served::Ready(body)) => Some((status, body.clone())),
             Ok(Served::JsonAs(status, body)) => Some((*status, body.clone())),
             Ok(Served::Whole(_)) => None,
             Err(err) => match err.code {

@@ -11,6 +11,7 @@ mod idempotency;
 mod limit;
 mod precondition;
 mod cursor;
+mod pages;
 mod routes;
 mod dispatch;
 mod origin;
@@ -46,6 +47,7 @@ use mamba_core::{
     scope::{AdminScope, TenantScope},
 };
 use mamba_wire::api::{Code, Endpoint, hub::Setting, openapi, status::Status};
+use pages::Pages;
 use precondition::Objects;
 use std::{
     future::Future,
@@ -90,6 +92,7 @@ pub struct Api {
     accounts: Buckets<UserId>,
     objects: Objects,
     keys: Keys,
+    pages: Pages,
     /// What the status page was last, and when that was looked at.
     status: Mutex<Option<(BootMs, Status)>>,
     /// The contract as JSON.
@@ -117,6 +120,8 @@ pub(crate) enum Served<T> {
     Json(T),
     /// With another status.
     JsonAs(u16, T),
+    /// With the row's status, and already in JSON.
+    Ready(Vec<u8>),
     /// Something else than JSON: an upgrade.
     Whole(Response),
 }
@@ -169,6 +174,7 @@ impl Api {
                 parts.hub.vault().clone(),
                 parts.hub.shared_entropy(),
             ),
+            pages: Pages::new(parts.hub.store().subscribe()),
             status: Mutex::default(),
             // Maps of text never fail to become JSON.
             contract: serde_json::to_vec(&document).unwrap_or_default().into(),

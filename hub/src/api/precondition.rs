@@ -91,7 +91,7 @@ pub(super) async fn check(
     let context = Context { caller, scope, peer: context.peer, headers, ws: None };
     let read = Input { path, query: String::new(), body: Vec::new() };
     let shown = match (object.call)(api.clone(), context, read).await? {
-        Served::Json(body) | Served::JsonAs(_, body) => Etag::of(&body),
+        Served::Json(body) | Served::JsonAs(_, body) | Served::Ready(body) => Etag::of(&body),
         Served::Whole(_) => None,
     };
     match shown {

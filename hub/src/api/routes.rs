@@ -145,6 +145,10 @@ where
             None => to_json(&out)?,
         }),
         Served::JsonAs(status, out) => Served::JsonAs(status, to_json(&out)?),
+        Served::Ready(json) => Served::Ready(match seal {
+            Some(seal) => seal.close(json)?,
+            None => json,
+        }),
         Served::Whole(response) => Served::Whole(response),
     })
 }

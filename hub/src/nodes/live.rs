@@ -21,6 +21,15 @@ pub struct Live {
     nodes: Mutex<BTreeMap<NodeId, LiveNode>>,
 }
 
+/// What is known of a node without the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveWord {
+    /// The last sign of life of a connected node.
+    pub heard: Option<UnixMs>,
+    /// The state of its link.
+    pub link: LinkState,
+}
+
 #[derive(Debug, Default)]
 struct LiveNode {
     signal: watch::Sender<NodeSignal>,
@@ -136,6 +145,20 @@ impl Live {
     #[must_use]
     pub fn link_state(&self, node: NodeId, now: UnixMs) -> LinkState {
         self.nodes().get(&node).map_or(LinkState::Unreachable, |it| it.link_state(now))
+    }
+
+    /// Returns what is known of each of these nodes at one moment, in their order.
+    #[must_use]
+    pub fn words(&self, of: impl Iterator<Item = NodeId>, now: UnixMs) -> Vec<LiveWord> {
+        let nodes = self.nodes();
+        let word = |node| match nodes.get(&node) {
+            Some(it) => LiveWord {
+                heard: (!it.sessions.is_empty()).then_some(it.last_heard),
+                link: it.link_state(now),
+            },
+            None => LiveWord { heard: None, link: LinkState::Unreachable },
+        };
+        of.map(word).collect()
     }
 
     /// Returns the state of every link that was ever up since the start.

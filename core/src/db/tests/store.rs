@@ -17,10 +17,14 @@ fn a_write_is_read_back_and_survives_reopening() {
     let dir = tempfile::tempdir().unwrap();
     run(async {
         let store = open_in(dir.path());
-        let commits = store.subscribe();
+        let revision = store.subscribe();
+        let opened = *revision.borrow();
         assert_eq!(store.write(|txn| count_up(txn, "a")).await.unwrap(), 1);
+        assert_eq!(*revision.borrow(), opened + 1, "before the writer is told");
         assert_eq!(store.write(|txn| count_up(txn, "a")).await.unwrap(), 2);
-        assert_eq!(*commits.borrow(), 2);
+        assert_eq!(*revision.borrow(), opened + 2);
+        store.write(|txn| txn.get(COUNTS, &"a".to_owned())).await.unwrap();
+        assert_eq!(*revision.borrow(), opened + 2, "what only reads moves nothing");
         assert_eq!(*store.health().borrow(), StoreHealth::Ok);
         store.close().await;
         let err = store.write(|txn| count_up(txn, "a")).await.unwrap_err();
@@ -70,7 +74,8 @@ fn commands_that_wait_together_share_a_commit_and_a_failing_one_leaves_nothing()
         }
         counts.sort_unstable();
         assert_eq!(counts, (1..=100).collect::<Vec<_>>(), "each saw the ones before it");
-        assert!(*store.subscribe().borrow() < 50, "commits {}", *store.subscribe().borrow());
+        let revision = *store.subscribe().borrow();
+        assert!(revision < 50, "revision {revision}");
         let rows = store.read(|txn| txn.prefix(ROWS, &(1,), 1_000)).unwrap();
         let numbers: Vec<u32> = rows.iter().map(|((_, number), _)| *number).collect();
         assert_eq!(numbers, (0..300).filter(|number| number % 3 == 1).collect::<Vec<_>>());

@@ -1,7 +1,7 @@
 //! Servers, what is asked of them and what became of it.
 
 use crate::{
-    api::{Api, ApiError, Context, Handle, Served, resolve::About},
+    api::{Api, ApiError, Context, Handle, Served, pages::Asked, resolve::About},
     control::{Deleting, Maker, NewServer, Placing, Seen, ServerChange},
 };
 use mamba_core::{
@@ -179,16 +179,20 @@ impl Handle<table::ListServers> for Api {
         query: ServerQuery,
         (): (),
     ) -> Result<Served<Page<Server>>, ApiError> {
-        let access = &context.caller()?.access;
-        let seen = if access.has(AdminRight::ServersRead) {
-            Seen::All
-        } else {
-            self.hub().seen_by(access)?
-        };
-        let mut page = self.hub().list_servers(&seen, &query)?;
-        let shown = page.items.into_iter().map(|server| self.shown_to(&context, server));
-        page.items = shown.collect::<Result<_, _>>()?;
-        Ok(Served::Json(page))
+        let asked = Asked { access: context.caller()?.access.clone(), query };
+        let (live, now) = (self.hub().live(), self.hub().now());
+        let json = self.pages.page(live, now, asked, |Asked { access, query }| {
+            let seen = if access.has(AdminRight::ServersRead) {
+                Seen::All
+            } else {
+                self.hub().seen_by(access)?
+            };
+            let mut page = self.hub().list_servers(&seen, query)?;
+            let shown = page.items.into_iter().map(|server| self.shown_to(&context, server));
+            page.items = shown.collect::<Result<_, _>>()?;
+            Ok(page)
+        });
+        Ok(Served::Ready(json?))
     }
 }
 
