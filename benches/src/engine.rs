@@ -39,9 +39,9 @@ pub(crate) fn remove_all(filter: &str) {
     }
 }
 
-/// Ids of the containers of a server, of whatever state.
+/// Id of the container of a server, of whatever state; not of those that are set aside and go.
 pub(crate) async fn container_of(server: &str) -> Outcome<String> {
-    let filter = format!("label=mamba.server={server}");
+    let filter = format!("name=^/mamba-{server}$");
     docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter]).await
 }
 

@@ -302,7 +302,7 @@ pub trait Runtime: Send + Sync + 'static {
     fn networks(&self) -> impl Future<Output = Result<Vec<Network>, RuntimeError>> + Send;
 
     /// Makes a container and starts nothing. A leftover container of the same server that does not
-    /// run is removed first; one that runs is an error.
+    /// run is gone with that; one that runs is an error.
     fn create(
         &self,
         spec: &ContainerSpec,

@@ -76,6 +76,12 @@ pub(crate) async fn on_docker<F: Future<Output = ()>>(
     for container in runtime.list(node).await.unwrap() {
         runtime.remove(&container.id).await.unwrap();
     }
+    // Together with what was set aside, which the list began to remove.
+    let begun = tokio::time::Instant::now();
+    while kept(node) > 0 {
+        assert!(begun.elapsed() < WAIT, "{} containers are left", kept(node));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     for network in runtime.networks().await.unwrap() {
         if let Some((owner, tenant)) = network.owner
             && owner == node
@@ -86,6 +92,15 @@ pub(crate) async fn on_docker<F: Future<Output = ()>>(
     if let Err(panic) = done {
         std::panic::resume_unwind(panic);
     }
+}
+
+/// Containers of a node that the engine has, also those that were set aside.
+pub(crate) fn kept(node: NodeId) -> usize {
+    let filter = format!("label=mamba.node={node}");
+    let args = ["ps", "--all", "--quiet", "--filter", &filter];
+    let output = std::process::Command::new("docker").args(args).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count()
 }
 
 impl<R: Runtime> Bench<R> {

@@ -1,6 +1,6 @@
 //! What only a real engine can show: the walls around a game, seen from inside, and its signals.
 
-use crate::bench::{Heard, free_port, on_docker, random};
+use crate::bench::{Heard, free_port, kept, on_docker, random};
 use futures_util::FutureExt;
 use mamba_core::{
     clock::SystemClock,
@@ -55,6 +55,29 @@ async fn a_game_cannot_leave_its_container() {
         let mounts = heard.ask("cut -d' ' -f2 /proc/mounts | grep -vE '^/(proc|sys|dev)' | sort").await;
         assert_eq!(mounts, "/\n/etc/hostname\n/etc/hosts\n/etc/resolv.conf\n/home/container\n/tmp\n/usr/sbin/docker-init");
         assert_eq!(heard.ask("ls /proc | grep -cE '^[0-9]+$' | { read n; test $n -lt 12 && echo few; }").await, "few");
+    })
+    .await;
+}
+
+/// The engine takes a tenth of a second to remove a container: no start waits for that.
+#[tokio::test]
+async fn what_is_left_of_a_run_is_set_aside_and_removed_after_the_next_look() {
+    on_docker(async |bench| {
+        let spec = bench.game().await;
+        let first = bench.runtime.create(&spec).await.unwrap();
+        let second = bench.runtime.create(&spec).await.unwrap();
+        assert_eq!(kept(bench.node), 2);
+        assert_eq!(bench.status(&first).await, None, "gone for whoever looks");
+        let found = bench.runtime.list(bench.node).await.unwrap();
+        assert_eq!(found.iter().map(|it| &it.id).collect::<Vec<_>>(), [&second]);
+        for _ in 0..600 {
+            if kept(bench.node) == 1 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(kept(bench.node), 1);
+        assert_eq!(bench.status(&second).await, Some(ContainerStatus::Created));
     })
     .await;
 }

@@ -68,12 +68,14 @@ pub(crate) async fn of_node(node: &str) -> Played<Vec<String>> {
     Ok(output("docker", &list).await?.split_whitespace().map(str::to_owned).collect())
 }
 
-/// Returns server and whether its process runs, for each container of a node.
+/// Returns server and whether its process runs, for each container of a node; not for what is left of
+/// earlier runs, which is set aside under another name until it is removed.
 pub(crate) async fn servers_of_node(socket: &Path, node: &str) -> Played<Vec<(String, bool)>> {
     let filter = format!("label={NODE_LABEL}={node}");
     let format = format!("{{{{.Label \"{SERVER_LABEL}\"}}}} {{{{.State}}}}");
-    let list = ["ps", "--all", "--filter", &filter, "--format", &format];
-    let text = engine(socket, &list).await?;
+    let is_named = ["--filter", "name=^/mamba-[0-9]"];
+    let list = [["ps", "--all", "--filter", &filter, "--format", &format].as_slice(), &is_named];
+    let text = engine(socket, &list.concat()).await?;
     let lines = text.lines().filter_map(|line| line.split_once(' '));
     Ok(lines.map(|(server, state)| (server.to_owned(), state == "running")).collect())
 }

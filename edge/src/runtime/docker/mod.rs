@@ -3,6 +3,7 @@
 //! The deadline of every call covers the whole of it and is written here. The engine goes on with
 //! a call that was given up; callers look before they act again.
 
+mod aside;
 mod attach;
 mod config;
 mod error;
@@ -85,6 +86,7 @@ pub struct DockerRuntime {
     /// One at a time makes or removes networks.
     networks: Arc<Semaphore>,
     registries: Arc<Registries>,
+    sweeper: Arc<aside::Sweeper>,
 }
 
 /// An engine that has answered, with the version agreed on.
@@ -106,6 +108,7 @@ impl DockerRuntime {
             kernel_log: Arc::default(),
             networks: Arc::new(Semaphore::new(1)),
             registries: Arc::default(),
+            sweeper: Arc::default(),
         }
     }
 
@@ -187,14 +190,9 @@ impl DockerRuntime {
         node: Option<NodeId>,
         name: &str,
     ) -> Result<Option<Container>, RuntimeError> {
-        let found = self.call("inspect", LOOK_MS, |docker| async move {
-            docker.inspect_container(name, None::<InspectContainerOptions>).await
-        });
-        match found.await {
-            Ok(found) => Ok(state::container(node, found).map(|found| self.with_oom(found))),
-            Err(RuntimeError::NoSuchContainer) => Ok(None),
-            Err(err) => Err(err),
-        }
+        let found = self.inspect_raw(name).await?;
+        let found = found.and_then(|found| state::container(node, found));
+        Ok(found.map(|found| self.with_oom(found)))
     }
 
     /// Adds what the kernel says to what the engine says about the end of a process.
@@ -235,24 +233,6 @@ impl DockerRuntime {
             tracing::warn!(%server, warning, "container engine warns");
         }
         Ok(ContainerId(made.id))
-    }
-
-    /// Removes what an earlier start left under the server's name.
-    async fn remove_leftover(&self, spec: &ContainerSpec) -> Result<(), RuntimeError> {
-        let refused =
-            |error: &str| Err(RuntimeError::Refused { step: "create", error: error.to_owned() });
-        let name = config::container_name(spec.server);
-        let found = self.look(None, &name).await?;
-        match found {
-            Some(Container { status: ContainerStatus::Running { .. }, .. }) => {
-                refused("a container of this server is running")
-            }
-            Some(container) if self.look(Some(spec.node), &name).await?.is_some() => {
-                self.remove(&container.id).await
-            }
-            Some(_) => refused("a container of this server belongs to another node"),
-            None => Ok(()),
-        }
     }
 
     async fn kill(&self, id: &ContainerId, signal: String) -> Result<(), RuntimeError> {
@@ -359,7 +339,7 @@ impl Runtime for DockerRuntime {
 
     async fn create(&self, spec: &ContainerSpec) -> Result<ContainerId, RuntimeError> {
         let body = config::container(spec)?;
-        self.remove_leftover(spec).await?;
+        self.make_room(spec).await?;
         let name = config::container_name(spec.server);
         // The request is large, and most futures that wait for this are not.
         Box::pin(self.make(spec.server, name, body)).await
@@ -494,7 +474,9 @@ impl Runtime for DockerRuntime {
         let listed = self.call("list", LIST_MS, |docker| async move {
             docker.list_containers(Some(options)).await
         });
-        let ids = listed.await?.into_iter().filter_map(|container| container.id);
+        let listed = listed.await?;
+        self.sweep(&listed);
+        let ids = listed.into_iter().filter_map(|container| container.id);
         // The list lacks exit codes and times; one that goes meanwhile is left out.
         let looks = ids.map(|id| async move { self.look(Some(node), &id).await });
         let found: Vec<_> =

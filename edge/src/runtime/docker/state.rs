@@ -1,6 +1,6 @@
 //! Pure: reads what the engine says about containers, networks and logs.
 
-use super::{config, time};
+use super::{aside::is_aside, config, time};
 use crate::runtime::{
     Allocated, Container, ContainerId, ContainerStatus, LogLine, Network, OutputSource, Subnet,
 };
@@ -20,6 +20,10 @@ pub(super) fn container(
     node: Option<NodeId>,
     inspected: ContainerInspectResponse,
 ) -> Option<Container> {
+    // What was set aside is gone for whoever looks.
+    if inspected.name.as_deref().is_some_and(is_aside) {
+        return None;
+    }
     let allocated = inspected.host_config.as_ref().and_then(allocated);
     let labels = inspected.config?.labels?;
     let label = |name: &str| labels.get(name);
