@@ -117,6 +117,24 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
+/// Returns a length of time in its two largest units: `3 d 4 h`, `5 min 6 s`, `250 ms`.
+#[must_use]
+pub fn span(ms: u64) -> String {
+    const UNITS: [(u64, &str); 4] =
+        [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
+    let Some(at) = UNITS.iter().position(|(unit, _)| ms >= *unit) else {
+        return format!("{ms} ms");
+    };
+    let (unit, name) = UNITS[at];
+    let first = format!("{} {name}", ms / unit);
+    match UNITS.get(at + 1) {
+        Some((next, name)) if ms % unit / next > 0 => {
+            format!("{first} {} {name}", ms % unit / next)
+        }
+        Some(_) | None => first,
+    }
+}
+
 /// Tells the time. The product reads clocks only through this.
 pub trait Clock: Send + Sync + 'static {
     /// Returns the wall clock, which may step and be wrong by years.
@@ -243,5 +261,18 @@ mod tests {
     fn an_hour_starts_at_its_first_millisecond() {
         assert_eq!(UnixMs(HOUR_MS * 3 + 1).hour(), UnixMs(HOUR_MS * 3));
         assert_eq!(UnixMs(HOUR_MS * 3).hour(), UnixMs(HOUR_MS * 3));
+    }
+
+    #[test]
+    fn spans_are_told_in_two_units() {
+        for (ms, text) in [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (61_000, "1 min 1 s"),
+            (7_200_000, "2 h"),
+            (90_000_000, "1 d 1 h"),
+        ] {
+            assert_eq!(span(ms), text);
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 use mamba_core::{
-    clock::UnixMs,
+    clock::{UnixMs, span},
     db::{Snapshot, Span, StoreHealth},
     fact::Stream,
     ids::NodeId,
@@ -142,9 +142,10 @@ fn backup_check(status: &BackupStatus, now: UnixMs) -> Check {
         }
         None => check(name, CheckLevel::Warn, "none was made yet"),
         Some(at) if now.since(at) > status.every_ms.saturating_mul(2) => {
-            check(name, CheckLevel::Warn, format!("newest is of {at}, which is overdue"))
+            let age = span(now.since(at));
+            check(name, CheckLevel::Warn, format!("newest is {age} old, which is overdue"))
         }
-        Some(at) => check(name, CheckLevel::Ok, format!("newest is of {at}")),
+        Some(at) => check(name, CheckLevel::Ok, format!("newest is {} old", span(now.since(at)))),
     }
 }
 

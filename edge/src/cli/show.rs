@@ -1,8 +1,8 @@
 //! Pure: answers of the daemon as text for people.
 
-use super::table::{ago, bytes, facts, span, table};
+use super::table::{ago, bytes, facts, table};
 use mamba_core::{
-    clock::UnixMs,
+    clock::{UnixMs, span},
     fact::{Activity, ActivityFact, Meter, UsageBody, UsageFact},
     lifecycle::{
         Actor, Exit, NotRunning, Observed, PowerAction, ServerState,

@@ -1,6 +1,6 @@
 //! Pure: tables and short forms for people.
 
-use mamba_core::clock::UnixMs;
+use mamba_core::clock::{UnixMs, span};
 
 /// Returns rows under their headings, columns padded with two blanks between, without blanks at the
 /// end of a line.
@@ -27,23 +27,6 @@ pub(crate) fn facts(pairs: &[(&str, String)]) -> String {
     let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 1;
     let line = |(name, value): &(&str, String)| format!("{:width$} {value}\n", format!("{name}:"));
     pairs.iter().map(line).collect()
-}
-
-/// Returns a length of time in its two largest units: `3 d 4 h`, `5 min 6 s`, `250 ms`.
-pub(crate) fn span(ms: u64) -> String {
-    const UNITS: [(u64, &str); 4] =
-        [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
-    let Some(at) = UNITS.iter().position(|(unit, _)| ms >= *unit) else {
-        return format!("{ms} ms");
-    };
-    let (unit, name) = UNITS[at];
-    let first = format!("{} {name}", ms / unit);
-    match UNITS.get(at + 1) {
-        Some((next, name)) if ms % unit / next > 0 => {
-            format!("{first} {} {name}", ms % unit / next)
-        }
-        Some(_) | None => first,
-    }
 }
 
 /// Returns how long ago something was, `in` something when it is to come.
@@ -84,16 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_and_sizes_are_short() {
-        for (ms, text) in [
-            (0, "0 ms"),
-            (999, "999 ms"),
-            (61_000, "1 min 1 s"),
-            (7_200_000, "2 h"),
-            (90_000_000, "1 d 1 h"),
-        ] {
-            assert_eq!(span(ms), text);
-        }
+    fn sizes_and_ages_are_short() {
         for (size, text) in [(5, "5 B"), (1_536, "1.50 KiB"), (1 << 40, "1.00 TiB")] {
             assert_eq!(bytes(size), text);
         }

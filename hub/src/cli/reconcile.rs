@@ -3,7 +3,7 @@
 use super::show::table;
 use crate::reconcile::{GapLine, NodeLine, Report, Row};
 use mamba_core::{
-    clock::UnixMs,
+    clock::{UnixMs, span},
     fact::{GapReason, Meter},
 };
 
@@ -100,25 +100,12 @@ fn day(at: UnixMs) -> String {
     at.to_string().chars().take_while(|&it| it != 'T').collect()
 }
 
-/// A length of time in its two largest units.
-fn span(ms: u64) -> String {
-    let (seconds, minutes, hours) = (ms / 1_000, ms / 60_000, ms / 3_600_000);
-    match (hours / 24, hours, minutes) {
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, _) => format!("{minutes}m{:02}s", seconds % 60),
-        (0, ..) => format!("{hours}h{:02}m", minutes % 60),
-        (days, ..) => format!("{days}d{:02}h", hours % 24),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_told_in_two_units() {
-        let told = [0, 59_999, 61_000, 3_660_000, 90_000_000].map(span);
-        assert_eq!(told, ["0s", "59s", "1m01s", "1h01m", "1d01h"]);
+    fn a_day_is_told_without_its_time() {
         assert_eq!(day(UnixMs(1_795_366_800_000)), "2026-11-22");
     }
 }
