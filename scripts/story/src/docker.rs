@@ -73,9 +73,9 @@ pub(crate) async fn of_node(node: &str) -> Played<Vec<String>> {
 pub(crate) async fn servers_of_node(socket: &Path, node: &str) -> Played<Vec<(String, bool)>> {
     let filter = format!("label={NODE_LABEL}={node}");
     let format = format!("{{{{.Label \"{SERVER_LABEL}\"}}}} {{{{.State}}}}");
-    let is_named = ["--filter", "name=^/mamba-[0-9]"];
-    let list = [["ps", "--all", "--filter", &filter, "--format", &format].as_slice(), &is_named];
-    let text = engine(socket, &list.concat()).await?;
+    let is_named = "name=^/mamba-[0-9]";
+    let list = ["ps", "--all", "--filter", &filter, "--filter", is_named, "--format", &format];
+    let text = engine(socket, &list).await?;
     let lines = text.lines().filter_map(|line| line.split_once(' '));
     Ok(lines.map(|(server, state)| (server.to_owned(), state == "running")).collect())
 }

@@ -41,9 +41,9 @@ impl DockerRuntime {
         match container.status {
             ContainerStatus::Running { .. } => refused("a container of this server is running"),
             _ if !is_own => refused("a container of this server belongs to another node"),
-            ContainerStatus::Created | ContainerStatus::Exited { .. } => {
-                self.set_aside(&container.id).await
-            }
+            // A start of it that was given up may still come true: nobody would see what then runs.
+            ContainerStatus::Created => super::Runtime::remove(self, &container.id).await,
+            ContainerStatus::Exited { .. } => self.set_aside(&container.id).await,
         }
     }
 
