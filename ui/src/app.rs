@@ -42,6 +42,7 @@ pub(crate) fn App() -> View {
     });
     let door = selector(move || door(&session.phase.get_clone(), &route.get_clone()));
     effect(move || lead(place, &session.phase.get_clone(), &route.get_clone()));
+    let asker = asker(session);
     let page = view! {
         (match door.get() {
             // What `index.html` holds for that long is on the screen.
@@ -51,6 +52,7 @@ pub(crate) fn App() -> View {
             Door::Inside => view! { Shell(route=route) { Inside(route=route) } },
         })
         Corner()
+        (asker)
     };
     // After the page was made: the sign-in takes over what was typed there.
     effect(move || {
@@ -61,6 +63,17 @@ pub(crate) fn App() -> View {
         }
     });
     page
+}
+
+/// The dialog in which somebody proves to be there still, over whatever is shown. Closed without a proof
+/// it is an answer too.
+fn asker(session: Session) -> View {
+    effect(move || {
+        if !session.confirming.get() {
+            session.answer(false);
+        }
+    });
+    parts::dialog(session.confirming, t().general.confirm_title, || lazy::page(lazy::confirm()))
 }
 
 /// Decides what somebody may see. Links of mails work for everybody.

@@ -53,6 +53,12 @@ pub(crate) fn account(tab: ReadSignal<account::Tab>) -> Loaded {
     Ok(view! { account::Account(tab=tab) })
 }
 
+/// The question whether somebody is still there.
+#[wasm_split(account, fallible)]
+pub(crate) fn confirm() -> Loaded {
+    Ok(view! { account::Confirm() })
+}
+
 /// What everybody may read.
 #[wasm_split(public, fallible)]
 pub(crate) fn public(route: ReadSignal<public::Route>) -> Loaded {

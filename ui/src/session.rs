@@ -45,6 +45,13 @@ struct Access {
     until: UnixMs,
 }
 
+/// A promise of an answer, and what gives it.
+#[derive(Clone)]
+struct Waiting {
+    promise: js_sys::Promise,
+    give: js_sys::Function,
+}
+
 /// The session of this page.
 #[derive(Clone, Copy)]
 pub(crate) struct Session {
@@ -55,6 +62,10 @@ pub(crate) struct Session {
     access: Signal<Option<Access>>,
     /// There while tokens are being renewed: everybody waits for the same answer.
     renewing: Signal<Option<js_sys::Promise>>,
+    /// While somebody is asked whether it is still there.
+    pub(crate) confirming: Signal<bool>,
+    /// Who waits for the answer: all for the same.
+    waiting: Signal<Option<Waiting>>,
     /// While the hub is told of a sign-out: what is refused meanwhile begins nothing again.
     leaving: Signal<bool>,
 }
@@ -67,6 +78,8 @@ impl Session {
             lost_since: create_signal(None),
             access: create_signal(None),
             renewing: create_signal(None),
+            confirming: create_signal(false),
+            waiting: create_signal(None),
             leaving: create_signal(false),
         };
         provide_context(session);
@@ -119,7 +132,7 @@ impl Session {
         }
         let mut result = exchange(&ask).await;
         let is_over = self.leaving.get_untracked();
-        if wants && is_signed_out(&result) && !is_over && self.renew().await {
+        if wants && code_of(&result) == Some(Code::NotSignedIn) && !is_over && self.renew().await {
             ask.token = self.held();
             result = exchange(&ask).await;
         } else if result.as_ref().is_err_and(|it| *it == Failure::Unreachable)
@@ -127,8 +140,37 @@ impl Session {
         {
             result = exchange(&ask).await;
         }
+        if wants && code_of(&result) == Some(Code::ConfirmFirst) && self.confirm().await {
+            ask.token = Some(self.token().await?);
+            result = exchange(&ask).await;
+        }
         self.notice(&result);
         result
+    }
+
+    /// Asks whoever sits here to prove it; says whether that was done. What was refused for want of it is
+    /// then asked again by itself.
+    async fn confirm(self) -> bool {
+        let waiting = self.waiting.with_untracked(Clone::clone);
+        let promise = waiting.map(|it| it.promise).unwrap_or_else(|| {
+            let mut giving = None;
+            let promise = js_sys::Promise::new(&mut |give, _| giving = Some(give));
+            self.waiting.set(giving.map(|give| Waiting { promise: promise.clone(), give }));
+            self.confirming.set(true);
+            promise
+        });
+        JsFuture::from(promise).await.is_ok_and(|it| it.is_truthy())
+    }
+
+    /// Ends the question whether somebody is still there.
+    pub(crate) fn answer(self, is_there: bool) {
+        if let Some(Waiting { give, .. }) = self.waiting.take_silent() {
+            // A function that only gives a promise its value does not fail.
+            give.call1(&JsValue::UNDEFINED, &is_there.into()).ok();
+        }
+        if self.confirming.get_untracked() {
+            self.confirming.set(false);
+        }
     }
 
     /// Takes over what a sign-in gave.
@@ -237,8 +279,8 @@ impl Session {
     }
 }
 
-fn is_signed_out<T>(result: &Result<T, Failure>) -> bool {
-    result.as_ref().is_err_and(|it| it.code() == Some(Code::NotSignedIn))
+fn code_of<T>(result: &Result<T, Failure>) -> Option<Code> {
+    result.as_ref().err().and_then(Failure::code)
 }
 
 /// Whether an account has a right over the installation.

@@ -263,6 +263,10 @@ pub(super) fn authenticate(
     if caller.is_key && !is_open_to_keys(row) {
         return Err(ApiError::new(Code::Forbidden, "an API key does not reach the account"));
     }
+    if row.confirmed && !caller.is_present(api.clock().wall()) {
+        let why = "confirm with password, second factor or passkey that it is you, then ask again";
+        return Err(ApiError::new(Code::ConfirmFirst, why));
+    }
     Ok(Some(caller))
 }
 

@@ -183,6 +183,7 @@ impl Identity {
             origin: Origin { door: Door::Api, address: None, key: Some(id) },
             is_key: true,
             is_limited: lacks_factor,
+            seen_at: None,
         }))
     }
 

@@ -6,7 +6,7 @@
 //! an owner, nor the installation without a root.
 
 use super::{
-    Caller, Identity, IdentityError,
+    Caller, Client, Identity, IdentityError,
     accounts::normal_email,
     administration::{check_within, text, unroot},
     factors,
@@ -30,6 +30,7 @@ use mamba_core::{
     lifecycle::Actor,
     scope::AdminScope,
 };
+use mamba_wire::api::account::Confirmation;
 
 /// What the audit trail calls it.
 const EVENT: &str = "user:delete";
@@ -55,6 +56,20 @@ impl Identity {
         }
         let caller = by.clone();
         self.end_account(by, user, move |txn, admin| check_within(txn, &caller, &[admin])).await
+    }
+
+    /// Closes the account of a caller, who proves once more to be there.
+    ///
+    /// # Errors
+    /// As [`Identity::confirm`]; `Refused` for the last root, `OnlyOwner`.
+    pub async fn close_account(
+        &self,
+        client: Client,
+        caller: &Caller,
+        proof: Confirmation,
+    ) -> Result<(), IdentityError> {
+        self.prove_presence(&client, caller, proof).await?;
+        self.end_account(caller, caller.user, |_, _| Ok(())).await
     }
 
     async fn end_account(

@@ -29,6 +29,7 @@ mod letters;
 mod ssh_keys;
 mod api_keys;
 mod passkeys;
+mod presence;
 mod provider;
 mod oidc;
 mod operator;
@@ -47,6 +48,7 @@ pub use made::{NewUser, create_account};
 pub use mailed::{ADDRESS_TTL_MS, RESET_TTL_MS};
 pub use oidc::PROVIDERS_MAX;
 pub use operator::{disable_second_factor, set_password};
+pub use presence::{PRESENCE_MS, is_present};
 pub use provider::{Provider, ProviderKind};
 pub use records::{Account, TABLES};
 pub(crate) use settings::is_safe;
@@ -130,6 +132,8 @@ pub struct Caller {
     pub is_key: bool,
     /// Whether it may only set up a second factor.
     pub is_limited: bool,
+    /// When it proved last to be there; `None` for an API key, which is nobody.
+    pub seen_at: Option<UnixMs>,
 }
 
 /// What was begun and waits for its second message.
@@ -141,6 +145,8 @@ enum Step {
     NewPasskey { user: UserId, state: Box<PasskeyRegistration> },
     /// A device signs with a passkey.
     Passkey { email: String, state: Box<PasskeyAuthentication> },
+    /// A device signs that who is signed in is there.
+    Confirm { user: UserId, state: Box<PasskeyAuthentication> },
     /// A browser is at another provider.
     Visit(Box<Visit>),
     /// An authenticator app is shown its seed.

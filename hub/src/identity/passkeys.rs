@@ -7,6 +7,7 @@ use super::{
     Caller, Client, Identity, IdentityError, Step,
     accounts::{check_email, normal_email},
     factors,
+    presence::use_passkey,
     records::{Owned, PASSKEY_IDS, PASSKEYS, PasskeyRecord, SESSIONS},
     sessions::How,
     sign_in::find,
@@ -28,8 +29,8 @@ use mamba_wire::api::{
     auth::{PasskeyChallenge, Tokens},
 };
 use webauthn_rs::prelude::{
-    Passkey, PublicKeyCredential, RegisterPublicKeyCredential, Uuid, Webauthn, WebauthnBuilder,
-    WebauthnError,
+    Passkey, PasskeyAuthentication, PublicKeyCredential, RegisterPublicKeyCredential, Uuid,
+    Webauthn, WebauthnBuilder, WebauthnError,
 };
 use zeroize::Zeroizing;
 
@@ -192,11 +193,8 @@ impl Identity {
         let candidate = self.candidate(client, &email)?;
         self.count(Attempt { at: &at, peer: client.peer, is_known: candidate.is_known })?;
         let user = candidate.found.map(|(user, _)| user);
-        let own = user.map_or_else(|| Ok(Vec::new()), |user| self.own(user))?;
-        let keys: Vec<_> = own.into_iter().map(|(_, _, passkey)| passkey).collect();
-        let started = self.webauthn()?.start_passkey_authentication(&keys);
-        let (options, state) = started.map_err(broken)?;
-        let mut options = json(&options)?;
+        let keys = user.map_or_else(|| Ok(Vec::new()), |user| self.passkeys_of(user))?;
+        let (mut options, state) = self.challenge(&keys)?;
         if keys.is_empty() {
             // The same each time, as a real one would be.
             let decoy = self.inner.key.refresh_secret(blake3::hash(email.as_bytes()).as_bytes(), 0);
@@ -232,25 +230,18 @@ impl Identity {
             self.attempted("auth:fail", None, client.peer);
             IdentityError::WrongCredentials
         })?;
-        let (of, now, credential_id) =
-            (self.clone(), self.inner.clock.wall(), result.cred_id().to_vec());
+        let (of, now) = (self.clone(), self.inner.clock.wall());
         let email = normal_email(&email);
         let begun = self
             .inner
             .store
             .write(move |txn| {
                 let wrong = || IdentityError::WrongCredentials;
-                let Owned { user, id } = txn.get(PASSKEY_IDS, &credential_id)?.ok_or_else(wrong)?;
+                let Owned { user, .. } = use_passkey(txn, now, &result)?.ok_or_else(wrong)?;
                 let (owner, account) = find(txn, &email)?.ok_or_else(wrong)?;
                 if owner != user {
                     return Err(wrong());
                 }
-                let mut record = txn.get(PASSKEYS, &(user, id))?.ok_or_else(wrong)?;
-                let mut passkey = stored(&record)?;
-                passkey.update_credential(&result);
-                record.passkey = serde_json::to_string(&passkey).map_err(unstorable)?;
-                record.used_at = Some(now);
-                txn.put(PASSKEYS, &(user, id), &record)?;
                 of.begin(txn, now, &client, (user, account), &How::Passkey)
             })
             .await?;
@@ -266,7 +257,22 @@ impl Identity {
         found.into_iter().map(whole).collect()
     }
 
-    fn webauthn(&self) -> Result<Webauthn, IdentityError> {
+    /// Returns the passkeys of an account.
+    pub(super) fn passkeys_of(&self, user: UserId) -> Result<Vec<Passkey>, IdentityError> {
+        Ok(self.own(user)?.into_iter().map(|(_, _, passkey)| passkey).collect())
+    }
+
+    /// Begins to ask a device that has one of these.
+    pub(super) fn challenge(
+        &self,
+        keys: &[Passkey],
+    ) -> Result<(serde_json::Value, PasskeyAuthentication), IdentityError> {
+        let started = self.webauthn()?.start_passkey_authentication(keys);
+        let (options, state) = started.map_err(broken)?;
+        Ok((json(&options)?, state))
+    }
+
+    pub(super) fn webauthn(&self) -> Result<Webauthn, IdentityError> {
         let url = self.inner.settings.public_url.url();
         let name = url.host_str().unwrap_or_default();
         // It takes no address for a name.
@@ -289,7 +295,9 @@ fn json(value: &impl serde::Serialize) -> Result<serde_json::Value, IdentityErro
     serde_json::to_value(value).map_err(unstorable)
 }
 
-fn parse<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T, IdentityError> {
+pub(super) fn parse<T: serde::de::DeserializeOwned>(
+    value: serde_json::Value,
+) -> Result<T, IdentityError> {
     serde_json::from_value(value)
         .map_err(|err| Invalid::new("credential", format!("is none: {err}")).into())
 }
@@ -298,6 +306,6 @@ fn broken(err: WebauthnError) -> IdentityError {
     IdentityError::Broken(Box::new(err))
 }
 
-fn unstorable(err: serde_json::Error) -> IdentityError {
+pub(super) fn unstorable(err: serde_json::Error) -> IdentityError {
     IdentityError::Broken(Box::new(err))
 }

@@ -127,6 +127,8 @@ pub(super) struct Session {
     pub(super) address: IpAddr,
     /// Whether it was begun with a second factor.
     pub(super) has_second_factor: bool,
+    /// When whoever signed in proved last to be there.
+    pub(super) seen_at: UnixMs,
 }
 
 /// What an account has besides a password.

@@ -12,7 +12,9 @@ use super::{
     api_keys::KEY_PREFIX,
     factors,
     letters::chosen,
-    records::{ACCOUNTS, Account, Present, SESSIONS, Session, USER_SESSIONS},
+    passkeys::PASSKEYS_MAX,
+    passwords::is_void,
+    records::{ACCOUNTS, Account, PASSKEYS, Present, SESSIONS, Session, USER_SESSIONS},
     trail::note,
 };
 use crate::tenants::{access_of, memberships};
@@ -56,7 +58,7 @@ impl How {
         matches!(self, Self::App | Self::RecoveryCode | Self::Passkey)
     }
 
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         match self {
             Self::Password => "password",
             Self::App => "app",
@@ -128,14 +130,19 @@ impl Identity {
                 view.get(ACCOUNTS, &caller.user)?,
                 factors::of(view, caller.user)?,
                 chosen(view, caller.user)?,
+                view.prefix(PASSKEYS, &(caller.user,), PASSKEYS_MAX)?.len(),
             ))
         })?;
-        let (Some(own), factors, letters) = found else { return Err(IdentityError::NotSignedIn) };
+        let (Some(own), factors, letters, passkeys) = found else {
+            return Err(IdentityError::NotSignedIn);
+        };
         Ok(account::Account {
             email: own.email.clone(),
             email_verified_at: factors.email_verified_at,
             totp_since: factors.totp.map(|totp| totp.made_at),
             recovery_codes_left: u32::try_from(factors.recovery.len()).unwrap_or(u32::MAX),
+            has_password: !is_void(&own.password),
+            passkeys: u32::try_from(passkeys).unwrap_or(u32::MAX),
             second_factor_required: self.must_have_second_factor(&own),
             letters,
         })
@@ -231,7 +238,10 @@ impl Identity {
             let is_limited = self.is_limited(&account, &row);
             let (user, email) = (row.user, account.email);
             let origin = Origin { door: Door::Api, ..Origin::default() };
-            Ok(Some(Caller { user, email, access, session, origin, is_key: false, is_limited }))
+            let (is_key, seen_at) = (false, Some(row.seen_at));
+            let caller =
+                Caller { user, email, access, session, origin, is_key, is_limited, seen_at };
+            Ok(Some(caller))
         })
     }
 
@@ -304,6 +314,7 @@ impl Identity {
             device: client.device.clone(),
             address: client.peer,
             has_second_factor: how.has_second_factor(),
+            seen_at: now,
         };
         txn.put(SESSIONS, &id, &session)?;
         txn.put(USER_SESSIONS, &(user, id), &Present)?;

@@ -5,6 +5,7 @@ import { createHmac } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { accounts } from "./accounts.js";
 import { Browser, until } from "./driver.js";
 
 const ADMIN = "admin@hub.example";
@@ -272,6 +273,7 @@ export async function people({ browser, address, password, folder, step }) {
     await browser.find("//h1[.='This did not work']");
     await forget();
   });
+  await accounts({ browser, step, address, folder, admin: ADMIN, password, friend: FRIEND, friendWord: SECRET });
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

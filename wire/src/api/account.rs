@@ -1,6 +1,6 @@
 //! Pure: what people do with their own account.
 
-use super::{RequestBody, params::params};
+use super::{RequestBody, auth::FinishPasskeySignIn, params::params};
 use mamba_core::{
     access::{AdminRight, Rights},
     clock::UnixMs,
@@ -31,6 +31,10 @@ pub struct Account {
     pub totp_since: Option<UnixMs>,
     /// Recovery codes that were not used.
     pub recovery_codes_left: u32,
+    /// Whether it has a password; without one a letter sets it.
+    pub has_password: bool,
+    /// Passkeys that it has.
+    pub passkeys: u32,
     /// Whether the account must have a second factor.
     pub second_factor_required: bool,
     /// Letters that it wants.
@@ -74,6 +78,18 @@ pub struct FullProof {
     pub password: String,
     /// What the authenticator app shows, or a recovery code.
     pub code: String,
+}
+
+/// A proof that whoever signed in is there: one of those that the account has.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Confirmation {
+    /// The account's password.
+    Password(String),
+    /// What the authenticator app shows, or a recovery code.
+    Code(String),
+    /// What a passkey signed, for the challenge of [`super::table::BeginConfirm`].
+    Passkey(FinishPasskeySignIn),
 }
 
 /// Body of [`super::table::ChangePassword`].
@@ -250,6 +266,7 @@ pub struct NewApiKey {
     pub key: ApiKey,
 }
 
+impl RequestBody for Confirmation {}
 impl RequestBody for Letters {}
 impl RequestBody for CreateApiKey {}
 impl RequestBody for AddPasskey {}

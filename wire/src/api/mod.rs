@@ -22,6 +22,8 @@
 //! - A read answers with an `etag`: `if-none-match` with it gives 304 while nothing changed, and
 //!   `if-match` on a change of that object 412 when another change came in between: see [`etag`]. A
 //!   change of what has no version of its own refuses `if-match`.
+//! - An endpoint whose row says `confirmed` is for who proved within ten minutes to be there, by signing
+//!   in or with [`table::Confirm`]: anybody else gets 403 `confirm_first`, may confirm, and ask again.
 //! - Every answer tells the rate limit in `ratelimit-limit`, `ratelimit-remaining` and
 //!   `ratelimit-reset`; above it there is 429 with `retry-after`.
 //! - What belongs to another tenant answers exactly like what does not exist: 404.
@@ -89,6 +91,8 @@ pub trait Endpoint: 'static {
     const STATUS: u16;
     /// Whether it takes an idempotency key.
     const KEYED: bool;
+    /// Whether who asks must have proved a short while ago to be there: what it makes outlives its session.
+    const CONFIRMED: bool;
     /// Codes of refusals that do not follow from the rest of the row: see [`Row::codes`].
     const CODES: &'static [Code];
     /// Parts of the path.
@@ -206,6 +210,8 @@ pub struct Row {
     pub status: u16,
     /// See [`Endpoint::KEYED`].
     pub keyed: bool,
+    /// See [`Endpoint::CONFIRMED`].
+    pub confirmed: bool,
     /// See [`Endpoint::CODES`].
     pub own_codes: &'static [Code],
     /// Names in the path, in order.
@@ -235,6 +241,7 @@ impl Row {
             permission: E::PERMISSION,
             status: E::STATUS,
             keyed: E::KEYED,
+            confirmed: E::CONFIRMED,
             own_codes: E::CODES,
             path_names: <E::Path as Params>::NAMES,
             query_names: <E::Query as Params>::NAMES,
@@ -323,6 +330,9 @@ impl Row {
         }
         if self.keyed {
             codes.extend([Code::Conflict, Code::KeyReused, Code::KeyPending]);
+        }
+        if self.confirmed {
+            codes.push(Code::ConfirmFirst);
         }
         if self.object().is_some() {
             codes.push(Code::PreconditionFailed);

@@ -70,6 +70,8 @@ codes! {
     WrongCredentials "wrong_credentials" 401 "Address or password is wrong";
     /// Signed in, but not allowed.
     Forbidden "forbidden" 403 "This account may not do that";
+    /// Allowed, once it is confirmed that whoever signed in is there: see `POST /api/v1/account/confirm`.
+    ConfirmFirst "confirm_first" 403 "Confirm first that it is you";
     /// There is no such object, or the caller may not know of it.
     NotFound "not_found" 404 "There is no such thing";
     /// The path exists, the method does not; `allow` lists those that do.

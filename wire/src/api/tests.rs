@@ -35,6 +35,19 @@ fn what_makes_something_takes_a_key() {
     }
 }
 
+/// An API key is no person who could be there: it must not be able to ask at all. And what only looks
+/// needs no proof.
+#[test]
+fn what_is_confirmed_is_the_accounts_own_and_changes_something() {
+    let confirmed: Vec<&str> =
+        ENDPOINTS.iter().filter(|row| row.confirmed).map(|row| row.name).collect();
+    assert_eq!(confirmed, ["RemovePasskey", "CreateApiKey", "BeginLink", "AddSshKey"]);
+    for row in ENDPOINTS.iter().filter(|row| row.confirmed) {
+        assert!(row.is_change() && row.permission == Permission::SignedIn, "{}", row.name);
+        assert!(row.codes().contains(&Code::ConfirmFirst), "{}", row.name);
+    }
+}
+
 /// A right that nothing asks for would say something that is not true.
 #[test]
 fn every_right_is_asked_for_somewhere() {

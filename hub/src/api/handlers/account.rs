@@ -36,6 +36,18 @@ serve! {
         api.identity().account(context.caller()?)?
     }
 
+    Confirm(api, context, (), body => (), account::Confirmation) -> () {
+        api.identity().confirm(client(&context), context.caller()?, body).await?
+    }
+
+    BeginConfirm(api, context, (), () => (), ()) -> auth::PasskeyChallenge {
+        api.identity().begin_confirm(&client(&context), context.caller()?)?
+    }
+
+    CloseAccount(api, context, (), body => (), account::Confirmation) -> () {
+        api.identity().close_account(client(&context), context.caller()?, body).await?
+    }
+
     ChangePassword(api, context, (), body => (), account::ChangePassword) -> () {
         let (old, new) = (Zeroizing::new(body.password), Zeroizing::new(body.new_password));
         let client = client(&context);

@@ -25,8 +25,18 @@ fn origin() -> Url {
     Url::parse("http://localhost:8080").unwrap()
 }
 
+/// What a device signs when it is asked.
+pub(super) fn sign_with(device: &mut SoftPasskey, options: serde_json::Value) -> serde_json::Value {
+    let options = serde_json::from_value(options).unwrap();
+    serde_json::to_value(device.do_authentication(origin(), options).unwrap()).unwrap()
+}
+
 impl World {
-    async fn add_passkey(&self, token: &str, device: &mut SoftPasskey) -> account::Passkey {
+    pub(super) async fn add_passkey(
+        &self,
+        token: &str,
+        device: &mut SoftPasskey,
+    ) -> account::Passkey {
         let proof = account::Proof { password: PASSWORD.to_owned() };
         let begun = self.call::<table::BeginPasskey>(Some(token), &(), &(), &proof).await.unwrap();
         let options = serde_json::from_value(begun.options).unwrap();
@@ -62,9 +72,7 @@ async fn a_passkey_signs_in_as_both_factors_and_each_answer_once() {
     let mut device = SoftPasskey::new(true);
     let added = world.add_passkey(&world.admin, &mut device).await;
     let begun = world.passkey_challenge(ADMIN).await;
-    let options = serde_json::from_value(begun.options).unwrap();
-    let signed = device.do_authentication(origin(), options).unwrap();
-    let signed = serde_json::to_value(signed).unwrap();
+    let signed = sign_with(&mut device, begun.options);
     let tokens = world.finish_passkey(&begun.challenge, &signed).await.unwrap();
     let token = Some(tokens.access_token.as_str());
     assert!(world.call::<table::ListNodes>(token, &(), &NO_PAGE, &()).await.is_ok());

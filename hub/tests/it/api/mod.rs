@@ -17,6 +17,7 @@ mod hostile;
 mod input;
 mod install;
 mod letters;
+mod presence;
 mod public;
 mod servers;
 mod tenants;

@@ -24,6 +24,7 @@ const DOORS: &[(&str, &str, &str)] = &[
     ("passkey", "/api/v1/auth/passkey/finish", r#"{"challenge":"@","credential":null}"#),
     ("visit", "/api/v1/auth/visit/finish", r#"{"state":"@","code":"c","binding":"b"}"#),
     ("setup", "/api/v1/account/totp/confirm", r#"{"setup":"@","code":"000000"}"#),
+    ("confirm", "/api/v1/account/confirm", r#"{"passkey":{"challenge":"@","credential":null}}"#),
     (
         "mail",
         "/api/v1/auth/password-reset/confirm",

@@ -27,6 +27,7 @@ texts! {
     again: "Try again",
     more: "Show more",
     remove: "Remove",
+    confirm_title: "Is it still you?",
     edit: "Edit",
     not_allowed: "You may not see this",
     not_allowed_text: "Your role does not allow it. Somebody with more rights can change that.",

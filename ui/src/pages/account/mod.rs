@@ -3,6 +3,7 @@
 mod address;
 mod api_key_new;
 mod api_keys;
+mod confirm;
 mod factor;
 mod letters;
 mod links;
@@ -11,6 +12,8 @@ mod passkeys;
 mod password;
 mod sessions;
 mod ssh_keys;
+
+pub(crate) use confirm::Confirm;
 
 use crate::{
     i18n::t,
@@ -81,7 +84,7 @@ fn whole(tab: ReadSignal<Tab>) -> View {
         (match tab.get() {
             Tab::Profile => view! { address::Address() letters::Letters() looks::Looks() },
             Tab::Security => view! {
-                factor::Factor() passkeys::Passkeys() password::Password() links::Links() sessions::Sessions()
+                factor::Factor() passkeys::Passkeys() password::Password() links::Links() sessions::Sessions() confirm::Close()
             },
             Tab::Keys => view! { api_keys::ApiKeys() ssh_keys::SshKeys() },
         })

@@ -57,6 +57,15 @@ endpoints! {
     /// Says how the account is protected.
     ShowAccount: Get "/api/v1/account", Permission::SettingUp, 200,
         ((), (), ()) -> account::Account;
+    /// Confirms that whoever signed in is there, with the password, a second factor or a passkey.
+    Confirm: Post "/api/v1/account/confirm", Permission::SignedIn, 204,
+        ((), (), account::Confirmation) -> (), [WrongCredentials, NotFound];
+    /// Begins to confirm with a passkey.
+    BeginConfirm: Post "/api/v1/account/confirm/passkey", Permission::SignedIn, 200,
+        ((), (), ()) -> auth::PasskeyChallenge, [NotFound, Conflict];
+    /// Closes the account for ever; the only owner of a tenant gives it away first.
+    CloseAccount: Post "/api/v1/account/close", Permission::SignedIn, 204,
+        ((), (), account::Confirmation) -> (), [WrongCredentials, NotFound, Conflict];
     /// Changes the password and ends all other sessions.
     ChangePassword: Post "/api/v1/account/password", Permission::SignedIn, 204,
         ((), (), account::ChangePassword) -> (), [WrongCredentials, Forbidden];
@@ -102,13 +111,13 @@ endpoints! {
     RenamePasskey: Patch "/api/v1/account/passkeys/{key}", Permission::SignedIn, 200,
         (account::KeyPath, (), account::Rename) -> account::Passkey;
     /// Removes a passkey.
-    RemovePasskey: Delete "/api/v1/account/passkeys/{key}", Permission::SignedIn, 204,
+    RemovePasskey: Delete "/api/v1/account/passkeys/{key}", Permission::SignedIn, 204 confirmed,
         (account::KeyPath, (), ()) -> ();
     /// Lists the account's API keys.
     ListApiKeys: Get "/api/v1/account/api-keys", Permission::SignedIn, 200,
         ((), (), ()) -> Page<account::ApiKey>;
     /// Makes an API key.
-    CreateApiKey: Post "/api/v1/account/api-keys", Permission::SignedIn, 201 keyed,
+    CreateApiKey: Post "/api/v1/account/api-keys", Permission::SignedIn, 201 keyed confirmed,
         ((), (), account::CreateApiKey) -> account::NewApiKey, [Conflict];
     /// Deletes an API key; what was opened with it ends.
     DeleteApiKey: Delete "/api/v1/account/api-keys/{key}", Permission::SignedIn, 204,
@@ -117,7 +126,7 @@ endpoints! {
     ListLinks: Get "/api/v1/account/links", Permission::SignedIn, 200,
         ((), (), ()) -> Page<account::LinkedAccount>;
     /// Begins to link an account elsewhere.
-    BeginLink: Post "/api/v1/account/links/begin", Permission::SignedIn, 200,
+    BeginLink: Post "/api/v1/account/links/begin", Permission::SignedIn, 200 confirmed,
         ((), (), auth::BeginVisit) -> auth::Begun, [NotFound];
     /// Links an account elsewhere.
     FinishLink: Post "/api/v1/account/links", Permission::SignedIn, 201 keyed,
@@ -129,7 +138,7 @@ endpoints! {
     ListSshKeys: Get "/api/v1/account/ssh-keys", Permission::SignedIn, 200,
         ((), (), ()) -> Page<account::SshKey>;
     /// Adds an SSH key.
-    AddSshKey: Post "/api/v1/account/ssh-keys", Permission::SignedIn, 201 keyed,
+    AddSshKey: Post "/api/v1/account/ssh-keys", Permission::SignedIn, 201 keyed confirmed,
         ((), (), account::AddSshKey) -> account::SshKey, [Conflict, Forbidden];
     /// Removes an SSH key.
     RemoveSshKey: Delete "/api/v1/account/ssh-keys/{key}", Permission::SignedIn, 204,

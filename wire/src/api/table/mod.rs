@@ -4,11 +4,11 @@
 //!
 //! ```text
 //! /// What it does, in one sentence.
-//! Name: Method "/path/{id}", Permission::.., 201 keyed,
+//! Name: Method "/path/{id}", Permission::.., 201 keyed confirmed,
 //!     (Path, Query, Body) -> Out, [CodeOnlyThisEndpointGives];
 //! ```
 //!
-//! `keyed` and the list of codes may be missing. Codes that follow from the row (who may ask, what is
+//! `keyed`, `confirmed` and the list of codes may be missing. Codes that follow from the row (who may ask, what is
 //! read, what can always fail) are in [`Row::codes`](super::Row::codes); the list names the others.
 //! A new area is a file here, a line in `areas!` and nothing else. Each row needs its handler in the
 //! hub and its example in the hub's tests (`hub/tests/it/api/examples`): without either they do not
@@ -21,7 +21,7 @@ macro_rules! endpoints {
         $area:ident $tag:literal $for_each:ident;
         $(
             #[doc = $summary:literal]
-            $name:ident: $method:ident $path:literal, $permission:expr, $status:literal $($keyed:ident)?,
+            $name:ident: $method:ident $path:literal, $permission:expr, $status:literal $($mark:ident)*,
             ($in_path:ty, $in_query:ty, $in_body:ty) -> $out:ty $(, [$($code:ident),+])?;
         )+
     ) => {
@@ -38,7 +38,8 @@ macro_rules! endpoints {
                 const SUMMARY: &'static str = $summary.trim_ascii();
                 const PERMISSION: $crate::api::Permission = $permission;
                 const STATUS: u16 = $status;
-                const KEYED: bool = endpoints!(@keyed $($keyed)?);
+                const KEYED: bool = endpoints!(@keyed $($mark)*);
+                const CONFIRMED: bool = endpoints!(@confirmed $($mark)*);
                 const CODES: &'static [$crate::api::Code] = &[$($($crate::api::Code::$code),+)?];
                 type Path = $in_path;
                 type Query = $in_query;
@@ -61,8 +62,12 @@ macro_rules! endpoints {
             ($callback:ident) => { $callback! { $($name)+ } };
         }
     };
-    (@keyed keyed) => { true };
     (@keyed) => { false };
+    (@keyed keyed $($rest:ident)*) => { true };
+    (@keyed confirmed $($rest:ident)*) => { endpoints!(@keyed $($rest)*) };
+    (@confirmed) => { false };
+    (@confirmed confirmed $($rest:ident)*) => { true };
+    (@confirmed keyed $($rest:ident)*) => { endpoints!(@confirmed $($rest)*) };
 }
 
 /// Names the areas, each with its file, its constant and its macro.

@@ -92,6 +92,16 @@ examples! {
         let body = account::ChangeAddress { password: PASSWORD.to_owned(), email: seed.email() };
         Example::new((), (), body)
     };
+    Confirm, _seed => {
+        Example::new((), (), account::Confirmation::Password(PASSWORD.to_owned()))
+    };
+    // Ceremonies are in the tests of presence.
+    BeginConfirm, _seed => Example::new((), (), ()).refused(Code::NotFound);
+    // The owner is the only one of its tenant.
+    CloseAccount, _seed => {
+        Example::new((), (), account::Confirmation::Password(PASSWORD.to_owned()))
+            .refused(Code::Conflict)
+    };
     ListSessions, _seed => Example::new((), (), ());
     EndSession, seed => {
         let session = seed.world.login(&seed.email()).await.me.session;

@@ -1,0 +1,124 @@
+// Steps about accounts: made, changed and deleted by an administrator; the question whether somebody is still
+// there; and an account that is closed by its owner. Nobody is signed in, before and afterwards.
+import assert from "node:assert/strict";
+import { until } from "./driver.js";
+
+const MADE = "made@people.example";
+const MOVED = "moved@people.example";
+const WORD = "a sentence of its own";
+
+// Has the hub say once that it wants a proof first, as it does to who signed in longer ago.
+const askFirst = (path) => {
+  const real = window.fetch;
+  window.fetch = (target, init) => {
+    if (target !== path || init?.method !== "POST") return real(target, init);
+    window.fetch = real;
+    const body = { type: "urn:mamba:problem:confirm_first", title: "t", status: 403, detail: "d",
+      code: "confirm_first", request_id: "r" };
+    const headers = { "content-type": "application/problem+json" };
+    return Promise.resolve(new Response(JSON.stringify(body), { status: 403, headers }));
+  };
+};
+
+export async function accounts({ browser, step, address, folder, admin, password, friend, friendWord }) {
+  const signIn = async (email, word) => {
+    await browser.type(browser.field("E-mail address"), email);
+    await browser.type(browser.field("Password"), word);
+    await browser.button("Sign in");
+  };
+  const signOut = async () => {
+    await browser.click("//button[@aria-label='Sign out']");
+    await browser.field("Password");
+  };
+  const gone = () => until("the dialog to close", async () => !(await browser.run("return document.querySelector('dialog')")));
+  const submit = () => browser.click("//dialog//button[@type='submit']");
+  const line = (email) => `//tr[td//strong[.='${email}']]`;
+
+  await step("an administrator makes an account, gives it another address, and deletes it", async () => {
+    await browser.go(`${address}/admin/users`);
+    await signIn(admin, password);
+    for (const [email, word] of [[MADE, ""], ["closes@people.example", WORD]]) {
+      await browser.button("New account");
+      await browser.type(browser.find("//dialog//input[@name='email']"), email);
+      if (word) await browser.type(browser.find("//dialog//input[@name='password']"), word);
+      else await browser.views(folder, "account-new");
+      await submit();
+      await gone();
+      await browser.find(line(email));
+    }
+    await browser.click(`${line(MADE)}//button[.='Edit']`);
+    const field = "document.querySelector('dialog [name=email]')";
+    await browser.find("//dialog//input[@name='email']");
+    await browser.run(`${field}.value = ${JSON.stringify(MOVED)}; ${field}.dispatchEvent(new Event('input', { bubbles: true }))`);
+    await browser.views(folder, "account-edit");
+    await submit();
+    await gone();
+    await browser.find(line(MOVED));
+    await browser.click(`${line(MOVED)}//button[.='Edit']`);
+    await browser.button("Require a new password");
+    await submit();
+    await gone();
+    await browser.click(`${line(MOVED)}//button[.='Edit']`);
+    await browser.button("Delete the account");
+    await browser.type(browser.find("//dialog//input[@name='confirm']"), MOVED);
+    await submit();
+    await gone();
+    assert.equal(await browser.run("return document.body.textContent.includes(arguments[0])", MOVED), false);
+    await signOut();
+  });
+
+  await step("who is asked whether it is still there proves it, and what it did happens by itself", async () => {
+    await browser.go(`${address}/account/keys`);
+    await signIn("closes@people.example", WORD);
+    await browser.button("New API key");
+    await browser.type(browser.find("//dialog//input[@name='name']"), "later");
+    await browser.run(`(${askFirst})("/api/v1/account/api-keys")`);
+    await submit();
+    const proof = "//dialog[.//h2[.='Is it still you?']]";
+    await browser.type(browser.find(`${proof}//input[@name='password']`), "not this one");
+    await browser.click(`${proof}//button[.='It is me']`);
+    await browser.find(`${proof}//*[@role='alert']`);
+    // The browser notes the refusal by itself.
+    const complaints = await browser.complaints();
+    assert.ok(complaints.every((it) => it.includes("401")), complaints.join("\n"));
+    await browser.views(folder, "confirm");
+    const field = `${proof}//input[@name='password']`;
+    await browser.run(`const it = document.querySelector('dialog input[name=password]'); it.value = ''; it.dispatchEvent(new Event('input', { bubbles: true }))`);
+    await browser.type(browser.find(field), WORD);
+    await browser.click(`${proof}//button[.='It is me']`);
+    await browser.text("It is shown only now");
+    await browser.click("//dialog//button[@aria-label='Close']");
+    await browser.text("later");
+    // Given up, it is told.
+    await browser.button("New API key");
+    await browser.type(browser.find("//dialog//input[@name='name']"), "never");
+    await browser.run(`(${askFirst})("/api/v1/account/api-keys")`);
+    await submit();
+    await browser.click(`${proof}//button[.='Cancel']`);
+    await browser.text("Confirm first that it is you");
+    await browser.click("//dialog//button[@aria-label='Close']");
+    await gone();
+  });
+
+  await step("an account is closed by its owner, unless a tenant would be left without one", async () => {
+    const close = async (word) => {
+      await browser.go(`${address}/account/security`);
+      await browser.button("Close the account");
+      await browser.type(browser.find("//dialog//input[@name='password']"), word);
+      await submit();
+    };
+    await close(WORD);
+    await browser.field("Password");
+    await signIn("closes@people.example", WORD);
+    await browser.text("Address or password is wrong");
+    await browser.complaints();
+    await browser.go(`${address}/account/security`);
+    await signIn(friend, friendWord);
+    await close(friendWord);
+    await browser.text("only owner of");
+    await browser.views(folder, "account-close");
+    await browser.complaints();
+    await browser.click("//dialog//button[@aria-label='Close']");
+    await signOut();
+  });
+}
