@@ -11,7 +11,7 @@ use crate::{
         set_administration, set_password,
     },
     ingest::requeue::Requeued,
-    nodes::{NewToken, NodeDetail},
+    nodes::{Force, NewToken, NodeDetail},
     reconcile::Report,
     secrets::{self, Rotated, Vault},
     store::KIND,
@@ -59,6 +59,10 @@ pub(super) enum AdminRequest {
     },
     Approve {
         node: String,
+    },
+    DeleteNode {
+        node: String,
+        force: bool,
     },
     Backup {
         file: PathBuf,
@@ -261,6 +265,13 @@ impl AdminContext {
             AdminRequest::Approve { node } => {
                 let node = self.find(scope, &node)?;
                 AdminReply::Node(Box::new(hub.approve_replacement(scope, node).await?))
+            }
+            AdminRequest::DeleteNode { node, force } => {
+                let force = if force { Force::GiveUp } else { Force::Keep };
+                let node = self.find(scope, &node)?;
+                let name = hub.node_detail(scope, node)?.node.name;
+                hub.delete_node(scope, node, name, force).await?;
+                AdminReply::Done
             }
             AdminRequest::ImportBlueprint { text } => {
                 let done = hub.import_blueprint(scope, text.as_bytes()).await?;

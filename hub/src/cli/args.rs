@@ -188,6 +188,14 @@ pub(super) enum NodeCommand {
         /// Name or id.
         node: String,
     },
+    /// Delete a node that has no servers, for ever.
+    Delete {
+        /// Name or id.
+        node: String,
+        /// Give up what it holds and did not tell: facts, and servers that it was to clear away.
+        #[arg(long)]
+        force: bool,
+    },
     /// Let a node out of quarantine: the daemon that connects next is the node.
     ApproveReplacement {
         /// Name or id.

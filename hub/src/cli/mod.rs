@@ -216,6 +216,7 @@ fn request(command: NodeCommand) -> Result<AdminRequest, CliError> {
         NodeCommand::List => AdminRequest::Nodes,
         NodeCommand::Show { node } => AdminRequest::Node { node },
         NodeCommand::Revoke { node } => AdminRequest::Revoke { node },
+        NodeCommand::Delete { node, force } => AdminRequest::DeleteNode { node, force },
         NodeCommand::ApproveReplacement { node } => AdminRequest::Approve { node },
     })
 }

@@ -45,7 +45,7 @@ pub(crate) fn put(
 }
 
 /// Withdraws a port.
-pub(super) fn remove(
+pub(crate) fn remove(
     txn: &mut Txn<'_>,
     node: NodeId,
     allocation: AllocationId,

@@ -3,8 +3,8 @@
 use super::{Booked, Booking, Doubt};
 use crate::{
     HubError, audit,
-    control::{hidden, leases, note},
-    store::{ActivityRecord, EVENTS, GONE_PORTS, NODE_ACTIVITY, NODE_EVENTS, PLACED, SERVERS},
+    control::{end_on_node, note},
+    store::{ActivityRecord, EVENTS, NODE_ACTIVITY, NODE_EVENTS, PLACED},
     tenants::about_server,
 };
 use mamba_core::{
@@ -103,28 +103,15 @@ impl Booking {
         Ok(())
     }
 
-    /// Notes that the node did what a tombstone says: the server's ports, memory and name are free,
-    /// and the node's right to report on it ends. Without a tombstone nothing follows.
+    /// Notes that the node did what a tombstone says.
     fn end_server(
         &mut self,
         txn: &mut Txn<'_>,
-        (tenant, server): (TenantId, ServerId),
+        server: (TenantId, ServerId),
     ) -> Result<(), HubError> {
-        let Some(mut record) = txn.get(SERVERS, &(tenant, server))? else { return Ok(()) };
-        let Some(deletion) = record.deletion.as_mut().filter(|_| record.node == self.node) else {
-            return Ok(());
-        };
-        deletion.done_at = Some(self.now);
-        hidden::forget(txn, &(tenant, server), &mut record)?;
-        txn.put(SERVERS, &(tenant, server), &record)?;
-        if let Some(mut placed) = txn.get(PLACED, &(self.node, server))? {
-            placed.gone = true;
-            txn.put(PLACED, &(self.node, server), &placed)?;
-            txn.put(GONE_PORTS, &(self.node, tenant, server), &self.now.0)?;
+        if end_on_node(txn, self.node, server, self.now)? {
+            self.leases.forget(server);
         }
-        // Ends at hub time and not at the node's: its last usage may still be on the way.
-        leases::end(txn, (tenant, server), Some(self.node), self.now)?;
-        self.leases.forget((tenant, server));
         Ok(())
     }
 }

@@ -7,6 +7,7 @@
 pub mod live;
 mod adopt;
 mod backend;
+mod delete;
 mod join;
 mod registry;
 mod reports;
@@ -14,6 +15,7 @@ mod wanted;
 #[cfg(test)]
 mod tests;
 
+pub use delete::Force;
 pub use join::NewToken;
 pub use registry::NodeDetail;
 pub(crate) use registry::raise;

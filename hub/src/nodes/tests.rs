@@ -1,19 +1,23 @@
 //! How nodes join, are told apart, lose their right and get it back.
 
-use super::NewToken;
+use super::{Force, NewToken};
 use crate::{
+    HubError,
     link::backend::{EnrolError, LinkBackend, Standing},
-    testing::{World, admin, enrolment, hello, observed, tenant},
+    store::{ALLOCATIONS, NODE_KEYS, PLACED, SERVERS, STREAM_GAPS, StreamGapKind},
+    testing::{Outbox, World, admin, enrolment, hello, machine, observed, tenant},
 };
 use mamba_core::{
+    db::{Snapshot as _, Span},
     desired::{Envelope, Order, Wish},
+    fact::Stream,
     ids::NodeId,
     scope::NodeScope,
     seq::{Generation, Incarnation},
 };
 use mamba_wire::{
     api::PageQuery,
-    link::v1::{DesiredLine, StateReport},
+    link::v1::{DesiredLine, OutboxState, StateReport},
 };
 
 #[tokio::test]
@@ -209,4 +213,99 @@ async fn a_server_that_is_gone_is_forgotten_when_its_node_forgot_the_tombstone()
     // It is held and wanted: absence in a later hello deletes nothing.
     LinkBackend::hello(&world.hub, node, hello(node, vec![]), peer).await.unwrap();
     assert_eq!(world.hub.wanted(&scope).await.unwrap().desired, [line]);
+}
+
+impl World {
+    /// The node says how many facts of usage it holds.
+    async fn waits(&self, node: NodeId, unacked: u64) {
+        let line = OutboxState { stream: Stream::Usage, unacked, oldest_age_ms: 0 };
+        let node_state = mamba_wire::link::v1::NodeState { outbox: vec![line], ..machine() };
+        let report = StateReport { complete: true, servers: vec![], node: node_state };
+        self.hub.note_state(&NodeScope::granted(node), report).await.unwrap();
+    }
+
+    async fn delete(&self, node: NodeId, force: Force) -> Result<(), HubError> {
+        self.hub.delete_node(&admin(), node, "a".to_owned(), force).await
+    }
+
+    fn gaps(&self) -> Vec<StreamGapKind> {
+        let gaps = self.hub.read(|txn| Ok(txn.range(STREAM_GAPS, Span::all(), 9)?)).unwrap();
+        gaps.into_iter().map(|(_, gap)| gap.kind).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_node_is_deleted_once_nothing_is_on_it_and_its_key_opens_nothing_for_ever() {
+    let mut world = World::new().await;
+    let first = world.token("a").await;
+    let node = world.hub.enrol(enrolment(&first, 77)).await.unwrap();
+    world.connect(node).await;
+    let other = world.node("b").await;
+    let replacing = NewToken { replaces: Some(node), ..NewToken::default() };
+    world.hub.create_join_token(&admin(), replacing).await.unwrap();
+    let ports = 30_000..=30_250;
+    let (ip, protocol) = ("0.0.0.0".parse().unwrap(), mamba_core::server::PortProtocol::Both);
+    let made =
+        world.hub.create_allocations(&admin(), node, ip, ports, protocol, Default::default());
+    made.await.unwrap();
+    let owner = tenant(1);
+    let server = world.server(&owner, node).await;
+    world.waits(node, 0).await;
+    for force in [Force::Keep, Force::GiveUp] {
+        let err = world.delete(node, force).await.unwrap_err().to_string();
+        assert!(err.starts_with("1 servers live on the node"), "{err}");
+    }
+    world.hub.delete_server(&owner, server, Default::default()).await.unwrap();
+    let err = world.delete(node, Force::Keep).await.unwrap_err().to_string();
+    assert!(err.contains("did not confirm"), "{err}");
+    world.end_server(node, &owner, server).await;
+    world.waits(node, 3).await;
+    let err = world.delete(node, Force::Keep).await.unwrap_err().to_string();
+    assert!(err.starts_with("node holds 3 facts"), "{err}");
+    world.waits(node, 0).await;
+    let wrong = world.hub.delete_node(&admin(), node, "b".to_owned(), Force::GiveUp).await;
+    assert_eq!(wrong.unwrap_err().to_string(), "`name`: must be the name of the node");
+    let signal = world.hub.signal(node);
+    world.delete(node, Force::Keep).await.unwrap();
+    assert_eq!(signal.borrow().standing, Standing::Revoked);
+    assert!(LinkBackend::node(&world.hub, node).await.unwrap().is_none());
+    assert!(matches!(world.delete(node, Force::GiveUp).await, Err(HubError::NotFound { .. })));
+    assert_eq!(world.gaps(), []);
+    let left = world.hub.read(|txn| {
+        let ports = txn.range(ALLOCATIONS, Span::all(), 999)?;
+        assert!(ports.iter().all(|((of, _), _)| *of == other) && !ports.is_empty());
+        Ok(txn.get(NODE_KEYS, &[77; 32])?.and_then(|it| it.revoked_at))
+    });
+    assert!(left.unwrap().is_some());
+    assert_eq!(world.hub.join_tokens(&admin()).unwrap(), []);
+    // The name is free, the key is not, nor is the token that it came with.
+    assert!(world.hub.enrol(enrolment(&first, 77)).await.is_err());
+    let again = world.token("a").await;
+    assert_eq!(world.hub.enrol(enrolment(&again, 77)).await, Err(EnrolError::Token));
+    assert!(world.hub.enrol(enrolment(&again, 78)).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_a_lost_node_held_is_written_down_as_lost() {
+    let mut world = World::new().await;
+    let node = world.node("a").await;
+    let owner = tenant(1);
+    let server = world.server(&owner, node).await;
+    let outbox = Outbox::new(Stream::Usage, 1);
+    let peer = "127.0.0.1:1".parse().unwrap();
+    let said = hello(node, vec![outbox.hello(1)]);
+    world.hub.hello(&NodeScope::granted(node), said, peer).await.unwrap();
+    world.waits(node, 3).await;
+    world.hub.delete_server(&owner, server, Default::default()).await.unwrap();
+    assert!(world.delete(node, Force::Keep).await.is_err());
+    world.delete(node, Force::GiveUp).await.unwrap();
+    assert_eq!(world.gaps(), [StreamGapKind::TailPossiblyLost]);
+    let open = world.hub.read(|txn| {
+        let placed = txn.prefix(PLACED, &(node,), 9)?;
+        Ok(placed.iter().filter(|(_, it)| !it.gone).count())
+    });
+    assert_eq!(open.unwrap(), 0);
+    let ended = world.hub.read(|txn| Ok(txn.get(SERVERS, &(owner.tenant(), server))?));
+    assert!(ended.unwrap().is_some_and(|it| !it.is_present()), "its end is done");
+    assert_eq!(world.hub.verify_audit().unwrap().breaks, []);
 }

@@ -1,6 +1,6 @@
 //! Pure: nodes and the tokens with which they join.
 
-use super::{Freshness, RequestBody};
+use super::{Freshness, RequestBody, params::params};
 use crate::link::v1::NodeState;
 use mamba_core::{
     clock::UnixMs,
@@ -59,6 +59,16 @@ pub struct UpdateNode {
 }
 
 impl RequestBody for UpdateNode {}
+
+params! {
+    /// What confirms the deletion of a node.
+    DeleteNodeQuery {
+        /// The name of the node.
+        name: Option<String>,
+        /// Whether what the node holds, and did not tell or clear away, is given up as lost.
+        force: Option<bool>,
+    }
+}
 
 /// Whether a node may connect.
 #[derive(

@@ -3,12 +3,15 @@
 use crate::{
     api::{Api, ApiError, Context, Handle, Served},
     control::Cut,
-    nodes::{NewToken, NodeDetail},
+    nodes::{Force, NewToken, NodeDetail},
 };
 use mamba_core::ids::TokenId;
 use mamba_wire::api::{
     Page, PageQuery,
-    node::{CreateJoinToken, JoinToken, NewJoinToken, Node, NodeLink, NodeSession, UpdateNode},
+    node::{
+        CreateJoinToken, DeleteNodeQuery, JoinToken, NewJoinToken, Node, NodeLink, NodeSession,
+        UpdateNode,
+    },
     params::{NodePath, TokenPath},
     table,
 };
@@ -89,6 +92,21 @@ impl Handle<table::RevokeNode> for Api {
         (): (),
     ) -> Result<Served<Node>, ApiError> {
         Ok(Served::Json(self.hub().revoke_node(&context.admin()?, path.node).await?.node))
+    }
+}
+
+impl Handle<table::DeleteNode> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: NodePath,
+        query: DeleteNodeQuery,
+        (): (),
+    ) -> Result<Served<()>, ApiError> {
+        let force = if query.force == Some(true) { Force::GiveUp } else { Force::Keep };
+        let (admin, typed) = (context.admin()?, query.name.unwrap_or_default());
+        self.hub().delete_node(&admin, path.node, typed, force).await?;
+        Ok(Served::Json(()))
     }
 }
 

@@ -25,7 +25,7 @@ pub use asking::NewTransfer;
 pub(crate) use drive::Progresses;
 pub use drive::keep;
 pub(crate) use lost::{came_home, lost_leaving, lost_moved, taken_back};
-pub(crate) use records::{LEFT, RESERVED};
+pub(crate) use records::{LEFT, RESERVED, coming, forget_node};
 pub use records::{OPEN, Reserved, TABLES, TRANSFERS, TransferRecord};
 pub(super) use steps::pass;
 

@@ -4,7 +4,7 @@ use crate::store::EnvelopeRecord;
 use mamba_core::{
     allocation::Granted,
     clock::UnixMs,
-    db::{Table, TableDef},
+    db::{Snapshot, Table, TableDef, Txn, TxnError},
     desired::{Home, Order},
     ids::{AllocationId, NodeId, ServerId, TenantId, TransferId},
     lifecycle::{Actor, transfer::Phase},
@@ -12,6 +12,7 @@ use mamba_core::{
     record,
     server::PortBinding,
 };
+use mamba_wire::link::v1::SERVERS_MAX;
 use serde::{Deserialize, Serialize};
 
 /// The newest move of each server.
@@ -28,6 +29,25 @@ pub(super) const DROPS: Table<(NodeId, TransferId), Drop> = Table::new(284, "tra
 /// All tables of this module.
 pub const TABLES: &[TableDef] =
     &[TRANSFERS.def(), OPEN.def(), RESERVED.def(), LEFT.def(), DROPS.def()];
+
+/// Returns how many servers are on their way to a node.
+pub(crate) fn coming(view: &impl Snapshot, node: NodeId) -> Result<usize, TxnError> {
+    Ok(view.prefix(RESERVED, &(node,), SERVERS_MAX)?.len())
+}
+
+/// Forgets some of what a node was still to be told, which is never connected again; says whether there
+/// may be more.
+pub(crate) fn forget_node(txn: &mut Txn<'_>, node: NodeId, most: usize) -> Result<bool, TxnError> {
+    let left = txn.prefix(LEFT, &(node,), most)?;
+    for (key, _) in &left {
+        txn.delete(LEFT, key)?;
+    }
+    let drops = txn.prefix(DROPS, &(node,), most)?;
+    for (key, _) in &drops {
+        txn.delete(DROPS, key)?;
+    }
+    Ok(left.len() == most || drops.len() == most)
+}
 
 /// One move.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,15 +3,18 @@
 use super::{enrol::enrol_dialog, node::Seen};
 use crate::{
     i18n::{fill, t},
+    nav::Place,
     net::Failure,
-    parts::{Action, Field, Kind, Question, Submit, Toasts, ask, complaint, nothing},
+    parts::{
+        Action, Field, Kind, Question, Submit, Toasts, ask, complaint, confirm, dialog, nothing,
+    },
     reactive::selector,
     session::Session,
     task::Task,
 };
 use mamba_core::{allocation::PortRange, placement::NodeSettings, units::Mib};
 use mamba_wire::api::{
-    node::{Standing, UpdateNode},
+    node::{DeleteNodeQuery, Standing, UpdateNode},
     params::NodePath,
     table,
 };
@@ -230,6 +233,7 @@ fn End(seen: Seen) -> View {
             seen.remote.put(node);
         });
     });
+    let (deleting, delete) = delete_dialog(seen);
     let node = seen.node.with_untracked(|it| (**it).clone());
     let replace = enrol_dialog(replacing, Some(node), move || seen.remote.reload());
     let wrong = complaint(task.failure, &[]);
@@ -254,10 +258,52 @@ fn End(seen: Seen) -> View {
                         Action(label=t().admin.revoke, kind=Kind::Danger, run=move || revoking.set(true))
                     }
                 } })
+                div(class="choice") {
+                    p { (t().admin.node_delete_text) }
+                    Action(label=t().admin.node_delete, kind=Kind::Danger, run=move || deleting.set(true))
+                }
             }
         }
-        (revoke) (replace)
+        (revoke) (replace) (delete)
     }
+}
+
+/// Returns what opens the dialog that deletes the node, and the dialog.
+fn delete_dialog(seen: Seen) -> (Signal<bool>, View) {
+    let (session, toasts) = (use_context::<Session>(), use_context::<Toasts>());
+    let (place, open) = (use_context::<Place>(), create_signal(false));
+    let name = seen.node.with_untracked(|it| it.name.clone());
+    let title = fill(t().admin.node_delete_sure, &[("name", &name)]);
+    let view = dialog(open, title, move || {
+        let (typed, force) = (create_signal(String::new()), create_signal(false));
+        let task = Task::new();
+        let submit = move |event: SubmitEvent| {
+            event.prevent_default();
+            let name = Some(typed.get_clone_untracked());
+            let query = DeleteNodeQuery { name, force: Some(force.get_untracked()) };
+            let call = session.call::<table::DeleteNode>(NodePath { node: seen.id }, query, ());
+            task.run(call, move |()| {
+                toasts.done(t().admin.deleted);
+                place.go("/admin/nodes");
+            });
+        };
+        let wrong = complaint(task.failure, &["name"]);
+        let button = view! { Submit(label=t().admin.node_delete, kind=Kind::Danger, task=task) };
+        let footer = confirm(open, button);
+        view! {
+            form(on:submit=submit, novalidate=true) {
+                p(class="muted") { (t().admin.node_delete_text) }
+                (wrong)
+                Field(label=t().admin.type_name, name="name", value=typed, autofocus=true, failure=task.failure)
+                label(class="check") {
+                    input(r#type="checkbox", name="force", bind:checked=force)
+                    span { (t().admin.node_force) span(class="hint") { (t().admin.node_force_hint) } }
+                }
+                (footer)
+            }
+        }
+    });
+    (open, view)
 }
 
 #[cfg(test)]

@@ -22,6 +22,9 @@ endpoints! {
     /// Ends a node's right to connect, for ever.
     RevokeNode: Post "/api/v1/nodes/{node}/revoke", Permission::Admin(AdminRight::NodesWrite), 200,
         (NodePath, (), ()) -> node::Node, [Conflict];
+    /// Deletes a node without servers, when its name is typed; with `force` also one that is lost with what it holds.
+    DeleteNode: Delete "/api/v1/nodes/{node}", Permission::Admin(AdminRight::NodesWrite), 204,
+        (NodePath, node::DeleteNodeQuery, ()) -> (), [Conflict];
     /// Lets a node out of quarantine: the daemon that connects next is the node.
     ApproveReplacement: Post "/api/v1/nodes/{node}/approve-replacement", Permission::Admin(AdminRight::NodesWrite), 200,
         (NodePath, (), ()) -> node::Node, [Conflict];

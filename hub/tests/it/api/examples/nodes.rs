@@ -3,7 +3,7 @@
 use super::{super::world::NO_PAGE, Example, Seed, examples};
 use mamba_core::{ids::TokenId, placement::NodeSettings};
 use mamba_wire::api::{
-    node::{CreateJoinToken, UpdateNode},
+    node::{CreateJoinToken, DeleteNodeQuery, UpdateNode},
     params::{NodePath, TokenPath},
     table,
 };
@@ -33,6 +33,12 @@ examples! {
         Example::new(spare(seed).await, (), body)
     };
     RevokeNode, seed => Example::new(spare(seed).await, (), ());
+    DeleteNode, seed => {
+        let path = spare(seed).await;
+        let shown = seed.world.admin::<table::ShowNode>(&path, &(), &()).await;
+        let query = DeleteNodeQuery { name: Some(shown.name), force: None };
+        Example::new(path, query, ())
+    };
     ApproveReplacement, seed => Example::new(NodePath { node: seed.node() }, (), ());
     CreateJoinToken, seed => Example::new((), (), new_token(seed));
     ListJoinTokens, _seed => Example::new((), NO_PAGE, ());
