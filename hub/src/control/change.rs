@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Hub, HubError,
     store::{Deletion, ServerRecord},
-    tenants::check_quota,
+    tenants::{self, check_quota},
 };
 use mamba_core::{
     audit::Change,
@@ -231,6 +231,10 @@ fn entomb(
     }
     if !deleting.force {
         check_mass_limit(txn, record.node, key.1)?;
+    }
+    if known.is_none() {
+        let Happened { event, now, actor, .. } = happened;
+        tenants::server_deleted(txn, *now, *event, key, actor)?;
     }
     record.deletion = Some(Deletion {
         asked_at: known.map_or(happened.now, |known| known.asked_at),

@@ -88,6 +88,11 @@ pub enum Letter {
         /// Its name.
         from: String,
     },
+    /// A server that somebody had access to is being deleted.
+    ServerDeleted {
+        /// Its name.
+        server: String,
+    },
     /// A server is ready.
     ServerInstalled {
         /// Its name.
@@ -186,6 +191,7 @@ impl Letter {
             Self::Invitation { to, .. } => format!("Invitation to {to}"),
             Self::Added { to } => format!("You have access to {to}"),
             Self::Removed { from } => format!("You have no access to {from} any more"),
+            Self::ServerDeleted { server } => format!("{server} is being deleted"),
             Self::ServerInstalled { server } => format!("{server} is ready"),
             Self::InstallFailed { server } => format!("{server} could not be installed"),
             Self::ServerCrashed { server, .. } => format!("{server} crashed"),
@@ -251,6 +257,9 @@ impl Letter {
             }
             Self::Added { to } => format!("You were given access to {to}. Sign in to see it."),
             Self::Removed { from } => format!("Your access to {from} was taken back."),
+            Self::ServerDeleted { server } => {
+                format!("The server {server}, to which you have access, is being deleted.")
+            }
             Self::ServerInstalled { server } => {
                 format!("The server {server} is installed and ready to use.")
             }
@@ -281,6 +290,7 @@ impl Letter {
             | Self::NewDevice { .. }
             | Self::Added { .. }
             | Self::Removed { .. }
+            | Self::ServerDeleted { .. }
             | Self::ServerInstalled { .. }
             | Self::InstallFailed { .. }
             | Self::ServerCrashed { .. } => None,

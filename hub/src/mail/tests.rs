@@ -30,6 +30,7 @@ fn letters() -> Vec<Letter> {
         Letter::Invitation { by: text(), to: text(), link: link() },
         Letter::Added { to: text() },
         Letter::Removed { from: text() },
+        Letter::ServerDeleted { server: text() },
         Letter::ServerInstalled { server: text() },
         Letter::InstallFailed { server: text() },
         Letter::ServerCrashed { server: text(), reason: text() },

@@ -1,7 +1,11 @@
 //! Letters to people about what they may do and about their servers, queued in the transaction of what
 //! they tell.
 
-use super::{MEMBERS, TENANTS, people::MEMBERS_MAX, records::SERVER_LETTERS};
+use super::{
+    MEMBERS, SUB_USERS, TENANTS,
+    people::{MEMBERS_MAX, SUB_USERS_MAX},
+    records::SERVER_LETTERS,
+};
 use crate::{
     HubError,
     identity::{Topic, email_of, wants},
@@ -20,6 +24,9 @@ use mamba_wire::api::member::InvitedTo;
 
 /// Owners who are written to of one event: it is told in the transaction of a batch of facts.
 const OWNERS_MAX: usize = 5;
+
+/// People who are written to of one end: four writes each, beside what the end itself writes.
+const TOLD_MAX: usize = 200;
 
 /// What owners want to know of a server.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +92,49 @@ pub(super) fn removed(
     from: String,
 ) -> Result<(), HubError> {
     to_account(txn, now, id, (user, Topic::Access), &Letter::Removed { from })
+}
+
+/// Writes to the members of a tenant that is deleted, but not to who deletes it. `event` is the deletion.
+pub(super) fn tenant_deleted(
+    txn: &mut Txn<'_>,
+    now: UnixMs,
+    event: EventId,
+    (members, name): (&[UserId], &str),
+    by: &Actor,
+) -> Result<(), HubError> {
+    let letter = Letter::Removed { from: name.to_owned() };
+    tell_each(txn, now, event, members, by, &letter)
+}
+
+/// Writes to the sub-users of a server that is to be deleted, but not to who deletes it. `event` is the
+/// deletion.
+pub(crate) fn server_deleted(
+    txn: &mut Txn<'_>,
+    now: UnixMs,
+    event: EventId,
+    (tenant, server): (TenantId, ServerId),
+    by: &Actor,
+) -> Result<(), HubError> {
+    let rows = txn.prefix(SUB_USERS, &(tenant, server), SUB_USERS_MAX)?;
+    let users: Vec<UserId> = rows.into_iter().map(|((_, _, user), _)| user).collect();
+    let letter =
+        Letter::ServerDeleted { server: server_name(txn, tenant, server)?.unwrap_or_default() };
+    tell_each(txn, now, event, &users, by, &letter)
+}
+
+fn tell_each(
+    txn: &mut Txn<'_>,
+    now: UnixMs,
+    event: EventId,
+    users: &[UserId],
+    by: &Actor,
+    letter: &Letter,
+) -> Result<(), HubError> {
+    let others = users.iter().filter(|it| *by != Actor::User(**it));
+    for user in others.take(TOLD_MAX) {
+        to_account(txn, now, derived(now, event, *user), (*user, Topic::Access), letter)?;
+    }
+    Ok(())
 }
 
 /// Writes to the owners of a server's tenant what they want to know of it: that it was installed or could

@@ -3,6 +3,7 @@
 use super::{
     CHILDREN, MEMBERS, MEMBERSHIPS, Present, ROLES, TENANTS, Tenant,
     access::{CHILDREN_MAX, lineage},
+    letters,
     people::MEMBERS_MAX,
     quota::used,
     records::{INVITATIONS, INVITATIONS_BY_TOKEN},
@@ -13,7 +14,7 @@ use mamba_core::{
     audit::{AuditEntry, Change},
     clock::UnixMs,
     db::{Snapshot, Span, Txn},
-    ids::TenantId,
+    ids::{EventId, TenantId},
     quota::Quota,
     scope::TenantScope,
     server::{NAME_BYTES_MAX, check_text},
@@ -77,7 +78,7 @@ impl Hub {
     /// # Errors
     /// `NotFound`, `Invalid` when the typed name is not its name, `Refused` while it is not empty.
     pub async fn delete_tenant(&self, scope: &TenantScope, typed: String) -> Result<(), HubError> {
-        let (scope, now) = (scope.clone(), self.now());
+        let (scope, now, event) = (scope.clone(), self.now(), self.new_id(EventId::new));
         self.write(move |txn| {
             let tenant = scope.tenant();
             let record = find(txn, tenant)?;
@@ -90,10 +91,13 @@ impl Hub {
             if has_servers(txn, tenant)? {
                 return Err(HubError::Refused("the tenant has servers".to_owned()));
             }
-            for ((_, user), _) in txn.prefix(MEMBERS, &(tenant,), MEMBERS_MAX)? {
-                txn.delete(MEMBERS, &(tenant, user))?;
-                txn.delete(MEMBERSHIPS, &(user, tenant))?;
+            let members = txn.prefix(MEMBERS, &(tenant,), MEMBERS_MAX)?;
+            let members: Vec<_> = members.into_iter().map(|((_, user), _)| user).collect();
+            for user in &members {
+                txn.delete(MEMBERS, &(tenant, *user))?;
+                txn.delete(MEMBERSHIPS, &(*user, tenant))?;
             }
+            letters::tenant_deleted(txn, now, event, (&members, &typed), scope.actor())?;
             for (key, _) in txn.prefix(ROLES, &(tenant,), ROWS_MAX)? {
                 txn.delete(ROLES, &key)?;
             }

@@ -20,7 +20,7 @@ mod tests;
 pub(crate) use access::{CHILDREN_MAX, reach};
 pub use access::{access_of, lineage, memberships};
 pub(crate) use leave::{Leaving, leave_all, only_owner_of};
-pub(crate) use letters::about_server;
+pub(crate) use letters::{about_server, server_deleted};
 pub(crate) use life::check_pool;
 pub use people::Granter;
 pub(crate) use people::dismiss;

@@ -11,7 +11,9 @@ use mamba_wire::api::{
         AnswerInvitation, CreateInvitation, InviteSubUser, MemberPath, SubUserPath, UpdateMember,
     },
     params::{ServerPath, TenantPath},
+    server::DeleteQuery,
     table,
+    tenant::DeleteTenantQuery,
 };
 use std::{
     collections::BTreeSet,
@@ -113,6 +115,39 @@ async fn a_sub_user_is_told_when_it_gains_and_loses_a_server() {
     assert_eq!(open().await.err().unwrap().code, Code::NotFound);
     let (subject, token) = world.letter("friend@example.org").await;
     assert!(subject.starts_with("You have no access to ") && token.is_none(), "{subject}");
+}
+
+#[tokio::test]
+async fn who_loses_a_tenant_or_a_server_to_its_end_is_told() {
+    let world = World::new().await;
+    let node = world.node("n1", 1).await;
+    let (acme, owner) = world.tenant("acme").await;
+    let (_, friend) = world.tenant("friend").await;
+    let server = world.server(node, acme, 30_001).await;
+    let path = ServerPath { server };
+    let keys = BTreeSet::from([ServerKey::ControlStart]);
+    let body = InviteSubUser { email: "friend@example.org".to_owned(), keys };
+    let made = world.call::<table::InviteSubUser>(Some(&owner), &path, &(), &body).await.unwrap();
+    let accept = async |token: String| {
+        let answer = AnswerInvitation { token };
+        world.call::<table::AcceptInvitation>(Some(&friend), &(), &(), &answer).await.unwrap();
+        world.clock.advance(1);
+    };
+    accept(made.token).await;
+    let now = DeleteQuery { after_ms: Some(0), retain_ms: None, force: None };
+    world.call::<table::DeleteServer>(Some(&owner), &path, &now, &()).await.unwrap();
+    assert_eq!(world.letter("friend@example.org").await.0, "arena is being deleted");
+    let (empty, other) = world.tenant("empty").await;
+    let path = TenantPath { tenant: empty };
+    let body = CreateInvitation { email: "friend@example.org".to_owned(), role: Role::Viewer };
+    let made = world.call::<table::CreateInvitation>(Some(&other), &path, &(), &body).await;
+    accept(made.unwrap().token).await;
+    let named = DeleteTenantQuery { name: Some("empty".to_owned()) };
+    world.call::<table::DeleteTenant>(Some(&other), &path, &named, &()).await.unwrap();
+    assert_eq!(world.letter("friend@example.org").await.0, "You have no access to empty any more");
+    let mails = world.admin::<table::ListMails>(&(), &NO_PAGE, &()).await.items;
+    let to_self = mails.iter().filter(|it| it.to == "empty@example.org");
+    assert_eq!(to_self.count(), 0, "who does it knows");
 }
 
 /// Everything that was logged on this thread, which is the only one of the test's runtime.
