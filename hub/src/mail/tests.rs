@@ -79,5 +79,6 @@ async fn the_spool_lists_newest_first_and_hides_texts_that_will_be_sent() {
     let gone = ids[3];
     assert!(store.write(move |txn| remove(txn, gone)).await.unwrap());
     assert!(!store.write(move |txn| remove(txn, gone)).await.unwrap());
-    assert_eq!(store.read(|view| view.get(MAILS_COUNT, &())).unwrap(), Some(16));
+    let left = u64::try_from(letters().len() - 1).unwrap();
+    assert_eq!(store.read(|view| view.get(MAILS_COUNT, &())).unwrap(), Some(left));
 }

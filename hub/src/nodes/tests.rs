@@ -111,11 +111,8 @@ async fn a_node_cannot_speak_for_a_server_of_another() {
     let mut world = World::new().await;
     let (a, b) = (world.node("a").await, world.node("b").await);
     let server = world.server(&tenant(1), b).await;
-    let report = |server| StateReport {
-        complete: false,
-        servers: vec![observed(server)],
-        node: crate::testing::machine(),
-    };
+    let report =
+        |server| StateReport { complete: false, servers: vec![observed(server)], node: machine() };
     world.hub.note_state(&NodeScope::granted(a), report(server)).await.unwrap();
     assert_eq!(world.hub.server(&tenant(1), server).unwrap().observed, None);
     assert!(world.hub.envelopes(&NodeScope::granted(a), &[server]).unwrap().is_empty());
@@ -157,7 +154,7 @@ async fn a_deleted_server_is_not_brought_back_by_its_nodes_past() {
     let past = world.hub.envelopes(&scope, &[server]).unwrap().remove(0);
     world.hub.delete_server(&tenant(1), server, Default::default()).await.unwrap();
     let place = move |txn: &mut mamba_core::db::Txn<'_>| {
-        Ok::<_, crate::HubError>(txn.delete(crate::store::PLACED, &(node, server))?)
+        Ok::<_, HubError>(txn.delete(PLACED, &(node, server))?)
     };
     world.hub.write(place).await.unwrap();
     world.hub.adopt(&scope, vec![past]).await.unwrap();
@@ -245,8 +242,8 @@ async fn a_node_is_deleted_once_nothing_is_on_it_and_its_key_opens_nothing_for_e
     world.hub.create_join_token(&admin(), replacing).await.unwrap();
     let ports = 30_000..=30_250;
     let (ip, protocol) = ("0.0.0.0".parse().unwrap(), mamba_core::server::PortProtocol::Both);
-    let made =
-        world.hub.create_allocations(&admin(), node, ip, ports, protocol, Default::default());
+    let by = admin();
+    let made = world.hub.create_allocations(&by, node, ip, ports, protocol, Default::default());
     made.await.unwrap();
     let owner = tenant(1);
     let server = world.server(&owner, node).await;
