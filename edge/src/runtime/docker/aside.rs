@@ -36,8 +36,8 @@ impl DockerRuntime {
             |error: &str| Err(RuntimeError::Refused { step: "create", error: error.to_owned() });
         let found = self.inspect_raw(&config::container_name(spec.server)).await?;
         let Some(found) = found else { return Ok(()) };
-        let is_own = state::container(Some(spec.node), found.clone()).is_some();
-        let Some(container) = state::container(None, found) else { return Ok(()) };
+        let is_own = state::container(Some(spec.node), &found).is_some();
+        let Some(container) = state::container(None, &found) else { return Ok(()) };
         match container.status {
             ContainerStatus::Running { .. } => refused("a container of this server is running"),
             _ if !is_own => refused("a container of this server belongs to another node"),
@@ -81,14 +81,15 @@ impl DockerRuntime {
         });
     }
 
+    /// Asks about a container. What the engine says is large: it is kept off the stack.
     pub(super) async fn inspect_raw(
         &self,
         name: &str,
-    ) -> Result<Option<ContainerInspectResponse>, RuntimeError> {
+    ) -> Result<Option<Box<ContainerInspectResponse>>, RuntimeError> {
         let found = self.call("inspect", LOOK_MS, |docker| async move {
-            docker.inspect_container(name, None::<InspectContainerOptions>).await
+            docker.inspect_container(name, None::<InspectContainerOptions>).await.map(Box::new)
         });
-        match found.await {
+        match Box::pin(found).await {
             Ok(found) => Ok(Some(found)),
             Err(RuntimeError::NoSuchContainer) => Ok(None),
             Err(err) => Err(err),

@@ -191,7 +191,7 @@ impl DockerRuntime {
         name: &str,
     ) -> Result<Option<Container>, RuntimeError> {
         let found = self.inspect_raw(name).await?;
-        let found = found.and_then(|found| state::container(node, found));
+        let found = found.and_then(|found| state::container(node, &found));
         Ok(found.map(|found| self.with_oom(found)))
     }
 

@@ -18,14 +18,14 @@ use mamba_core::{
 /// Reads an inspected container of this node. `None` for one that is not ours or is going away.
 pub(super) fn container(
     node: Option<NodeId>,
-    inspected: ContainerInspectResponse,
+    inspected: &ContainerInspectResponse,
 ) -> Option<Container> {
     // What was set aside is gone for whoever looks.
     if inspected.name.as_deref().is_some_and(is_aside) {
         return None;
     }
     let allocated = inspected.host_config.as_ref().and_then(allocated);
-    let labels = inspected.config?.labels?;
+    let labels = inspected.config.as_ref()?.labels.as_ref()?;
     let label = |name: &str| labels.get(name);
     // The container of an install script is not the server's.
     if label(config::LABEL_INSTALL).is_some() {
@@ -36,12 +36,12 @@ pub(super) fn container(
         return None;
     }
     Some(Container {
-        id: ContainerId(inspected.id?),
+        id: ContainerId(inspected.id.clone()?),
         tenant: label(config::LABEL_TENANT)?.parse().ok()?,
         server: label(config::LABEL_SERVER)?.parse().ok()?,
         generation: Generation(label(config::LABEL_GENERATION)?.parse().ok()?),
         allocated,
-        status: status(&inspected.state?)?,
+        status: status(inspected.state.as_ref()?)?,
     })
 }
 
