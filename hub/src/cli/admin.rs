@@ -211,32 +211,29 @@ impl AdminContext {
                 AdminReply::SecretsRotated(hub.rotate_secrets(scope).await?)
             }
             AdminRequest::SetPassword { email, password: Password(password) } => {
-                let (store, now) = (hub.store(), hub.clock().wall());
-                let password = Zeroizing::new(password);
-                set_password(store, scope, now, hub.entropy(), &email, password).await?;
+                let (now, password) = (hub.clock().wall(), Zeroizing::new(password));
+                set_password(hub.store(), scope, now, hub.entropy(), &email, password).await?;
                 AdminReply::Done
             }
             AdminRequest::DisableSecondFactor { email } => {
-                let (store, vault) = (hub.store(), hub.vault().clone());
-                let now = hub.clock().wall();
-                disable_second_factor(store, vault, scope, now, hub.entropy(), &email).await?;
+                let (vault, now) = (hub.vault().clone(), hub.clock().wall());
+                let (store, entropy) = (hub.store(), hub.entropy());
+                disable_second_factor(store, vault, scope, now, entropy, &email).await?;
                 AdminReply::Done
             }
             AdminRequest::CreateAccount { email, password: Password(password) } => {
-                let (store, now) = (hub.store(), hub.clock().wall());
                 let new = NewAccount { email, password: Zeroizing::new(password) };
-                create_account(store, scope, now, hub.entropy(), new).await?;
+                create_account(hub.store(), scope, hub.clock().wall(), hub.entropy(), new).await?;
                 AdminReply::Done
             }
             AdminRequest::DeleteAccount { email } => {
-                let (store, vault) = (hub.store(), hub.vault().clone());
-                let now = hub.clock().wall();
-                delete_account(store, vault, scope, now, hub.entropy(), &email).await?;
+                let (vault, now) = (hub.vault().clone(), hub.clock().wall());
+                delete_account(hub.store(), vault, scope, now, hub.entropy(), &email).await?;
                 AdminReply::Done
             }
             AdminRequest::Grant { email, admin } => {
-                let (store, now) = (hub.store(), hub.clock().wall());
-                set_administration(store, scope, now, &email, admin.clone()).await?;
+                let now = hub.clock().wall();
+                set_administration(hub.store(), scope, now, &email, admin.clone()).await?;
                 AdminReply::Granted(admin)
             }
             AdminRequest::Doctor => AdminReply::Checks(hub.check()?),
@@ -244,14 +241,7 @@ impl AdminContext {
                 AdminReply::Reconciled(Box::new(hub.reconcile(days).await?))
             }
             AdminRequest::Token { name, replaces, address } => {
-                let address = address.or_else(|| self.public_link_address.clone());
-                if address.is_none() {
-                    let why = "no hub runs that knows its address: give --address HOST:PORT";
-                    return Err(Failure::Refused(why.to_owned()));
-                }
-                let replaces = replaces.map(|node| self.find(scope, &node)).transpose()?;
-                let new = NewToken { name, replaces, address, ttl_ms: None };
-                AdminReply::Token(hub.create_join_token(scope, new).await?)
+                AdminReply::Token(self.token(scope, name, replaces, address).await?)
             }
             AdminRequest::Transfers => AdminReply::Transfers(self.transfers()?),
             AdminRequest::Nodes => AdminReply::Nodes(self.nodes(scope)?),
@@ -267,19 +257,49 @@ impl AdminContext {
                 AdminReply::Node(Box::new(hub.approve_replacement(scope, node).await?))
             }
             AdminRequest::DeleteNode { node, force } => {
-                let force = if force { Force::GiveUp } else { Force::Keep };
-                let node = self.find(scope, &node)?;
-                let name = hub.node_detail(scope, node)?.node.name;
-                hub.delete_node(scope, node, name, force).await?;
+                self.delete_node(scope, &node, force).await?;
                 AdminReply::Done
             }
             AdminRequest::ImportBlueprint { text } => {
-                let done = hub.import_blueprint(scope, text.as_bytes()).await?;
-                let (blueprint, version) = (done.known.blueprint.key, done.known.version);
-                AdminReply::Blueprint(Stored { blueprint, version, is_new: done.is_new })
+                AdminReply::Blueprint(self.import_blueprint(scope, &text).await?)
             }
             AdminRequest::Backup { file } => AdminReply::Backup(self.backup(file).await?),
         })
+    }
+
+    async fn token(
+        &self,
+        scope: &AdminScope,
+        name: String,
+        replaces: Option<String>,
+        address: Option<String>,
+    ) -> Result<NewJoinToken, Failure> {
+        let address = address.or_else(|| self.public_link_address.clone());
+        if address.is_none() {
+            let why = "no hub runs that knows its address: give --address HOST:PORT";
+            return Err(Failure::Refused(why.to_owned()));
+        }
+        let replaces = replaces.map(|node| self.find(scope, &node)).transpose()?;
+        let new = NewToken { name, replaces, address, ttl_ms: None };
+        Ok(self.hub.create_join_token(scope, new).await?)
+    }
+
+    async fn import_blueprint(&self, scope: &AdminScope, text: &str) -> Result<Stored, Failure> {
+        let done = self.hub.import_blueprint(scope, text.as_bytes()).await?;
+        let (blueprint, version) = (done.known.blueprint.key, done.known.version);
+        Ok(Stored { blueprint, version, is_new: done.is_new })
+    }
+
+    async fn delete_node(
+        &self,
+        scope: &AdminScope,
+        node: &str,
+        force: bool,
+    ) -> Result<(), Failure> {
+        let force = if force { Force::GiveUp } else { Force::Keep };
+        let node = self.find(scope, node)?;
+        let name = self.hub.node_detail(scope, node)?.node.name;
+        Ok(self.hub.delete_node(scope, node, name, force).await?)
     }
 
     fn nodes(&self, scope: &AdminScope) -> Result<Vec<Node>, Failure> {

@@ -200,12 +200,10 @@ impl Letter {
 
     fn body(&self) -> String {
         match self {
-            Self::Verify { .. } => {
-                "This address was given for an account. The link below confirms \
-                                    that it is yours; it is valid for one day. If it is not your \
-                                    account, do nothing."
-                    .to_owned()
-            }
+            Self::Verify { .. } => "This address was given for an account. The link below \
+                                    confirms that it is yours; it is valid for one day. If it is \
+                                    not your account, do nothing."
+                .to_owned(),
             Self::Register { .. } => "Somebody, probably you, registered this address. The link \
                                       below makes the account; it is valid for one hour. If it was \
                                       not you, do nothing."
