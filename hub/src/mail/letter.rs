@@ -231,10 +231,7 @@ impl Letter {
                  too late, ask for a new password where you sign in."
                     .to_owned()
             }
-            Self::AccountEnded => {
-                "Your account was closed. Its sessions, keys and memberships are gone with it."
-                    .to_owned()
-            }
+            Self::AccountEnded => "Your account was closed, with all that was its own.".to_owned(),
             Self::PasswordChanged => "Your password was changed.".to_owned(),
             Self::AddressChanged { to } => {
                 format!("From now on the address of your account is {to}, no longer this one.")

@@ -13,7 +13,7 @@ const askFirst = (path) => {
   window.fetch = (target, init) => {
     if (target !== path || init?.method !== "POST") return real(target, init);
     window.fetch = real;
-    const body = { type: "urn:mamba:problem:confirm_first", title: "t", status: 403, detail: "d",
+    const body = { type: "urn:mamba:problem:confirm_first", title: "t", status: 403, detail: "prove first that it is you",
       code: "confirm_first", request_id: "r" };
     const headers = { "content-type": "application/problem+json" };
     return Promise.resolve(new Response(JSON.stringify(body), { status: 403, headers }));
@@ -77,7 +77,7 @@ export async function accounts({ browser, step, address, folder, admin, password
     const proof = "//dialog[.//h2[.='Is it still you?']]";
     await browser.type(browser.find(`${proof}//input[@name='password']`), "not this one");
     await browser.click(`${proof}//button[.='It is me']`);
-    await browser.find(`${proof}//*[@role='alert']`);
+    await browser.find(`${proof}//*[contains(., 'The address or the password is wrong')]`);
     // The browser notes the refusal by itself.
     const complaints = await browser.complaints();
     assert.ok(complaints.every((it) => it.includes("401")), complaints.join("\n"));
@@ -95,7 +95,7 @@ export async function accounts({ browser, step, address, folder, admin, password
     await browser.run(`(${askFirst})("/api/v1/account/api-keys")`);
     await submit();
     await browser.click(`${proof}//button[.='Cancel']`);
-    await browser.text("Confirm first that it is you");
+    await browser.text("rove first that it is you");
     await browser.click("//dialog//button[@aria-label='Close']");
     await gone();
   });
@@ -110,7 +110,7 @@ export async function accounts({ browser, step, address, folder, admin, password
     await close(WORD);
     await browser.field("Password");
     await signIn("closes@people.example", WORD);
-    await browser.text("Address or password is wrong");
+    await browser.text("The address or the password is wrong");
     await browser.complaints();
     await browser.go(`${address}/account/security`);
     await signIn(friend, friendWord);
