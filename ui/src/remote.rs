@@ -129,7 +129,8 @@ pub(crate) fn watch_all<E, T>(
     is_wanted: bool,
 ) -> Remote<Page<T>>
 where
-    E: Endpoint<Path = (), Query = PageQuery, Body = (), Out = Page<T>>,
+    E: Endpoint<Path = (), Body = (), Out = Page<T>>,
+    E::Query: From<PageQuery>,
     T: Clone + 'static,
 {
     let session = use_context::<Session>();
@@ -144,7 +145,7 @@ where
         spawn_local_scoped(keep(remote, every_ms, async move || {
             // What is overtaken on its way leaves nothing: then all of it is read.
             let mut pages = known.take_silent();
-            let query = |after| PageQuery { after, limit: Some(PAGE_ITEMS_MAX) };
+            let query = |after| PageQuery { after, limit: Some(PAGE_ITEMS_MAX) }.into();
             let result = read_pages::<E, T>(session, query, &mut pages).await;
             let whole = joined(&pages);
             known.set_silent(pages);

@@ -303,7 +303,7 @@ impl AdminContext {
     }
 
     fn nodes(&self, scope: &AdminScope) -> Result<Vec<Node>, Failure> {
-        all(|query| self.hub.nodes(scope, query))
+        all(|query| self.hub.nodes(scope, &query.clone().into()))
     }
 
     fn transfers(&self) -> Result<Vec<Transfer>, Failure> {

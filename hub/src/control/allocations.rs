@@ -38,6 +38,15 @@ fn named(node: NodeId, it: &AllocationRecord) -> Change {
     Change::set("allocation", format!("{ip} {port} of {node}"))
 }
 
+/// Which allocations are asked for, of a node or of all; everything without.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortSieve {
+    /// With this port.
+    pub port: Option<u32>,
+    /// That a server has, or that are free.
+    pub taken: Option<bool>,
+}
+
 impl Hub {
     /// Offers a range of ports of a node, one allocation each, all or none.
     ///
@@ -185,6 +194,7 @@ impl Hub {
         &self,
         _admin: &AdminScope,
         node: Option<NodeId>,
+        sieve: PortSieve,
         query: &PageQuery,
     ) -> Result<Page<Allocation>, HubError> {
         let cut = Cut::<(NodeId, AllocationId)>::new(query)?;
@@ -193,13 +203,19 @@ impl Hub {
             if let Some(after) = &cut.after {
                 span = span.after(after);
             }
-            let found = txn.range(ALLOCATIONS, span, cut.fetch())?;
-            let item = |(key, it): ((NodeId, AllocationId), AllocationRecord)| {
-                let server = holder(txn, &it)?;
-                Ok((key, show(key.0, key.1, it, server)))
-            };
-            let items: Result<_, HubError> = found.into_iter().map(item).collect();
-            Ok(cut.page(items?))
+            let PortSieve { port, taken } = sieve;
+            cut.sift(
+                sieve != PortSieve::default(),
+                |most| Ok(txn.range(ALLOCATIONS, span, most)?),
+                |key, it| {
+                    if port.is_some_and(|port| port != u32::from(it.binding.port)) {
+                        return Ok(None);
+                    }
+                    let server = holder(txn, &it)?;
+                    let fits = taken.is_none_or(|taken| taken == server.is_some());
+                    Ok(fits.then(|| show(key.0, key.1, it, server)))
+                },
+            )
         })
     }
 }

@@ -32,7 +32,7 @@ mod tests_give;
 #[cfg(test)]
 mod tests_ports;
 
-pub use allocations::AllocationWords;
+pub use allocations::{AllocationWords, PortSieve};
 pub(crate) use create::promised;
 pub use create::{Maker, NewServer, Placing};
 pub(crate) use ended::end_on_node;

@@ -53,6 +53,44 @@ impl<K: Key> Cut<K> {
     }
 }
 
+/// Rows that one request with a filter looks at: what fits nothing gives an empty page with the place to
+/// go on from.
+const LOOK_MAX: usize = 2_000;
+
+impl<K: Key + Clone> Cut<K> {
+    /// Makes the page of those rows that are shown. `read` gives up to that many rows behind the cursor in
+    /// the order of the list; `show` gives `None` for one that does not fit. With a filter the page may be
+    /// short, or empty, and have a next one all the same.
+    ///
+    /// # Errors
+    /// What `read` and `show` say.
+    pub fn sift<V, T, E>(
+        &self,
+        is_filtered: bool,
+        read: impl FnOnce(usize) -> Result<Vec<(K, V)>, E>,
+        mut show: impl FnMut(&K, V) -> Result<Option<T>, E>,
+    ) -> Result<Page<T>, E> {
+        let look = if is_filtered { LOOK_MAX } else { self.fetch() };
+        let rows = read(look)?;
+        let is_cut_short = is_filtered && rows.len() == look;
+        let last_seen = rows.last().map(|(key, _)| key.clone()).filter(|_| is_cut_short);
+        let mut found = Vec::new();
+        for (key, row) in rows {
+            if found.len() == self.fetch() {
+                break;
+            }
+            if let Some(item) = show(&key, row)? {
+                found.push((key, item));
+            }
+        }
+        let mut page = self.page(found);
+        if page.next.is_none() {
+            page.next = last_seen.map(|key| self.cursor(&key));
+        }
+        Ok(page)
+    }
+}
+
 fn write_cursor(key: &impl Key) -> String {
     key.to_key_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -66,7 +66,8 @@ async fn a_new_server_has_a_signed_wish_a_port_and_an_event() {
 async fn of_two_creates_for_one_port_exactly_one_wins() {
     let mut world = World::new().await;
     let node = world.node("a").await;
-    let offers = world.hub.allocations(&admin(), Some(node), &PageQuery::FIRST).unwrap();
+    let offers =
+        world.hub.allocations(&admin(), Some(node), Default::default(), &PageQuery::FIRST).unwrap();
     let allocations = vec![offers.items[3].allocation];
     let new = NewServer { node: Some(node), allocations, ..new_server() };
     let (one, two) = (tenant(1), tenant(2));
@@ -338,9 +339,9 @@ async fn an_offered_port_is_offered_once_and_withdrawn_only_when_free() {
     let err = again.unwrap_err();
     assert_eq!(err.to_string(), "`port`: 30009 is offered on this node already");
     let page = PageQuery { after: None, limit: Some(6) };
-    let first = world.hub.allocations(&admin, Some(node), &page).unwrap();
+    let first = world.hub.allocations(&admin, Some(node), Default::default(), &page).unwrap();
     let rest = PageQuery { after: first.next, limit: Some(6) };
-    let rest = world.hub.allocations(&admin, Some(node), &rest).unwrap();
+    let rest = world.hub.allocations(&admin, Some(node), Default::default(), &rest).unwrap();
     assert_eq!((first.items.len(), rest.items.len(), rest.next), (6, 4, None));
     let taken = first.items.iter().find(|it| it.server == Some(server)).unwrap().allocation;
     assert!(world.hub.delete_allocation(&admin, taken).await.is_err());

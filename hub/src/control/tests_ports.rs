@@ -65,7 +65,8 @@ async fn a_thousand_ports_asked_for_at_once_never_collide_and_none_leaks() {
     let range = PortRange { first: FIRST, last: FIRST + PORTS - 1 };
     offer(&world, node, Some(range)).await;
     let owner = tenant(1);
-    let wish = world.hub.allocations(&admin(), Some(node), &PageQuery::FIRST).unwrap();
+    let wish =
+        world.hub.allocations(&admin(), Some(node), Default::default(), &PageQuery::FIRST).unwrap();
     let mut servers = Vec::new();
     for index in 0..25 {
         let first = wish.items[10 + index].allocation;

@@ -22,9 +22,6 @@ use mamba_wire::api::{
     user::{User, UserQuery},
 };
 
-/// Most accounts that one request with a filter looks at.
-const LOOK_MAX: usize = 2_000;
-
 impl Identity {
     /// Lists accounts, oldest first. With a filter a page may be short, or empty, and have a next one all
     /// the same.
@@ -38,20 +35,14 @@ impl Identity {
         let now = self.inner.clock.wall();
         self.inner.store.read(|view| {
             let span = cut.after.map_or_else(Span::all, |after| Span::all().after(&after));
-            let look = if wanted.is_empty() { cut.fetch() } else { LOOK_MAX };
-            let rows = view.scan(ACCOUNTS, span, Order::Ascending, look)?;
-            let last_seen = rows.last().map(|(user, _)| *user).filter(|_| rows.len() == LOOK_MAX);
-            let mut found = Vec::new();
-            for (user, account) in rows {
-                if account.email.contains(&wanted) && found.len() < cut.fetch() {
-                    found.push((user, shown(view, now, user, account)?));
-                }
-            }
-            let mut page = cut.page(found);
-            if page.next.is_none() {
-                page.next = last_seen.map(|user| cut.cursor(&user));
-            }
-            Ok(page)
+            cut.sift(
+                !wanted.is_empty(),
+                |most| Ok(view.scan(ACCOUNTS, span, Order::Ascending, most)?),
+                |user, account| {
+                    let fits = account.email.contains(&wanted);
+                    fits.then(|| shown(view, now, *user, account)).transpose()
+                },
+            )
         })
     }
 

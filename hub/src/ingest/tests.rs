@@ -232,7 +232,11 @@ async fn a_deleted_server_frees_its_port_and_its_last_usage_still_counts() {
         .unwrap()
         .items;
     assert_eq!(listed, []);
-    let ports = world.hub.allocations(&admin(), Some(node), &PageQuery::FIRST).unwrap().items;
+    let ports = world
+        .hub
+        .allocations(&admin(), Some(node), Default::default(), &PageQuery::FIRST)
+        .unwrap()
+        .items;
     assert!(ports.iter().all(|it| it.server.is_none()));
     world.clock.advance(120_000);
     send(&world, node, last.batch(1, 3)).await.unwrap();

@@ -21,8 +21,8 @@ use mamba_core::{
 };
 use mamba_wire::{
     api::{
-        Page, PageQuery, hub,
-        node::{Node, Promised, Standing},
+        LinkState, Page, PageQuery, hub,
+        node::{Node, NodeQuery, Promised, Standing},
     },
     link::v1::SERVERS_MAX,
 };
@@ -53,19 +53,33 @@ impl Hub {
     ///
     /// # Errors
     /// `Invalid` for the query.
-    pub fn nodes(&self, _admin: &AdminScope, query: &PageQuery) -> Result<Page<Node>, HubError> {
-        let cut = Cut::<NodeId>::new(query)?;
+    pub fn nodes(&self, _admin: &AdminScope, query: &NodeQuery) -> Result<Page<Node>, HubError> {
+        let NodeQuery { name, region, tag, link, after, limit } = query.clone();
+        let cut = Cut::<NodeId>::new(&PageQuery { after, limit })?;
+        let link = link.as_deref().map(read_link).transpose()?;
+        let name = name.map(|it| it.to_lowercase());
+        let is_filtered = name.is_some() || region.is_some() || tag.is_some() || link.is_some();
+        let now = self.now();
+        let fits = |node: &NodeId, it: &NodeRecord| {
+            let settings = &it.settings;
+            name.as_ref().is_none_or(|name| it.name.to_lowercase().contains(name))
+                && (region.is_none() || settings.region == region)
+                && tag.as_ref().is_none_or(|tag| settings.tags.contains(tag))
+                && link.is_none_or(|link| self.live().link_state(*node, now) == link)
+        };
         self.read(|txn| {
             let mut span = Span::all();
             if let Some(after) = &cut.after {
                 span = span.after(after);
             }
-            let found = txn.range(NODES, span, cut.fetch())?;
-            let shown: Result<Vec<_>, HubError> = found
-                .into_iter()
-                .map(|(node, record)| Ok((node, self.show_node(txn, node, record)?)))
-                .collect();
-            Ok(cut.page(shown?))
+            cut.sift(
+                is_filtered,
+                |most| Ok(txn.range(NODES, span, most)?),
+                |node, record| {
+                    let fits = fits(node, &record);
+                    fits.then(|| self.show_node(txn, *node, record)).transpose()
+                },
+            )
         })
     }
 
@@ -271,6 +285,15 @@ impl Hub {
             },
             freshness: self.freshness(txn, node, None)?,
         })
+    }
+}
+
+fn read_link(text: &str) -> Result<LinkState, HubError> {
+    match text {
+        "live" => Ok(LinkState::Live),
+        "delayed" => Ok(LinkState::Delayed),
+        "unreachable" => Ok(LinkState::Unreachable),
+        _ => Err(HubError::invalid("link", "must be `live`, `delayed` or `unreachable`")),
     }
 }
 

@@ -27,7 +27,7 @@ async fn a_token_makes_one_node_and_answers_the_same_key_again() {
     let node = world.hub.enrol(enrolment(&token, 1)).await.unwrap();
     assert_eq!(world.hub.enrol(enrolment(&token, 1)).await, Ok(node));
     assert_eq!(world.hub.enrol(enrolment(&token, 2)).await, Err(EnrolError::Token));
-    assert_eq!(world.hub.nodes(&admin(), &PageQuery::FIRST).unwrap().items.len(), 1);
+    assert_eq!(world.hub.nodes(&admin(), &PageQuery::FIRST.into()).unwrap().items.len(), 1);
     world.clock.advance(super::TOKEN_MS_DEFAULT);
     assert_eq!(world.hub.enrol(enrolment(&token, 1)).await, Err(EnrolError::Token));
 }
@@ -180,7 +180,11 @@ async fn a_server_that_comes_back_does_not_take_the_port_of_another() {
     assert_eq!(port_of(&world, 2, holder), 30_000);
     world.hub.adopt(&scope, signed).await.unwrap();
     assert_eq!(port_of(&world, 1, lost), 30_000, "what the node holds is told as it is");
-    let ports = world.hub.allocations(&admin(), Some(node), &PageQuery::FIRST).unwrap().items;
+    let ports = world
+        .hub
+        .allocations(&admin(), Some(node), Default::default(), &PageQuery::FIRST)
+        .unwrap()
+        .items;
     assert_eq!((ports[0].port, ports[0].server), (30_000, Some(holder)));
     let alarms = world.hub.alarms(&admin(), &PageQuery::FIRST).unwrap().items;
     let texts: Vec<_> = alarms.iter().map(|it| (it.server, it.text.as_str())).collect();
@@ -190,7 +194,11 @@ async fn a_server_that_comes_back_does_not_take_the_port_of_another() {
         "{texts:?}"
     );
     world.hub.delete_server(&tenant(1), lost, Default::default()).await.unwrap();
-    let ports = world.hub.allocations(&admin(), Some(node), &PageQuery::FIRST).unwrap().items;
+    let ports = world
+        .hub
+        .allocations(&admin(), Some(node), Default::default(), &PageQuery::FIRST)
+        .unwrap()
+        .items;
     assert_eq!(ports[0].server, Some(holder));
 }
 

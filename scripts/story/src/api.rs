@@ -127,7 +127,7 @@ impl Api {
 
     /// Returns all nodes.
     pub(crate) async fn nodes(&self) -> Played<Vec<Node>> {
-        Ok(self.call::<table::ListNodes>(&(), &whole_page(), &()).await?.items)
+        Ok(self.call::<table::ListNodes>(&(), &whole_page().into(), &()).await?.items)
     }
 
     /// Makes an allocation.
@@ -138,7 +138,13 @@ impl Api {
 
     /// Returns the allocations of a node.
     pub(crate) async fn allocations(&self, node: NodeId) -> Played<Vec<Allocation>> {
-        let query = AllocationQuery { node: Some(node), after: None, limit: Some(200) };
+        let query = AllocationQuery {
+            node: Some(node),
+            port: None,
+            taken: None,
+            after: None,
+            limit: Some(200),
+        };
         Ok(self.call::<table::ListAllocations>(&(), &query, &()).await?.items)
     }
 

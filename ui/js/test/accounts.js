@@ -75,15 +75,15 @@ export async function accounts({ browser, step, address, folder, admin, password
     await browser.run(`(${askFirst})("/api/v1/account/api-keys")`);
     await submit();
     const proof = "//dialog[.//h2[.='Is it still you?']]";
-    await browser.type(browser.find(`${proof}//input[@name='password']`), "not this one");
+    await browser.type(browser.find(`${proof}//input[@name='proof']`), "not this one");
     await browser.click(`${proof}//button[.='It is me']`);
     await browser.find(`${proof}//*[contains(., 'The address or the password is wrong')]`);
     // The browser notes the refusal by itself.
     const complaints = await browser.complaints();
     assert.ok(complaints.every((it) => it.includes("401")), complaints.join("\n"));
     await browser.views(folder, "confirm");
-    const field = `${proof}//input[@name='password']`;
-    await browser.run(`const it = document.querySelector('dialog input[name=password]'); it.value = ''; it.dispatchEvent(new Event('input', { bubbles: true }))`);
+    const field = `${proof}//input[@name='proof']`;
+    await browser.run(`const it = document.querySelector('dialog input[name=proof]'); it.value = ''; it.dispatchEvent(new Event('input', { bubbles: true }))`);
     await browser.type(browser.find(field), WORD);
     await browser.click(`${proof}//button[.='It is me']`);
     await browser.text("It is shown only now");
@@ -104,7 +104,7 @@ export async function accounts({ browser, step, address, folder, admin, password
     const close = async (word) => {
       await browser.go(`${address}/account/security`);
       await browser.button("Close the account");
-      await browser.type(browser.find("//dialog//input[@name='password']"), word);
+      await browser.type(browser.find("//dialog//input[@name='proof']"), word);
       await submit();
     };
     await close(WORD);
@@ -114,6 +114,7 @@ export async function accounts({ browser, step, address, folder, admin, password
     await browser.complaints();
     await browser.go(`${address}/account/security`);
     await signIn(friend, friendWord);
+    await browser.find("//button[@aria-label='Sign out']");
     await close(friendWord);
     await browser.text("only owner of");
     await browser.views(folder, "account-close");

@@ -14,6 +14,10 @@ params! {
     AllocationQuery {
         /// Of this node; of all without.
         node: Option<NodeId>,
+        /// With this port.
+        port: Option<u32>,
+        /// That a server has, or that are free.
+        taken: Option<bool>,
         /// Like [`super::PageQuery::after`].
         after: Option<String>,
         /// Like [`super::PageQuery::limit`].

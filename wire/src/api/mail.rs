@@ -1,6 +1,6 @@
 //! Pure: mails that were not sent.
 
-use super::params::params;
+use super::{page::unfiltered, params::params};
 use mamba_core::{clock::UnixMs, ids::EventId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,9 +28,23 @@ pub struct Mail {
 }
 
 params! {
+    /// Which mails. Filters that are missing let everything through.
+    MailQuery {
+        /// With this text in the address that it goes to, in any case.
+        to: Option<String>,
+        /// Waiting to be sent, or given up.
+        waiting: Option<bool>,
+        /// Like [`super::PageQuery::after`].
+        after: Option<String>,
+        /// Like [`super::PageQuery::limit`].
+        limit: Option<u32> where 1..=super::page::PAGE_ITEMS_MAX,
+    }
+
     /// Names a mail.
     MailPath {
         /// Which.
         mail: EventId,
     }
 }
+
+unfiltered!(MailQuery { to, waiting });

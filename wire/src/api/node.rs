@@ -1,6 +1,6 @@
 //! Pure: nodes and the tokens with which they join.
 
-use super::{Freshness, RequestBody, params::params};
+use super::{Freshness, RequestBody, page::unfiltered, params::params};
 use crate::link::v1::NodeState;
 use mamba_core::{
     clock::UnixMs,
@@ -61,6 +61,22 @@ pub struct UpdateNode {
 impl RequestBody for UpdateNode {}
 
 params! {
+    /// Which nodes. Filters that are missing let everything through.
+    NodeQuery {
+        /// With this text in the name, in any case.
+        name: Option<String>,
+        /// In this region.
+        region: Option<String>,
+        /// With this tag.
+        tag: Option<String>,
+        /// Whose link is so: `live`, `delayed` or `unreachable`.
+        link: Option<String>,
+        /// Like [`super::PageQuery::after`].
+        after: Option<String>,
+        /// Like [`super::PageQuery::limit`].
+        limit: Option<u32> where 1..=super::page::PAGE_ITEMS_MAX,
+    }
+
     /// What confirms the deletion of a node.
     DeleteNodeQuery {
         /// The name of the node.
@@ -69,6 +85,8 @@ params! {
         force: Option<bool>,
     }
 }
+
+unfiltered!(NodeQuery { name, region, tag, link });
 
 /// Whether a node may connect.
 #[derive(

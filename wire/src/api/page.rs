@@ -31,6 +31,19 @@ impl PageQuery {
     pub const FIRST: Self = Self { after: None, limit: None };
 }
 
+/// Lets a query with filters be asked for everything.
+macro_rules! unfiltered {
+    ($name:ident { $($filter:ident),+ }) => {
+        impl From<$crate::api::PageQuery> for $name {
+            fn from(page: $crate::api::PageQuery) -> Self {
+                let $crate::api::PageQuery { after, limit } = page;
+                Self { $($filter: None,)+ after, limit }
+            }
+        }
+    };
+}
+pub(super) use unfiltered;
+
 /// Part of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "PageOf{T}")]

@@ -1,6 +1,6 @@
 //! Pure: customers and their owners' accounts.
 
-use super::{RequestBody, params::params};
+use super::{RequestBody, page::unfiltered, params::params};
 use mamba_core::{
     clock::UnixMs,
     ids::TenantId,
@@ -8,6 +8,22 @@ use mamba_core::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+params! {
+    /// Which tenants. Filters that are missing let everything through.
+    TenantQuery {
+        /// With this text in the name, in any case.
+        name: Option<String>,
+        /// That this tenant owns.
+        parent: Option<TenantId>,
+        /// Like [`super::PageQuery::after`].
+        after: Option<String>,
+        /// Like [`super::PageQuery::limit`].
+        limit: Option<u32> where 1..=super::page::PAGE_ITEMS_MAX,
+    }
+}
+
+unfiltered!(TenantQuery { name, parent });
 
 /// Body of [`super::table::CreateTenant`].
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]

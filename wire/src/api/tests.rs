@@ -112,6 +112,8 @@ fn targets_are_filled_and_escaped() {
     );
     let query = allocation::AllocationQuery {
         node: Some(NodeId::from_bytes([2; 16])),
+        port: None,
+        taken: None,
         after: Some("a b&c=ü".into()),
         limit: None,
     };

@@ -2,7 +2,7 @@
 
 use crate::{
     api::{Api, ApiError, Context, Handle, Served},
-    control::{AllocationWords, PortAsker},
+    control::{AllocationWords, PortAsker, PortSieve},
 };
 use mamba_core::access::AdminRight;
 use mamba_wire::api::{
@@ -41,9 +41,9 @@ impl Handle<table::ListAllocations> for Api {
         query: AllocationQuery,
         (): (),
     ) -> Result<Served<Page<Allocation>>, ApiError> {
-        let AllocationQuery { node, after, limit } = query;
-        let page = PageQuery { after, limit };
-        Ok(Served::Json(self.hub().allocations(&context.admin()?, node, &page)?))
+        let AllocationQuery { node, port, taken, after, limit } = query;
+        let (sieve, page) = (PortSieve { port, taken }, PageQuery { after, limit });
+        Ok(Served::Json(self.hub().allocations(&context.admin()?, node, sieve, &page)?))
     }
 }
 

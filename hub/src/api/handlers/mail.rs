@@ -14,10 +14,12 @@ impl Handle<table::ListMails> for Api {
         &self,
         context: Context,
         (): (),
-        query: PageQuery,
+        query: wire::MailQuery,
         (): (),
     ) -> Result<Served<Page<wire::Mail>>, ApiError> {
-        let cut = Cut::<EventId>::new(&query)?;
+        let wire::MailQuery { to, waiting, after, limit } = query;
+        let cut = Cut::<EventId>::new(&PageQuery { after, limit })?;
+        let to = to.map(|it| it.to_lowercase());
         let shown = if self.identity().settings().has_smtp {
             Shown::Outside
         } else if self.identity().is_root(context.caller()?)? {
@@ -25,9 +27,18 @@ impl Handle<table::ListMails> for Api {
         } else {
             Shown::WithoutLink
         };
-        let found = mail::list(self.store(), cut.after, cut.fetch(), shown);
-        let found = found.map_err(HubError::from)?;
-        Ok(Served::Json(cut.page(found.into_iter().map(|it| (it.mail, it)).collect())))
+        let read = |most| {
+            let found = mail::list(self.store(), cut.after, most, shown).map_err(HubError::from)?;
+            Ok(found.into_iter().map(|it| (it.mail, it)).collect())
+        };
+        let fits = |it: &wire::Mail| {
+            to.as_ref().is_none_or(|to| it.to.contains(to))
+                && waiting.is_none_or(|waiting| waiting == it.next_at.is_some())
+        };
+        let is_filtered = to.is_some() || waiting.is_some();
+        let page =
+            cut.sift(is_filtered, read, |_, it| Ok::<_, HubError>(fits(&it).then_some(it)))?;
+        Ok(Served::Json(page))
     }
 }
 

@@ -9,8 +9,8 @@ use mamba_core::ids::TokenId;
 use mamba_wire::api::{
     Page, PageQuery,
     node::{
-        CreateJoinToken, DeleteNodeQuery, JoinToken, NewJoinToken, Node, NodeLink, NodeSession,
-        UpdateNode,
+        CreateJoinToken, DeleteNodeQuery, JoinToken, NewJoinToken, Node, NodeLink, NodeQuery,
+        NodeSession, UpdateNode,
     },
     params::{NodePath, TokenPath},
     table,
@@ -21,7 +21,7 @@ impl Handle<table::ListNodes> for Api {
         &self,
         context: Context,
         (): (),
-        query: PageQuery,
+        query: NodeQuery,
         (): (),
     ) -> Result<Served<Page<Node>>, ApiError> {
         Ok(Served::Json(self.hub().nodes(&context.admin()?, &query)?))

@@ -14,7 +14,9 @@ use mamba_wire::api::{
     Page, PageQuery,
     params::TenantPath,
     table,
-    tenant::{CreateTenant, DeleteTenantQuery, LimitTenant, QuotaUse, Tenant, UpdateTenant},
+    tenant::{
+        CreateTenant, DeleteTenantQuery, LimitTenant, QuotaUse, Tenant, TenantQuery, UpdateTenant,
+    },
     usage::{ServerUsage, TenantUsageQuery},
 };
 use zeroize::Zeroizing;
@@ -41,17 +43,27 @@ impl Handle<table::ListTenants> for Api {
         &self,
         context: Context,
         (): (),
-        query: PageQuery,
+        query: TenantQuery,
         (): (),
     ) -> Result<Served<Page<Tenant>>, ApiError> {
-        let cut = Cut::<TenantId>::new(&query)?;
+        let TenantQuery { name, parent, after, limit } = query;
+        let cut = Cut::<TenantId>::new(&PageQuery { after, limit })?;
+        let name = name.map(|it| it.to_lowercase());
         let access = &context.caller()?.access;
-        let found = if access.has(AdminRight::TenantsRead) {
-            self.identity().tenants(cut.after, cut.fetch())?
-        } else {
-            self.hub().tenants_of(access, cut.after, cut.fetch())?
+        let read = |most| {
+            if access.has(AdminRight::TenantsRead) {
+                self.identity().tenants(cut.after, most).map_err(ApiError::from)
+            } else {
+                self.hub().tenants_of(access, cut.after, most).map_err(ApiError::from)
+            }
         };
-        Ok(Served::Json(cut.page(found.into_iter().map(|(id, it)| (id, show(id, it))).collect())))
+        let fits = |it: &tenants::Tenant| {
+            name.as_ref().is_none_or(|name| it.name.to_lowercase().contains(name))
+                && (parent.is_none() || it.parent == parent)
+        };
+        let is_filtered = name.is_some() || parent.is_some();
+        let page = cut.sift(is_filtered, read, |id, it| Ok(fits(&it).then(|| show(*id, it))))?;
+        Ok(Served::Json(page))
     }
 }
 

@@ -63,7 +63,7 @@ impl World {
 
     /// Returns the token in the newest mail to an address.
     pub(super) async fn mailed(&self, to: &str) -> String {
-        let mails = self.admin::<table::ListMails>(&(), &NO_PAGE, &()).await.items;
+        let mails = self.admin::<table::ListMails>(&(), &NO_PAGE.into(), &()).await.items;
         let newest = mails.into_iter().find(|mail| mail.to == to).unwrap();
         let text = newest.text.unwrap();
         let (_, rest) = text.split_once('#').unwrap_or_else(|| panic!("no token: {text}"));
@@ -71,7 +71,7 @@ impl World {
     }
 
     async fn subjects(&self, to: &str) -> Vec<String> {
-        let mails = self.admin::<table::ListMails>(&(), &NO_PAGE, &()).await.items;
+        let mails = self.admin::<table::ListMails>(&(), &NO_PAGE.into(), &()).await.items;
         mails.into_iter().filter(|mail| mail.to == to).map(|mail| mail.subject).collect()
     }
 }
@@ -125,7 +125,7 @@ async fn the_policy_leaves_nothing_but_setting_up() {
     let tokens = world.login(ADMIN).await;
     assert_eq!(tokens.purpose, TokenPurpose::SetUp);
     let token = Some(tokens.access_token.as_str());
-    let err = world.call::<table::ListNodes>(token, &(), &NO_PAGE, &()).await.err().unwrap();
+    let err = world.call::<table::ListNodes>(token, &(), &NO_PAGE.into(), &()).await.err().unwrap();
     assert_eq!(err.code, Code::Forbidden);
     let err = world.call::<table::ListSessions>(token, &(), &(), &()).await.err().unwrap();
     assert_eq!(err.code, Code::Forbidden);
@@ -136,7 +136,7 @@ async fn the_policy_leaves_nothing_but_setting_up() {
     let next = world.call::<table::Refresh>(None, &(), &(), &body).await.unwrap();
     assert_eq!(next.purpose, TokenPurpose::Api);
     let token = Some(next.access_token.as_str());
-    assert!(world.call::<table::ListNodes>(token, &(), &NO_PAGE, &()).await.is_ok());
+    assert!(world.call::<table::ListNodes>(token, &(), &NO_PAGE.into(), &()).await.is_ok());
 }
 
 #[tokio::test]

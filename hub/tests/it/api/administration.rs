@@ -72,8 +72,9 @@ impl World {
 async fn an_administrator_of_some_rights_uses_them_and_no_others() {
     let world = World::new().await;
     let helper = world.account("helper").await;
-    let nodes =
-        async || world.call::<table::ListNodes>(Some(&helper.token), &(), &NO_PAGE, &()).await;
+    let nodes = async || {
+        world.call::<table::ListNodes>(Some(&helper.token), &(), &NO_PAGE.into(), &()).await
+    };
     assert_eq!(nodes().await.err().unwrap().code, Code::Forbidden);
     let given = world.give(&world.admin, helper.user, some(&[NodesRead])).await.unwrap();
     assert_eq!(given.admin, some(&[NodesRead]));

@@ -75,7 +75,7 @@ async fn a_passkey_signs_in_as_both_factors_and_each_answer_once() {
     let signed = sign_with(&mut device, begun.options);
     let tokens = world.finish_passkey(&begun.challenge, &signed).await.unwrap();
     let token = Some(tokens.access_token.as_str());
-    assert!(world.call::<table::ListNodes>(token, &(), &NO_PAGE, &()).await.is_ok());
+    assert!(world.call::<table::ListNodes>(token, &(), &NO_PAGE.into(), &()).await.is_ok());
     // Neither the same answer again nor an answer to another challenge gets in.
     assert!(world.finish_passkey(&begun.challenge, &signed).await.is_err());
     let other = world.passkey_challenge(ADMIN).await;
@@ -119,9 +119,9 @@ async fn an_api_key_may_what_it_was_given_from_where_it_may_and_no_longer() {
     };
     let made = make(&[]).await.unwrap();
     let token = Some(made.token.as_str());
-    assert!(world.call::<table::ListNodes>(token, &(), &NO_PAGE, &()).await.is_ok());
+    assert!(world.call::<table::ListNodes>(token, &(), &NO_PAGE.into(), &()).await.is_ok());
     // What its owner sees in tenants it does not see, and of the account no more than whose it is.
-    let tenants = world.call::<table::ListTenants>(token, &(), &NO_PAGE, &()).await.unwrap();
+    let tenants = world.call::<table::ListTenants>(token, &(), &NO_PAGE.into(), &()).await.unwrap();
     assert_eq!(tenants.items, []);
     let me = world.call::<table::WhoAmI>(token, &(), &(), &()).await.unwrap();
     assert_eq!((me.email.as_str(), me.tenants.len()), (ADMIN, 0));
@@ -140,7 +140,7 @@ async fn an_api_key_may_what_it_was_given_from_where_it_may_and_no_longer() {
     assert!(listed[0].used_at.is_some() && !format!("{listed:?}").contains(&made.token[40..]));
     let path = account::ApiKeyPath { key: made.key.key };
     world.admin::<table::DeleteApiKey>(&path, &(), &()).await;
-    assert!(world.call::<table::ListNodes>(token, &(), &NO_PAGE, &()).await.is_err());
+    assert!(world.call::<table::ListNodes>(token, &(), &NO_PAGE.into(), &()).await.is_err());
     world.clock.advance(60_000);
     assert_eq!(ask("192.0.2.9").await, 401);
     let mut refused = false;

@@ -27,7 +27,7 @@ impl World {
     /// Returns the subject and the token of the newest letter to an address. Letters that follow are made
     /// later: those of one millisecond have no order.
     async fn letter(&self, to: &str) -> (String, Option<String>) {
-        let mails = self.admin::<table::ListMails>(&(), &NO_PAGE, &()).await.items;
+        let mails = self.admin::<table::ListMails>(&(), &NO_PAGE.into(), &()).await.items;
         let newest = mails.into_iter().find(|mail| mail.to == to).unwrap();
         self.clock.advance(1);
         let text = newest.text.unwrap();
@@ -145,7 +145,7 @@ async fn who_loses_a_tenant_or_a_server_to_its_end_is_told() {
     let named = DeleteTenantQuery { name: Some("empty".to_owned()) };
     world.call::<table::DeleteTenant>(Some(&other), &path, &named, &()).await.unwrap();
     assert_eq!(world.letter("friend@example.org").await.0, "You have no access to empty any more");
-    let mails = world.admin::<table::ListMails>(&(), &NO_PAGE, &()).await.items;
+    let mails = world.admin::<table::ListMails>(&(), &NO_PAGE.into(), &()).await.items;
     let to_self = mails.iter().filter(|it| it.to == "empty@example.org");
     assert_eq!(to_self.count(), 0, "who does it knows");
 }

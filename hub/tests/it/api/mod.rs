@@ -12,6 +12,7 @@ mod console;
 mod contract;
 mod features;
 mod feed;
+mod filters;
 mod examples;
 mod hostile;
 mod input;

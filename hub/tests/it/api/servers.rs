@@ -108,7 +108,8 @@ async fn ports_belong_to_one_server() {
     let admin = Some(world.admin.as_str());
     let err = world.call::<table::CreateServer>(admin, &(), &(), &body).await.unwrap_err();
     assert_eq!(err.code, Code::Invalid);
-    let query = AllocationQuery { node: Some(node), after: None, limit: None };
+    let query =
+        AllocationQuery { node: Some(node), port: None, taken: None, after: None, limit: None };
     let listed = world.admin::<table::ListAllocations>(&(), &query, &()).await.items;
     assert_eq!(listed[0].server, Some(made.server.server));
     let path = AllocationPath { allocation: allocation.allocation };
@@ -159,7 +160,7 @@ async fn nodes_and_their_tokens_are_looked_after() {
     world.admin::<table::DeleteJoinToken>(&token_path, &(), &()).await;
     let err = world.call::<table::DeleteJoinToken>(admin, &token_path, &(), &()).await;
     assert_eq!(err.unwrap_err().code, Code::NotFound);
-    assert_eq!(world.admin::<table::ListNodes>(&(), &NO_PAGE, &()).await.items.len(), 1);
+    assert_eq!(world.admin::<table::ListNodes>(&(), &NO_PAGE.into(), &()).await.items.len(), 1);
     assert_eq!(world.admin::<table::ShowNode>(&path, &(), &()).await.name, "n1");
     let revoked = world.admin::<table::RevokeNode>(&path, &(), &()).await;
     assert_eq!(revoked.standing, node::Standing::Revoked);

@@ -70,7 +70,7 @@ async fn rights_follow_the_role_and_letters_are_told_until_they_left() {
     let made = world.call::<table::CreateInvitation>(Some(&owner), &path, &(), &body).await;
     let made = made.unwrap();
     assert_eq!(made.invitation.letter, LetterState::Waits);
-    let mails = world.admin::<table::ListMails>(&(), &NO_PAGE, &()).await.items;
+    let mails = world.admin::<table::ListMails>(&(), &NO_PAGE.into(), &()).await.items;
     let mail = mails.iter().find(|it| it.to == "friend@example.org").unwrap().mail;
     world.admin::<table::DeleteMail>(&MailPath { mail }, &(), &()).await;
     let open = world.call::<table::ListInvitations>(Some(&owner), &path, &NO_PAGE, &()).await;

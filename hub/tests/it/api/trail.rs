@@ -155,7 +155,8 @@ async fn who_may_read_mails_cannot_reset_the_passwords_of_others() {
     let ask = auth::RequestReset { email: ADMIN.to_owned() };
     world.call::<table::RequestReset>(None, &(), &(), &ask).await.unwrap();
     let read = async |token: &str| {
-        let page = world.call::<table::ListMails>(Some(token), &(), &NO_PAGE, &()).await.unwrap();
+        let page =
+            world.call::<table::ListMails>(Some(token), &(), &NO_PAGE.into(), &()).await.unwrap();
         page.items[0].text.clone().unwrap()
     };
     let whole = read(&world.admin).await;

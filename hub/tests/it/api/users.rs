@@ -313,7 +313,7 @@ async fn everything_of_an_account_ends_with_it_and_the_trail_says_who_it_was() {
     let path = UserPath { user };
     let shown = world.call::<table::ShowUser>(Some(&world.admin), &path, &(), &()).await;
     assert_eq!(code_of(shown), Code::NotFound);
-    let mails = world.admin::<table::ListMails>(&(), &NO_PAGE, &()).await.items;
+    let mails = world.admin::<table::ListMails>(&(), &NO_PAGE.into(), &()).await.items;
     let own: Vec<_> = mails.iter().filter(|it| it.to == "gone@example.org").collect();
     assert_eq!(own.len(), 1, "only the farewell is left: {own:?}");
     assert_eq!(own[0].subject, "Your account is closed");

@@ -103,9 +103,10 @@ fn form(open: Signal<bool>, look: Look, account: &Account, run: Run) -> View {
         run(task, proof);
     };
     let wrong = complaint(task.failure, &[]);
+    // The page below has fields of the plain names.
     let password = if has_password {
         view! {
-            Field(label=t().sign_in.password, name="password", value=password, kind="password",
+            Field(label=t().sign_in.password, name="proof", value=password, kind="password",
                 autocomplete="current-password", autofocus=true)
         }
     } else {
@@ -113,7 +114,7 @@ fn form(open: Signal<bool>, look: Look, account: &Account, run: Run) -> View {
     };
     let code = if has_app {
         let label = if has_password { t().account.confirm_code } else { t().sign_in.code };
-        view! { Field(label=label, name="code", value=code, autocomplete="one-time-code", optional=true) }
+        view! { Field(label=label, name="proof-code", value=code, autocomplete="one-time-code", optional=true) }
     } else {
         nothing()
     };

@@ -26,7 +26,7 @@ pub(super) fn Mails() -> View {
     let session = use_context::<Session>();
     let may_write = session.may_admin(AdminRight::MailWrite);
     let pages = Pages::<Mail>::open::<table::ListMails>(|after| {
-        ((), PageQuery { after, limit: Some(PAGE_ITEMS_DEFAULT) })
+        ((), PageQuery { after, limit: Some(PAGE_ITEMS_DEFAULT) }.into())
     });
     let again = view! { Action(label=t().admin.again, task=pages.task, run=move || pages.again()) };
     let head = head(Vec::new(), t().admin.mail, again);

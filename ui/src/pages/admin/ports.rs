@@ -40,7 +40,16 @@ pub(super) fn List(
     let session = use_context::<Session>();
     let may_write = session.may_admin(AdminRight::AllocationsWrite);
     let pages = Pages::<Allocation>::open::<table::ListAllocations>(move |after| {
-        ((), AllocationQuery { node: node.get(), after, limit: Some(PAGE_ITEMS_MAX) })
+        (
+            (),
+            AllocationQuery {
+                node: node.get(),
+                port: None,
+                taken: None,
+                after,
+                limit: Some(PAGE_ITEMS_MAX),
+            },
+        )
     });
     // The list of one node need not name it in each line.
     let is_one = node.get_untracked().is_some();

@@ -234,7 +234,16 @@ fn Places(node: Signal<String>, allocation: Signal<String>) -> View {
     let nodes = watch_all::<table::ListNodes, _>(remote::NEVER_MS, None, true);
     let free = watch::<table::ListAllocations>(remote::NEVER_MS, move || {
         let node = node.with(|it| it.parse().ok())?;
-        Some(((), AllocationQuery { node: Some(node), after: None, limit: Some(PAGE_ITEMS_MAX) }))
+        Some((
+            (),
+            AllocationQuery {
+                node: Some(node),
+                port: None,
+                taken: Some(false),
+                after: None,
+                limit: Some(PAGE_ITEMS_MAX),
+            },
+        ))
     });
     let node_choices = create_memo(move || {
         let mut all = vec![Choice::new("", t().servers.any_node)];

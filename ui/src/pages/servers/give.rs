@@ -36,7 +36,7 @@ pub(super) fn give_dialog(seen: Seen, open: Signal<bool>) -> View {
     let (session, toasts) = (use_context::<Session>(), use_context::<Toasts>());
     let place = use_context::<Place>();
     dialog(open, t().servers.give, move || {
-        let tenants = watch::<table::ListTenants>(remote::NEVER_MS, || Some(((), ALL)));
+        let tenants = watch::<table::ListTenants>(remote::NEVER_MS, || Some(((), ALL.into())));
         let others = create_memo(move || {
             let page = tenants.value.get_clone()?;
             let may = |it| session.may_tenant(it, TenantRight::ServerCreate);

@@ -61,8 +61,9 @@ pub(super) fn Moving(seen: Seen) -> View {
         is_moved.get().then_some((ServerPath { server: id }, ()))
     });
     let knows_nodes = session.may_admin(AdminRight::NodesRead);
-    let nodes =
-        watch::<table::ListNodes>(remote::NEVER_MS, move || knows_nodes.then_some(((), ALL)));
+    let nodes = watch::<table::ListNodes>(remote::NEVER_MS, move || {
+        knows_nodes.then_some(((), ALL.into()))
+    });
     let now = selector(move || now(is_moved.get(), newest));
     // A server that has arrived has another node and address.
     let phase = selector(move || newest.value.with(|it| it.as_ref().map(|it| it.phase)));

@@ -15,7 +15,7 @@ use sycamore::prelude::*;
 #[component]
 pub(super) fn List() -> View {
     let pages = Pages::<Tenant>::open::<table::ListTenants>(move |after| {
-        ((), PageQuery { after, limit: Some(PAGE_ITEMS_MAX) })
+        ((), PageQuery { after, limit: Some(PAGE_ITEMS_MAX) }.into())
     });
     let head = head(Vec::new(), t().tenant.title, nothing());
     let none = (Icon::People, t().tenant.none, t().tenant.none_text);

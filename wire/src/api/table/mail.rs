@@ -9,7 +9,7 @@ endpoints! {
 
     /// Lists mails that wait for a server, or that none took, newest first.
     ListMails: Get "/api/v1/mails", Permission::Admin(AdminRight::MailRead), 200,
-        ((), PageQuery, ()) -> Page<mail::Mail>;
+        ((), mail::MailQuery, ()) -> Page<mail::Mail>;
     /// Deletes a mail that was not sent.
     DeleteMail: Delete "/api/v1/mails/{mail}", Permission::Admin(AdminRight::MailWrite), 204,
         (mail::MailPath, (), ()) -> ();

@@ -7,9 +7,9 @@ endpoints! {
     /// Machines that run servers, and the tokens with which they join.
     NODES "nodes" for_each_node_endpoint;
 
-    /// Lists nodes.
+    /// Lists nodes, oldest first; with a filter a page may be short and have a next one all the same.
     ListNodes: Get "/api/v1/nodes", Permission::Admin(AdminRight::NodesRead), 200,
-        ((), PageQuery, ()) -> Page<node::Node>;
+        ((), node::NodeQuery, ()) -> Page<node::Node>;
     /// Shows a node.
     ShowNode: Get "/api/v1/nodes/{node}", Permission::Admin(AdminRight::NodesRead), 200,
         (NodePath, (), ()) -> node::Node;

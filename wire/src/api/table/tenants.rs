@@ -11,9 +11,9 @@ endpoints! {
     /// Makes a tenant and its owner's account.
     CreateTenant: Post "/api/v1/tenants", Permission::Admin(AdminRight::TenantsWrite), 201 keyed,
         ((), (), tenant::CreateTenant) -> tenant::Tenant;
-    /// Lists tenants: those of the caller, or all for administrators.
+    /// Lists tenants: those of the caller, or all for administrators; with a filter a page may be short.
     ListTenants: Get "/api/v1/tenants", Permission::SignedIn, 200,
-        ((), PageQuery, ()) -> Page<tenant::Tenant>;
+        ((), tenant::TenantQuery, ()) -> Page<tenant::Tenant>;
     /// Shows a tenant.
     ShowTenant: Get "/api/v1/tenants/{tenant}", Permission::Tenant(TenantRight::TenantRead), 200,
         (TenantPath, (), ()) -> tenant::Tenant;

@@ -33,7 +33,7 @@ examples! {
         Example::new((), (), body)
     };
     ListAllocations, seed => {
-        let query = AllocationQuery { node: Some(seed.node()), after: None, limit: Some(5) };
+        let query = AllocationQuery { node: Some(seed.node()), port: None, taken: None, after: None, limit: Some(5) };
         Example::new((), query, ())
     };
     ShowAllocation, seed => {

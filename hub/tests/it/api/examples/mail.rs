@@ -19,6 +19,6 @@ async fn spooled(seed: &Seed<'_>) -> MailPath {
 }
 
 examples! {
-    ListMails, _seed => Example::new((), NO_PAGE, ());
+    ListMails, _seed => Example::new((), NO_PAGE.into(), ());
     DeleteMail, seed => Example::new(spooled(seed).await, (), ());
 }

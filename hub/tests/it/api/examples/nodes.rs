@@ -24,7 +24,7 @@ async fn token(seed: &Seed<'_>) -> TokenId {
 }
 
 examples! {
-    ListNodes, _seed => Example::new((), NO_PAGE, ());
+    ListNodes, _seed => Example::new((), NO_PAGE.into(), ());
     ShowNode, seed => Example::new(NodePath { node: seed.node() }, (), ());
     ShowNodeLink, seed => Example::new(NodePath { node: seed.node() }, (), ());
     UpdateNode, seed => {

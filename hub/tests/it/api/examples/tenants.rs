@@ -18,7 +18,7 @@ examples! {
         let owner = NewOwner { email, password: PASSWORD.to_owned() };
         Example::new((), (), CreateTenant { name: "made".to_owned(), quota: Quota::default(), owner })
     };
-    ListTenants, _seed => Example::new((), NO_PAGE, ());
+    ListTenants, _seed => Example::new((), NO_PAGE.into(), ());
     ShowTenant, seed => Example::new(TenantPath { tenant: seed.tenant }, (), ());
     UpdateTenant, seed => Example::new(
         TenantPath { tenant: seed.tenant },
