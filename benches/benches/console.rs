@@ -1,6 +1,6 @@
 //! How fast lines go into a server's console and out to a reader.
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group};
 use mamba_core::{
     clock::{Clock, SystemClock},
     ids::ServerId,
@@ -62,4 +62,3 @@ fn measure(c: &mut Criterion) -> Result<(), Box<dyn Error>> {
 }
 
 criterion_group!(benches, ring);
-criterion_main!(benches);

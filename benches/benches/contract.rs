@@ -1,7 +1,7 @@
 //! How fast a path is found among all endpoints of the contract, as the hub looks it up, and how fast a
 //! client makes one.
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group};
 use mamba_core::ids::ServerId;
 use mamba_wire::api::{self, params::ServerPath, table};
 use std::{collections::BTreeSet, hint::black_box};
@@ -33,4 +33,3 @@ fn routes(c: &mut Criterion) {
 }
 
 criterion_group!(benches, routes);
-criterion_main!(benches);

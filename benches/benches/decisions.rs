@@ -1,6 +1,6 @@
 //! How fast pure decisions are made: the supervisor's plan, and what of a span is billed.
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use mamba_bench::sample;
 use mamba_core::{
     clock::{BootMs, UnixMs},
@@ -120,4 +120,3 @@ fn clipping(c: &mut Criterion) {
 }
 
 criterion_group!(benches, plans, clipping);
-criterion_main!(benches);

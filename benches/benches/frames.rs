@@ -1,6 +1,6 @@
 //! How fast frames and facts are written and read.
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group};
 use mamba_bench::sample;
 use mamba_core::{
     clock::UnixMs,
@@ -67,4 +67,3 @@ fn facts(c: &mut Criterion) {
 }
 
 criterion_group!(benches, facts);
-criterion_main!(benches);

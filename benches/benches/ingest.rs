@@ -1,6 +1,6 @@
 //! How fast the hub takes facts into its store: batches of 256 usage facts, each one synced commit.
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group};
 use mamba_bench::sample;
 use mamba_core::{
     clock::{Clock, SystemClock, SystemEntropy, UnixMs},
@@ -178,4 +178,3 @@ fn ingest(c: &mut Criterion) {
 }
 
 criterion_group!(benches, ingest);
-criterion_main!(benches);

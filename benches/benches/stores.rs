@@ -1,6 +1,6 @@
 //! How fast the store and the outbox are on a real file, every write synced.
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use futures_util::future::join_all;
 use mamba_bench::sample;
 use mamba_core::{
@@ -145,4 +145,3 @@ fn marks(store: &Store) -> (Epoch, Watermarks) {
 }
 
 criterion_group!(benches, group_commit, outboxes);
-criterion_main!(benches);

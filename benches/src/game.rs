@@ -7,7 +7,7 @@ use serde_json::{from_value, json};
 
 /// Small image with nothing but a shell; `scripts/images probe` makes it.
 pub(crate) const IMAGE: &str = "mamba/probe:1";
-/// Lines of one step of `pace`; there are up to ten steps in a second.
+/// Lines of one step of `pace`; there are up to fourteen steps in a second.
 pub(crate) const PACE_STEP_LINES: u64 = 5_000;
 /// Lines of one second of `hum`.
 pub(crate) const HUM_LINES: u64 = 50;
@@ -18,7 +18,7 @@ pub(crate) const STARTUP: &str = r#"L="[12:00:00] [Server thread/INFO]: a line o
 echo ready
 while read -r w n; do case "$w" in
 flood) yes "$L" | head -n "$n"; echo "done $n";;
-pace) i=0; while [ $i -lt "$n" ]; do yes "$L" | head -n 5000; usleep 90000; i=$((i+1)); done; echo "done $n";;
+pace) i=0; while [ $i -lt "$n" ]; do yes "$L" | head -n 5000; usleep 70000; i=$((i+1)); done; echo "done $n";;
 hum) i=0; while [ $i -lt "$n" ]; do j=0; while [ $j -lt 50 ]; do echo "$L"; j=$((j+1)); done; sleep 1; i=$((i+1)); done; echo "done $n";;
 *) echo "$w";;
 esac; done"#;

@@ -13,6 +13,9 @@ pub(crate) struct Usage {
     pub(crate) cpu_s: f64,
     /// Resident memory in KiB.
     pub(crate) resident_kib: f64,
+    /// The part of it that is pages of files, which are those of the program: the kernel takes them back when
+    /// it needs room, and processes of one program share them.
+    pub(crate) program_kib: f64,
 }
 
 /// Reads what a process has used.
@@ -25,9 +28,13 @@ pub(crate) fn usage(pid: u32) -> Outcome<Usage> {
     };
     let ticks = field(11)? + field(12)?;
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let resident = resident.and_then(|text| text.trim().strip_suffix("kB")).ok_or("no VmRSS")?;
-    Ok(Usage { cpu_s: ticks / TICKS_PER_SECOND, resident_kib: resident.trim().parse()? })
+    let kib = |name: &str| -> Outcome<f64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let text = line.and_then(|text| text.trim().strip_suffix("kB"));
+        Ok(text.ok_or_else(|| format!("no {name}"))?.trim().parse()?)
+    };
+    let (resident_kib, program_kib) = (kib("VmRSS:")?, kib("RssFile:")?);
+    Ok(Usage { cpu_s: ticks / TICKS_PER_SECOND, resident_kib, program_kib })
 }
 
 /// Facts of the machine, for the report: what figures cannot be compared without.

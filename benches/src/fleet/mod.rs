@@ -1,9 +1,11 @@
 //! A hub in its own process and many nodes in this one: the product's enrolment, certificates, QUIC,
-//! link and session for each, only the node's store and engine are missing.
+//! link and session for each, only the node's store and engine are missing. Some more nodes are whole,
+//! with everything but the engine.
 
 mod edge;
 mod socket;
 mod storm;
+mod whole;
 
 use crate::{
     Outcome,
@@ -45,6 +47,8 @@ const FLEET_MAX: Duration = Duration::from_secs(600);
 /// Facts of each server that have waited. With ten servers on each of 5,000 nodes these are a million,
 /// as many as 114 servers report in a year that they spend cut off.
 const BACKLOG_ROUNDS: u32 = 20;
+/// Whole nodes and servers on each: every node has a file that it syncs, and a thread for that.
+const WHOLE: (u32, u16) = (100, 10);
 /// First port of each node.
 const PORT_FIRST: u16 = 20_000;
 
@@ -269,6 +273,9 @@ pub(crate) async fn run(
     size: (u32, u16),
     is_quick: bool,
 ) -> Outcome<Vec<Figure>> {
+    // A whole one reports every five minutes.
+    let (whole, span) = if is_quick { ((5, 5), 20) } else { (WHOLE, 330) };
+    let whole = whole::measure(programs, out, whole, Duration::from_secs(span)).await?;
     let mut fleet = Fleet::assemble(programs, out, size).await?;
     let seconds = if is_quick { 16 } else { 120 };
     let nodes = f64::from(size.0);
@@ -283,6 +290,7 @@ pub(crate) async fn run(
     figures.extend(quiet(&fleet, size, seconds, pace).await?);
     figures.extend(backlog(&fleet, size, BACKLOG_ROUNDS).await?);
     figures.extend(storm::measure(&mut fleet, size).await?);
+    figures.extend(whole);
     Ok(figures)
 }
 

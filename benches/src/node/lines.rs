@@ -129,7 +129,7 @@ async fn floods(scene: &Scene, amount: Amount) -> Outcome<Vec<Figure>> {
         Figure::new("edge for a flood into the ring", cpu, ring_cpu_s / amount.flood as f64 * 1e6),
         Figure::new("missing of a burst of 200,000 at a viewer", "lines", missing).at_most(0.0),
         Figure::new("relayed to a viewer at the game's pace", "lines per s", relayed_per_s)
-            .at_least(RELAYED_PER_S * 0.8)
+            .at_least(RELAYED_PER_S)
             .beside(20_000.0),
         Figure::new("missing of these", "lines", lost).at_most(0.0),
         Figure::new("edge and hub for relayed lines", cpu, edge + hub).at_most(4.0).beside(7.0),

@@ -141,10 +141,13 @@ async fn idle(scene: &Scene, running: usize, span: Duration) -> Outcome<Vec<Figu
     };
     let name = |what: &str| format!("{what}, {running} running");
     let mib = Figure::new(&name("edge memory"), "MiB", after.resident_kib / 1_024.0);
+    let program =
+        Figure::new(&name("of it pages of the program"), "MiB", after.program_kib / 1_024.0);
     let percent = (after.cpu_s - before.cpu_s) / span.as_secs_f64() * 100.0;
     let cpu = Figure::new(&name("edge CPU"), "% of a core", percent);
     Ok(vec![
         Figure { peer, ..memory.map_or(mib.clone(), |limit| mib.at_most(limit)) },
+        program,
         if running == 50 { cpu.at_most(1.0).beside(1.3) } else { cpu },
     ])
 }
