@@ -339,7 +339,8 @@ impl Runtime for DockerRuntime {
 
     async fn create(&self, spec: &ContainerSpec) -> Result<ContainerId, RuntimeError> {
         let body = config::container(spec)?;
-        self.make_room(spec).await?;
+        // What the engine tells of a container is large.
+        Box::pin(self.make_room(spec)).await?;
         let name = config::container_name(spec.server);
         // The request is large, and most futures that wait for this are not.
         Box::pin(self.make(spec.server, name, body)).await
