@@ -57,6 +57,23 @@ pub fn lowest_unused(range: PortRange, ip: IpAddr, known: &[PortBinding]) -> Opt
     })
 }
 
+/// Checks an address that a node offers. One address has one spelling: what is an IPv4 address inside
+/// of IPv6 would stand beside the same socket without being seen.
+///
+/// # Errors
+/// Names `ip`.
+pub fn check_address(ip: IpAddr) -> Result<(), Invalid> {
+    let rule = match ip {
+        IpAddr::V6(six) if six.to_ipv4_mapped().is_some() => "must be written as an IPv4 address",
+        IpAddr::V6(six) if six.is_unicast_link_local() => {
+            "must not be link-local: it means nothing without an interface"
+        }
+        _ if ip.is_multicast() => "must not be a multicast address",
+        _ => return Ok(()),
+    };
+    Err(Invalid::new("ip", rule))
+}
+
 /// Checks what people write about an allocation.
 ///
 /// # Errors
@@ -277,6 +294,44 @@ mod tests {
         assert_eq!(lowest_unused(range, "10.0.0.1".parse().unwrap(), &known), Some(10));
         let full = [known.to_vec(), vec![at(12, HOME, Both)]].concat();
         assert_eq!(lowest_unused(range, HOME, &full), None);
+    }
+
+    #[test]
+    fn sockets_of_version_6_overlap_by_address_and_not_by_spelling() {
+        let at = |ip: &str| PortBinding { ip: ip.parse().unwrap(), port: 10, protocol: Udp };
+        for (one, other, expected) in [
+            ("::1", "0:0:0:0:0:0:0:1", true),
+            ("2001:db8::1", "2001:DB8:0::0001", true),
+            ("2001:db8::1", "2001:db8::2", false),
+            ("::", "2001:db8::1", true),
+            ("::", "192.0.2.1", true),
+            ("::", "0.0.0.0", true),
+            ("0.0.0.0", "::1", false),
+            ("127.0.0.1", "::1", false),
+        ] {
+            assert_eq!(overlaps(&at(one), &at(other)), expected, "{one} and {other}");
+            assert_eq!(overlaps(&at(other), &at(one)), expected, "{other} and {one}");
+        }
+    }
+
+    #[test]
+    fn an_address_has_one_spelling_and_can_be_published_on() {
+        for (ip, is_good) in [
+            ("::1", true),
+            ("::", true),
+            ("2001:db8::1", true),
+            ("fd00::1", true),
+            ("0.0.0.0", true),
+            ("192.0.2.1", true),
+            ("::ffff:192.0.2.1", false),
+            ("::ffff:0.0.0.0", false),
+            ("fe80::1", false),
+            ("ff02::1", false),
+            ("224.0.0.1", false),
+        ] {
+            let checked = check_address(ip.parse().unwrap());
+            assert_eq!(checked.is_ok(), is_good, "{ip}: {checked:?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::bench::{Heard, free_port, kept, on_docker, random};
 use futures_util::FutureExt;
 use mamba_core::{
     clock::SystemClock,
-    server::{Capability, Signal},
+    server::{Capability, PortBinding, PortProtocol, Signal},
 };
 use mamba_edge::{
     console::{Consoles, catch_up, pump},
@@ -16,6 +16,7 @@ use mamba_edge::{
 use mamba_wire::node::LineSource;
 use std::{
     fs::Permissions,
+    net::{Ipv4Addr, Ipv6Addr},
     os::unix::fs::PermissionsExt,
     path::Path,
     sync::{Arc, Mutex},
@@ -23,7 +24,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
 };
 
 #[tokio::test]
@@ -80,6 +81,42 @@ async fn what_is_left_of_a_run_is_set_aside_and_removed_after_the_next_look() {
         }
         assert_eq!(kept(bench.node), 1);
         assert_eq!(bench.status(&second).await, Some(ContainerStatus::Created));
+    })
+    .await;
+}
+
+/// Networks of servers have no IPv6 of their own: the engine brings it in where it is published.
+#[tokio::test]
+async fn a_port_is_published_on_an_address_of_version_6() {
+    on_docker(async |bench| {
+        let port = match TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await {
+            Ok(listener) => listener.local_addr().unwrap().port(),
+            Err(err) => return println!("skipped: this machine has no `::1`: {err}"),
+        };
+        let mut spec = bench.game().await;
+        let ip = Ipv6Addr::LOCALHOST.into();
+        spec.ports = vec![PortBinding { ip, port, protocol: PortProtocol::Both }];
+        let (_, mut heard) = bench.run(&spec).await;
+        let answer = format!("(while true; do echo hello | nc -l -p {port}; done) & echo listens");
+        heard.type_line(&answer).await;
+        heard.wait(OutputSource::Stdout, "listens").await;
+        // The engine accepts before the game does, and then ends the connection without a word.
+        let said = async {
+            loop {
+                let mut said = String::new();
+                if let Ok(mut stream) = TcpStream::connect((Ipv6Addr::LOCALHOST, port)).await {
+                    stream.read_to_string(&mut said).await.ok();
+                }
+                if !said.is_empty() {
+                    return said;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let said = tokio::time::timeout(Duration::from_secs(15), said).await;
+        assert_eq!(said.expect("an answer at `::1`"), "hello\n");
+        let other = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
+        assert!(other.is_err(), "it is published at that address alone");
     })
     .await;
 }
@@ -160,7 +197,7 @@ async fn tenants_do_not_reach_each_other() {
         assert_eq!(other.ask(&connect).await, "code 1", "a server of another tenant");
         // Its published port answers on the machine.
         let address = (port.ip, port.port);
-        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
         assert_eq!(text, "hello\n");

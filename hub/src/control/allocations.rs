@@ -10,7 +10,7 @@ use crate::{
     store::{ALLOCATION_NODES, ALLOCATIONS, AllocationRecord, NODES, NodeRef},
 };
 use mamba_core::{
-    allocation::{check_words, overlaps},
+    allocation::{check_address, check_words, overlaps},
     audit::Change,
     db::{Snapshot, Span},
     ids::{AllocationId, NodeId, ServerId},
@@ -61,6 +61,7 @@ impl Hub {
         protocol: PortProtocol,
         words: AllocationWords,
     ) -> Result<Vec<Allocation>, HubError> {
+        check_address(ip)?;
         if *ports.start() == 0 || ports.is_empty() {
             return Err(HubError::invalid("port", "must be 1 to 65535"));
         }

@@ -31,7 +31,7 @@ params! {
 pub struct CreateAllocations {
     /// On which node.
     pub node: NodeId,
-    /// Address on the node; `0.0.0.0` for all.
+    /// Address on the node, without brackets; `0.0.0.0` for all of IPv4, `::` for all of both.
     pub ip: IpAddr,
     /// First port, 1 to 65535.
     pub port: u16,

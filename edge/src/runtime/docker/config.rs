@@ -333,6 +333,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_port_may_be_published_on_addresses_of_both_versions() {
+        let at = |ip: &str, port| PortBinding {
+            ip: ip.parse().unwrap(),
+            port,
+            protocol: PortProtocol::Tcp,
+        };
+        let ports = vec![at("127.0.0.1", 4_000), at("0:0::1", 4_000), at("2001:DB8::5", 4_001)];
+        let found = serde_json::to_value(super::ports(&ContainerSpec { ports, ..spec() })).unwrap();
+        let host = |ip: &str, port: &str| json!({ "HostIp": ip, "HostPort": port });
+        let expected = json!({
+            "4000/tcp": [host("127.0.0.1", "4000"), host("::1", "4000")],
+            "4001/tcp": [host("2001:db8::5", "4001")],
+        });
+        assert_eq!(found, expected);
+    }
+
     /// Rows of the advisories: CVE-2021-32699 (no pids limit: fork bomb; pids, memory and swap,
     /// cpu, ulimits, log and tmpfs sizes must be set) and CVE-2023-32080 (container with more
     /// rights than planned; the whole host config must be as written here).

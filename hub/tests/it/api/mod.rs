@@ -17,6 +17,7 @@ mod examples;
 mod hostile;
 mod input;
 mod install;
+mod ipv6;
 mod letters;
 mod presence;
 mod public;
