@@ -303,6 +303,9 @@ async fn quiet(
     seconds: u32,
     pace: Duration,
 ) -> Outcome<Vec<Figure>> {
+    // The first reports say what later ones repeat.
+    fleet.report(1).await?;
+    fleet.latencies_ms();
     say(&format!("idle for {seconds} s"));
     let (nodes, span) = (f64::from(size.0), f64::from(seconds));
     let (bytes, used) = (fleet.wire.bytes(), fleet.hub.usage()?);
