@@ -86,16 +86,27 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::on(|disk, options| Store::inline(disk, options).unwrap()).await
+    }
+
+    /// With the store of a real hub, whose writer is a thread of its own: what is asked for at once waits
+    /// there together. For tests on more than one thread.
+    pub(crate) async fn threaded() -> Self {
+        Self::on(|disk, options| Store::start(disk, options).unwrap()).await
+    }
+
+    async fn on(store: impl FnOnce(SimDisk, StoreOptions) -> Store) -> Self {
         let disk = SimDisk::default();
         let clock = Arc::new(Hand(AtomicU64::new(START.0)));
         let entropy = Arc::new(Counted::default());
-        let hub = open(&disk, &clock, &entropy).await;
+        let hub = open(store(disk.clone(), OPTIONS), &clock, &entropy).await;
         Self { hub, clock, disk, entropy, keys: 0 }
     }
 
     /// Takes up what is on `disk` as a hub that was started again would.
     pub(crate) async fn reopen(&mut self, disk: SimDisk) {
-        self.hub = open(&disk, &self.clock, &self.entropy).await;
+        let store = Store::inline(disk.clone(), OPTIONS).unwrap();
+        self.hub = open(store, &self.clock, &self.entropy).await;
         self.disk = disk;
     }
 
@@ -161,9 +172,10 @@ impl World {
     }
 }
 
-async fn open(disk: &SimDisk, clock: &Arc<Hand>, entropy: &Arc<Counted>) -> Hub {
-    let options = StoreOptions { runs_twice: true, ..StoreOptions::HUB };
-    let store = Store::inline(disk.clone(), options).unwrap();
+/// Each write is run twice, as after a batch that failed.
+const OPTIONS: StoreOptions = StoreOptions { runs_twice: true, ..StoreOptions::HUB };
+
+async fn open(store: Store, clock: &Arc<Hand>, entropy: &Arc<Counted>) -> Hub {
     // The same keys at each start, as files would give.
     let keys = HubSecrets::create(START, &Counted::default()).unwrap().open().unwrap();
     let vault = Vault::in_memory([7; 32]);

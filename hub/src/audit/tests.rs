@@ -240,9 +240,9 @@ async fn reading_filters_and_pages() {
     assert!(events(&AuditQuery { actor: user, ..AuditQuery::ALL }).0.is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn appends_at_once_neither_fork_nor_lose() {
-    let world = std::sync::Arc::new(World::new().await);
+    let world = std::sync::Arc::new(World::threaded().await);
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..50 {
         let world = world.clone();

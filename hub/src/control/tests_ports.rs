@@ -58,9 +58,9 @@ fn check_books(hub: &Hub) -> usize {
     .unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_thousand_ports_asked_for_at_once_never_collide_and_none_leaks() {
-    let mut world = World::new().await;
+    let mut world = World::threaded().await;
     let node = world.node("a").await;
     let range = PortRange { first: FIRST, last: FIRST + PORTS - 1 };
     offer(&world, node, Some(range)).await;
@@ -98,9 +98,9 @@ async fn a_thousand_ports_asked_for_at_once_never_collide_and_none_leaks() {
     assert_eq!(check_books(&world.hub), 985);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn servers_made_at_once_get_ports_of_their_own_until_none_is_left() {
-    let mut world = World::new().await;
+    let mut world = World::threaded().await;
     world.node("a").await;
     world.node("b").await;
     let mut asked = JoinSet::new();

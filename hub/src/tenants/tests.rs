@@ -28,9 +28,9 @@ fn servers(servers: u64) -> Quota {
 }
 
 /// CVE-2025-69198: the quota was looked at before the write and not inside it.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_hundred_creates_at_once_make_as_many_servers_as_the_quota_allows() {
-    let mut world = World::new().await;
+    let mut world = World::threaded().await;
     let node = world.node("n1").await;
     let ip = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let ports = 31_000..=31_199;
