@@ -218,6 +218,7 @@ pub fn event_of(activity: &Activity) -> String {
             [field] if field == "name" => "server:settings.rename",
             [field] if field == "variables" => "server:startup.edit",
             [field] if field == "image" => "server:startup.image",
+            [field] if field == "blueprint" => "server:blueprint.change",
             [field] if field == "eula" => "server:eula.accept",
             _ => "server:update",
         },

@@ -174,7 +174,7 @@ fn merge_names(record: &mut ServerRecord, change: &ServerChange) -> Vec<&'static
 
 /// Says what differs, for the audit trail. Values of variables that users may not see, or whose name
 /// says that they are secret, are masked.
-fn differences(known: &[Variable], before: &Choices, after: &Choices) -> Vec<Change> {
+pub(super) fn differences(known: &[Variable], before: &Choices, after: &Choices) -> Vec<Change> {
     let mut changes = Vec::new();
     let mut add = |field: &str, before: String, after: String| {
         if before != after {

@@ -19,6 +19,7 @@ pub(crate) mod leases;
 mod list;
 mod page;
 mod read;
+mod remake;
 pub mod transfer;
 mod give;
 mod usage;
@@ -42,6 +43,7 @@ pub use list::Seen;
 pub use own_ports::PortAsker;
 pub use page::Cut;
 pub(crate) use ports::ALLOCATIONS_MAX;
+pub use remake::Remake;
 pub(crate) use wish::{commit, holder, note};
 
 use mamba_core::{

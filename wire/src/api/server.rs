@@ -244,6 +244,24 @@ pub struct Power {
     pub expires_in_ms: Option<u64>,
 }
 
+/// Body of [`super::table::ChangeBlueprint`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeBlueprint {
+    /// Short name of the blueprint, of which the newest version is taken.
+    pub blueprint: String,
+    /// One of its images; without, that of the server stays where it is listed, or else the first is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Values of its variables; others keep the value that was set where they are known there, or get their
+    /// default.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
+    /// Has its install script run, and says what becomes of the files that are there; not run without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub install: Option<InstallFiles>,
+}
+
 /// Body of [`super::table::GiveServer`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -257,6 +275,7 @@ pub struct GiveServer {
 impl RequestBody for CreateServer {}
 impl RequestBody for CreateOwnServer {}
 impl RequestBody for UpdateServer {}
+impl RequestBody for ChangeBlueprint {}
 impl RequestBody for GiveServer {}
 impl RequestBody for Reinstall {}
 impl RequestBody for UpdateLimits {}

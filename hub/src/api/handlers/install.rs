@@ -1,7 +1,8 @@
-//! Install scripts of servers: run again, ended, and what they said.
+//! What servers are made from, and their install scripts: run again, ended, and what they said.
 
 use crate::{
     api::{Api, ApiError, Context, Handle, Served},
+    control::Remake,
     relay::DoorError,
 };
 use mamba_core::error::chain;
@@ -9,7 +10,7 @@ use mamba_wire::{
     api::{
         Code,
         params::ServerPath,
-        server::{InstallLog, Reinstall, Server},
+        server::{ChangeBlueprint, InstallLog, Reinstall, Server},
         table,
     },
     node::{Answer, NodeReply, NodeRequest},
@@ -29,6 +30,21 @@ impl Handle<table::ReinstallServer> for Api {
     ) -> Result<Served<Server>, ApiError> {
         let scope = context.scope()?;
         let server = self.hub().reinstall_server(scope, path.server, body.files).await?;
+        Ok(Served::Json(self.shown_to(&context, server)?))
+    }
+}
+
+impl Handle<table::ChangeBlueprint> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: ServerPath,
+        (): (),
+        body: ChangeBlueprint,
+    ) -> Result<Served<Server>, ApiError> {
+        let ChangeBlueprint { blueprint, image, variables, install } = body;
+        let remake = Remake { blueprint, image, variables, install };
+        let server = self.hub().remake_server(context.scope()?, path.server, remake).await?;
         Ok(Served::Json(self.shown_to(&context, server)?))
     }
 }

@@ -18,6 +18,7 @@ mod page;
 mod pending;
 mod people;
 mod power;
+mod remake;
 mod settings;
 mod startup;
 mod tab;

@@ -62,7 +62,7 @@ fn Whole(seen: Seen, tab: ReadSignal<Tab>) -> View {
     let condition = selector(move || server.with(|it| condition::of(it)));
     let freshness = selector(move || server.with(|it| it.freshness));
     let place = selector(move || server.with(|it| condition::address(it)).unwrap_or_default());
-    let blueprint = server.with_untracked(|it| it.blueprint.clone());
+    let blueprint = selector(move || server.with(|it| it.blueprint.clone()));
     let is_old = selector(move || freshness.with(|it| it.link == LinkState::Unreachable));
     let globe = icon(Icon::Globe);
     let gauges = use_context::<Feed>().gauges(seen.id);
@@ -76,7 +76,7 @@ fn Whole(seen: Seen, tab: ReadSignal<Tab>) -> View {
             (badge(condition.get().tone, condition.get().word))
             span(class="pending") { (condition.get().pending) }
             Fresh(freshness=freshness)
-            span(class="tag") { (blueprint) }
+            span(class="tag") { (blueprint.get_clone()) }
             span(class="server-address", hidden=place.with(String::is_empty)) { (globe) code { (place.get_clone()) } }
         }
         Now(seen=seen, series=gauges)

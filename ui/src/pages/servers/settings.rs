@@ -7,6 +7,7 @@ use super::{
     mounts::Mounts,
     moving::Moving,
     page::Seen,
+    remake::Remake,
 };
 use crate::reactive::selector;
 use crate::{
@@ -38,6 +39,7 @@ pub(super) fn Settings(seen: Seen) -> View {
     view! {
         (if may_rename { view! { Name(seen=seen) } } else { nothing() })
         (if is_admin { view! { Limit(seen=seen) } } else { nothing() })
+        (if is_admin { view! { Remake(seen=seen) } } else { nothing() })
         (if may_mount { view! { Mounts(seen=seen) } } else { nothing() })
         (if may_look { view! { Moving(seen=seen) } } else { nothing() })
         (if is_admin || may_delete || may_reinstall {

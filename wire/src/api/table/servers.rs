@@ -50,6 +50,10 @@ endpoints! {
     ReinstallServer: Post "/api/v1/servers/{server}/reinstall",
         Permission::Server(ServerKey::SettingsReinstall), 202,
         (ServerPath, (), server::Reinstall) -> server::Server, [Conflict];
+    /// Makes a server from another blueprint, or from a newer version of its own; its files and ports stay.
+    ChangeBlueprint: Put "/api/v1/servers/{server}/blueprint",
+        Permission::Admin(AdminRight::ServersWrite), 200,
+        (ServerPath, (), server::ChangeBlueprint) -> server::Server, [Conflict];
     /// Agrees to the licence of the server's game: its `eula.txt` says so from the next start on.
     AcceptEula: Post "/api/v1/servers/{server}/eula", Permission::Server(ServerKey::FileCreate), 200,
         (ServerPath, (), ()) -> server::Server, [Conflict];

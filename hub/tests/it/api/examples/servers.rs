@@ -14,8 +14,8 @@ use mamba_wire::api::{
     console::{ConsoleQuery, CreateTicket},
     params::{IntentPath, ServerPath, TenantPath},
     server::{
-        CreateOwnServer, DeleteQuery, GiveServer, Mounts, Power, Reinstall, SuspendQuery,
-        UpdateLimits, UpdateServer,
+        ChangeBlueprint, CreateOwnServer, DeleteQuery, GiveServer, Mounts, Power, Reinstall,
+        SuspendQuery, UpdateLimits, UpdateServer,
     },
     table,
     transfer::StartTransfer,
@@ -92,6 +92,15 @@ examples! {
     // Its blueprint has no install script.
     ReinstallServer, seed => {
         Example::new(fresh(seed).await, (), Reinstall::default()).refused(Code::Conflict)
+    };
+    ChangeBlueprint, seed => {
+        let body = ChangeBlueprint {
+            blueprint: "minetest".to_owned(),
+            image: None,
+            variables: BTreeMap::new(),
+            install: None,
+        };
+        Example::new(fresh(seed).await, (), body)
     };
     // Its game has no licence.
     AcceptEula, seed => Example::new(fresh(seed).await, (), ()).refused(Code::Conflict);

@@ -1,0 +1,166 @@
+//! Makes a server from another blueprint, or from a newer version of its own.
+//!
+//! Its files, its ports and its limits stay. What it had chosen of the old blueprint is checked against the
+//! new one: a variable that is not known there goes, one that is new has its default.
+
+use super::{
+    change::differences,
+    hidden::Whole,
+    install, ports,
+    wish::{Happened, ServerKey, commit, next_order},
+};
+use crate::{
+    Hub, HubError,
+    blueprints::{self, Known},
+};
+use mamba_core::{
+    audit::Change,
+    blueprint::{Blueprint, Choices, Pick},
+    db::Txn,
+    error::Invalid,
+    fact::Activity,
+    ids::{NodeId, ServerId},
+    scope::TenantScope,
+    server::{InstallAsk, InstallFiles},
+};
+use mamba_wire::api::server::Server;
+use std::collections::BTreeMap;
+
+/// What a server shall be made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remake {
+    /// Key of the blueprint; its newest version is taken.
+    pub blueprint: String,
+    /// One of its images; that of the server stays where it is listed, or else the first is taken.
+    pub image: Option<String>,
+    /// Values of its variables, before those that the server has.
+    pub variables: BTreeMap<String, String>,
+    /// Whether its install script is run, and what becomes of the files that are there.
+    pub install: Option<InstallFiles>,
+}
+
+impl Hub {
+    /// Has a server made from another blueprint: its next generation. The process that runs goes on
+    /// until its restart, unless the install script is run.
+    ///
+    /// # Errors
+    /// `NotFound`, `Invalid` with the field, `Refused` while it is being deleted, moved or installed,
+    /// and for an install that is not possible. Nothing was changed.
+    pub async fn remake_server(
+        &self,
+        scope: &TenantScope,
+        server: ServerId,
+        remake: Remake,
+    ) -> Result<Server, HubError> {
+        let happened = Happened::of(self, scope);
+        let (hub, key) = (self.clone(), (scope.tenant(), server));
+        let change = move |txn: &mut Txn<'_>| apply(&hub, txn, key, &remake, &happened);
+        let node = self.write(change).await?;
+        self.live().changed(node);
+        self.server(scope, server)
+    }
+}
+
+fn apply(
+    hub: &Hub,
+    txn: &mut Txn<'_>,
+    key: ServerKey,
+    remake: &Remake,
+    happened: &Happened,
+) -> Result<NodeId, HubError> {
+    let mut record = Whole::find_kept(hub, txn, &key)?;
+    if install::is_open(txn, &key, &record)? {
+        return Err(HubError::Refused("server is being installed".to_owned()));
+    }
+    let unknown = || HubError::invalid("blueprint", "is not a blueprint of this hub");
+    let Known { version, blueprint } =
+        blueprints::newest(txn, &remake.blueprint)?.ok_or_else(unknown)?;
+    let before = (record.blueprint.clone(), record.blueprint_version, record.choices.clone());
+    let is_other = before.0 != remake.blueprint;
+    record.choices = choices(&blueprint, &before.2, remake, is_other)?;
+    let allocations = record.allocations.clone();
+    if allocations.len() < blueprint.ports.len() {
+        let rule = format!("must be at least {} for this blueprint", blueprint.ports.len());
+        return Err(HubError::invalid("ports", rule));
+    }
+    ports::arrange(txn, &mut record, &blueprint.ports, &allocations).map_err(at_ports)?;
+    if let Some(files) = remake.install {
+        check_install(&blueprint, record.choices.suspended, record.skip_scripts)?;
+        record.choices.install = Some(InstallAsk::new(next_order(hub, &record), files));
+    } else if blueprint.install.is_none() {
+        record.choices.install = None;
+    }
+    if (&before.0, before.1, &before.2) == (&remake.blueprint, version, &record.choices) {
+        return Ok(record.node);
+    }
+    record.blueprint.clone_from(&remake.blueprint);
+    record.blueprint_version = version;
+    record.changed_at = happened.now;
+    commit(hub, txn, key, &mut record, false)?;
+    let mut changes = vec![
+        Change::new("blueprint", Some(before.0), Some(remake.blueprint.clone())),
+        Change::new("version", Some(before.1.to_string()), Some(version.to_string())),
+    ];
+    changes.extend(differences(&blueprint.variables, &before.2, &record.choices));
+    let (generation, fields) = (record.order.generation.0, vec!["blueprint".to_owned()]);
+    happened.record_change(txn, &key, Activity::Changed { generation, fields }, changes)?;
+    Ok(record.node)
+}
+
+/// Returns what is chosen of the new blueprint. What breaks its rules is told when it is rendered.
+fn choices(
+    blueprint: &Blueprint,
+    before: &Choices,
+    remake: &Remake,
+    is_other: bool,
+) -> Result<Choices, Invalid> {
+    let known = |name: &str| blueprint.variables.iter().any(|it| it.env == name);
+    if let Some(name) = remake.variables.keys().find(|name| !known(name)) {
+        let rule = "is not a variable of this blueprint";
+        return Err(Invalid::new(format!("variables.{name}"), rule));
+    }
+    let mut variables = before.variables.clone();
+    variables.retain(|name, _| known(name));
+    variables.extend(remake.variables.clone());
+    let is_image = |text: &str| blueprint.images.iter().any(|it| it.image == text);
+    let is_line = |text: &str| {
+        blueprint.startup == text || blueprint.startups.iter().any(|it| it.line == text)
+    };
+    // What an administrator wrote for another game fits no more.
+    let keep = |pick: &Option<Pick>, is_listed: &dyn Fn(&str) -> bool| match pick {
+        Some(Pick::Own(_)) if is_other => None,
+        Some(Pick::Listed(text)) if !is_listed(text) => None,
+        pick => pick.clone(),
+    };
+    let image = match &remake.image {
+        Some(image) => Some(Pick::Listed(image.clone())),
+        None => keep(&before.image, &is_image),
+    };
+    let startup = keep(&before.startup, &is_line);
+    Ok(Choices { image, startup, variables, ..before.clone() })
+}
+
+fn check_install(
+    blueprint: &Blueprint,
+    suspended: bool,
+    skip_scripts: bool,
+) -> Result<(), HubError> {
+    let why = if blueprint.install.is_none() {
+        "the blueprint has no install script"
+    } else if suspended {
+        "server is suspended"
+    } else if skip_scripts {
+        "install scripts are switched off for this server"
+    } else {
+        return Ok(());
+    };
+    Err(HubError::Refused(why.to_owned()))
+}
+
+/// The server's own ports are at fault, not a list that somebody gave.
+fn at_ports(err: HubError) -> HubError {
+    match err {
+        HubError::Invalid(err) => HubError::Invalid(Invalid { field: "ports".to_owned(), ..err }),
+        err => err,
+    }
+}
