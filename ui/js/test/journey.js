@@ -9,6 +9,7 @@ import { Browser, until } from "./driver.js";
 import { live } from "./feed.js";
 import { flood } from "./flood.js";
 import { keys } from "./keys.js";
+import { needs } from "./needs.js";
 import { safe } from "./safe.js";
 import { tabs } from "./tabs.js";
 
@@ -119,6 +120,7 @@ await step("the deletion wants the name typed", async () => {
 
 const server = new URL(await browser.run("return location.href")).pathname.split("/")[2];
 const administrated = await administration({ browser, step, address, folder, admin: ADMIN, password });
+await needs({ browser, step, address, folder, admin: ADMIN, password, beside: SERVER });
 
 const pages = { servers: "/servers", "servers-new": "/servers/new", account: "/account", nothing: "/nothing" };
 Object.assign(pages, administrated);
