@@ -11,6 +11,7 @@ pub mod units;
 pub mod access;
 pub mod server;
 pub mod quota;
+pub mod registry;
 pub mod blueprint;
 pub mod desired;
 pub mod lifecycle;

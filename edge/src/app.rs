@@ -16,6 +16,7 @@ use crate::{
     machine::{self, Machine},
     meter::{Meter, MeterConfig, MeterHandle, MeterParts, SupervisorRoll, SystemProbe},
     outbox::{self, Outbox},
+    registries::HubRegistries,
     runtime::docker::DockerRuntime,
     store::{EdgeStore, KIND},
     supervisor::{self, Supervisor, SupervisorHandle},
@@ -197,6 +198,7 @@ struct Base<'a> {
     entropy: Arc<dyn Entropy>,
     calendar: Arc<HubCalendar>,
     instance: InstanceId,
+    registries: HubRegistries,
 }
 
 impl<'a> Base<'a> {
@@ -206,7 +208,8 @@ impl<'a> Base<'a> {
         let placed = store.read(calendar::load)?;
         let calendar = Arc::new(HubCalendar::new(Arc::clone(&clock), placed));
         let instance = InstanceId::new(calendar.now(), draw(&*entropy));
-        Ok(Self { config, identity, store, clock, entropy, calendar, instance })
+        let registries = store.read(HubRegistries::load)?;
+        Ok(Self { config, identity, store, clock, entropy, calendar, instance, registries })
     }
 
     fn supervisor(
@@ -271,6 +274,7 @@ impl<'a> Base<'a> {
             heard: AtomicU64::new(self.store.read(load_heard)?),
             carried: Mutex::default(),
             unstored: Mutex::default(),
+            registries: self.registries.clone(),
         })
     }
 
@@ -308,7 +312,8 @@ impl Edge {
         let data_dir = &base.config.data_dir;
         let consoles = Consoles::open(&data_dir.join("console"), Arc::clone(&base.clock))?;
         let runtime = DockerRuntime::new(&base.config.docker_socket)
-            .with_registries(base.config.registries.clone());
+            .with_registries(base.config.registries.clone())
+            .with_hub_registries(base.registries.clone());
         let runtime = Arc::new(runtime);
         let data = DataDirs::open(data_dir, base.config.game_uid)?
             .with_mounts(base.config.allowed_mounts.clone());

@@ -5,6 +5,7 @@ use crate::{
     desired::{Adopter, accept_intent, desired_lines},
     link::backend::{BackendError, EdgeBackend, Holdings, View},
     outbox::{self, Outbox, OutboxError, Watermarks},
+    registries::HubRegistries,
     store::{EdgeStore, META, meta},
     supervisor::SupervisorHandle,
 };
@@ -16,6 +17,7 @@ use mamba_core::{
     fact::Stream,
     ids::{EventId, IntentId, ServerId},
     lifecycle::Actor,
+    registry::Login,
     seq::Seq,
 };
 use mamba_wire::{
@@ -72,6 +74,8 @@ pub struct NodeBackend {
     pub carried: Mutex<VecDeque<IntentId>>,
     /// The newest ack of each stream that the disk did not take. A quiet hub does not repeat it.
     pub unstored: Mutex<BTreeMap<Stream, Ack>>,
+    /// Logins of image registries that the hub told.
+    pub registries: HubRegistries,
 }
 
 /// Reads when the hub was heard last, 0 for never.
@@ -239,6 +243,13 @@ impl EdgeBackend for NodeBackend {
             results.extend(self.accept_one(intent).await);
         }
         results
+    }
+
+    async fn registries(&self, logins: Vec<Login>) {
+        if let Err(err) = self.registries.learn(&self.store, logins).await {
+            // They are used all the same, and told again with the next session.
+            tracing::warn!(error = chain(&err), "logins of image registries are not stored");
+        }
     }
 
     fn learn_time(&self, hub: UnixMs) {

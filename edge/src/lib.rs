@@ -8,6 +8,7 @@ pub mod runtime;
 pub mod console;
 pub mod data;
 pub mod install;
+pub mod registries;
 pub mod supervisor;
 pub mod desired;
 pub mod store;

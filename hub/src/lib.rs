@@ -12,6 +12,7 @@ pub mod store;
 pub mod nodes;
 pub mod control;
 pub mod blueprints;
+pub mod registries;
 pub mod backup;
 pub mod doctor;
 pub mod status;

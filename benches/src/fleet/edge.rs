@@ -188,6 +188,8 @@ impl EdgeBackend for Node {
         }))
     }
 
+    async fn registries(&self, _logins: Vec<mamba_core::registry::Login>) {}
+
     async fn acked(&self, ack: Ack) -> Result<(), BackendError> {
         let mut state = self.state();
         if ack.stream == Stream::Activity || ack.epoch != state.epoch {

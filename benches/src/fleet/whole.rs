@@ -192,6 +192,7 @@ fn backend(
         heard: AtomicU64::new(store.read(load_heard)?),
         carried: Mutex::default(),
         unstored: Mutex::default(),
+        registries: Default::default(),
     })
 }
 

@@ -3,7 +3,7 @@
 
 use mamba_core::{
     clock::UnixMs, desired::SignedEnvelope, fact::Stream, ids::ServerId, lifecycle::Observed,
-    seq::Seq,
+    registry::Login, seq::Seq,
 };
 use mamba_wire::{
     link::v1::{Ack, DesiredLine, DesiredResult, Intent, IntentResult, NodeState, StreamHello},
@@ -76,6 +76,9 @@ pub trait EdgeBackend: Send + Sync + 'static {
     /// Records intents and carries them out. Returns results after the commit, at most one each;
     /// without a result (the store failed) the hub sends the intent again.
     fn accept(&self, intents: Vec<Intent>) -> impl Future<Output = Vec<IntentResult>> + Send;
+
+    /// Takes all logins of image registries that the hub knows, in place of those before.
+    fn registries(&self, logins: Vec<Login>) -> impl Future<Output = ()> + Send;
 
     /// Tells the calendar the hub's time, which was true between the two moments at which the link
     /// called for it and this is called. Must not wait.

@@ -306,6 +306,10 @@ impl<B: EdgeBackend, D: Dispatcher> Shell<'_, B, D> {
                 let envelopes = backend.envelopes(servers).await.map_err(failed)?;
                 self.session.on_envelopes(envelopes)
             }
+            EdgeAsk::Registries(logins) => {
+                backend.registries(logins).await;
+                Ok(())
+            }
             EdgeAsk::Accept(intents) => {
                 let results = backend.accept(intents).await;
                 self.session.on_accepted(results)

@@ -29,6 +29,7 @@ use mamba_wire::{
         Page, PageQuery,
         node::{NewJoinToken, Node},
         page::PAGE_ITEMS_MAX,
+        registry::Registry,
         transfer::Transfer,
     },
     node::Check,
@@ -95,10 +96,20 @@ pub(super) enum AdminRequest {
     Reconcile {
         days: Option<u32>,
     },
+    Registry(RegistryRequest),
     /// In our own format.
     ImportBlueprint {
         text: String,
     },
+}
+
+/// A question about logins of image registries.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum RegistryRequest {
+    List,
+    Set { host: String, user: String, password: Option<Password> },
+    Remove { host: String },
 }
 
 /// A password on its way through the local socket, which only its owner can open.
@@ -127,6 +138,7 @@ pub(super) enum AdminReply {
     Reconciled(Box<Report>),
     Transfers(Vec<Transfer>),
     Blueprint(Stored),
+    Registries(Vec<Registry>),
     Done,
     Granted(Administration),
     Failure(Failure),
@@ -260,6 +272,7 @@ impl AdminContext {
                 self.delete_node(scope, &node, force).await?;
                 AdminReply::Done
             }
+            AdminRequest::Registry(ask) => AdminReply::Registries(self.registry(scope, ask).await?),
             AdminRequest::ImportBlueprint { text } => {
                 AdminReply::Blueprint(self.import_blueprint(scope, &text).await?)
             }
@@ -308,6 +321,24 @@ impl AdminContext {
 
     fn transfers(&self) -> Result<Vec<Transfer>, Failure> {
         all(|query| self.hub.open_transfers(query))
+    }
+
+    /// Answers with all logins, or with the one that was set.
+    async fn registry(
+        &self,
+        scope: &AdminScope,
+        ask: RegistryRequest,
+    ) -> Result<Vec<Registry>, Failure> {
+        let hub = &self.hub;
+        match ask {
+            RegistryRequest::List => {}
+            RegistryRequest::Set { host, user, password } => {
+                let password = password.map(|Password(text)| text);
+                return Ok(vec![hub.set_registry(scope, host, user, password).await?]);
+            }
+            RegistryRequest::Remove { host } => hub.delete_registry(scope, host).await?,
+        }
+        Ok(hub.registries()?)
     }
 
     /// Finds a node by id or name.

@@ -45,6 +45,9 @@ pub(super) enum Command {
     /// Look after nodes.
     #[command(subcommand)]
     Node(NodeCommand),
+    /// Look after logins of image registries that every node pulls with.
+    #[command(subcommand)]
+    Registry(RegistryCommand),
     /// Check and import game definitions: eggs of Pterodactyl and Pelican, and our own format.
     #[command(subcommand)]
     Blueprint(BlueprintCommand),
@@ -200,6 +203,27 @@ pub(super) enum NodeCommand {
     ApproveReplacement {
         /// Name or id.
         node: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RegistryCommand {
+    /// List all, without their passwords.
+    List,
+    /// Set the login for a host.
+    Set {
+        /// The exact host that images name, with its port, for example `ghcr.io`.
+        host: String,
+        /// Name of the account there.
+        user: String,
+        /// Take the password or token from the first line of this file; that of before stays without.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Forget the login for a host.
+    Remove {
+        /// The host.
+        host: String,
     },
 }
 

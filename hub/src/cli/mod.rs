@@ -26,10 +26,10 @@ use crate::{
     config::{Config, ConfigError, DOCUMENTED},
     legal::{self, Legal},
 };
-use admin::{AdminReply, AdminRequest, Failure, Password};
+use admin::{AdminReply, AdminRequest, Failure, Password, RegistryRequest};
 use args::{
     AccountCommand, Args, AuditCommand, BlueprintCommand, Command, ConfigCommand, NodeCommand,
-    SecretsCommand,
+    RegistryCommand, SecretsCommand,
 };
 use clap::Parser as _;
 use mamba_core::{access::Administration, error::chain};
@@ -159,12 +159,28 @@ async fn run(args: Args) -> Result<Output, CliError> {
         Command::Transfers => ask(&data, AdminRequest::Transfers).await,
         Command::Doctor => doctor::run(&data).await,
         Command::Reconcile { days } => ask(&data, AdminRequest::Reconcile { days }).await,
+        Command::Registry(command) => registry(&data, command).await,
         Command::Blueprint(BlueprintCommand::Check { files }) => blueprint::check(&files),
         Command::Blueprint(BlueprintCommand::Import { files }) => {
             blueprint::import(&data, &files).await
         }
         Command::Node(command) => ask(&data, request(command)?).await,
     }
+}
+
+async fn registry(data: &Path, command: RegistryCommand) -> Result<Output, CliError> {
+    let request = match command {
+        RegistryCommand::List => AdminRequest::Registry(RegistryRequest::List),
+        RegistryCommand::Remove { host } => {
+            AdminRequest::Registry(RegistryRequest::Remove { host })
+        }
+        RegistryCommand::Set { host, user, password_file } => {
+            let given = password_file.as_deref().map(init::read_password).transpose()?;
+            let password = given.map(|it| Password(it.to_string()));
+            AdminRequest::Registry(RegistryRequest::Set { host, user, password })
+        }
+    };
+    ask(data, request).await
 }
 
 async fn account(data: &Path, command: AccountCommand) -> Result<Output, CliError> {

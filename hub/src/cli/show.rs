@@ -7,6 +7,7 @@ use mamba_wire::{
     api::{
         LinkState,
         node::{Node, Standing},
+        registry::Registry,
         transfer::Transfer,
     },
     node::{Check, CheckLevel},
@@ -51,6 +52,14 @@ pub(super) fn reply(reply: &AdminReply) -> Result<Output, CliError> {
         AdminReply::Requeued(done) => {
             let text = format!("{} facts booked, {} stay in quarantine\n", done.booked, done.left);
             output(text, done, true)
+        }
+        AdminReply::Registries(found) => {
+            let line = |it: &Registry| format!("{}  {}\n", it.registry, it.user);
+            let text = match found.as_slice() {
+                [] => "no logins\n".to_owned(),
+                found => found.iter().map(line).collect(),
+            };
+            output(text, found, true)
         }
         AdminReply::Blueprint(done) => {
             output(format!("{} version {}\n", done.blueprint, done.version), done, true)

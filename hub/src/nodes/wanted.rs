@@ -3,6 +3,7 @@
 use crate::{
     Hub, HubError,
     control::hidden,
+    registries,
     store::{INTENTS, INTENTS_OF_NODE, IntentState, OPEN_EPOCHS, PLACED, STREAMS, stream_number},
 };
 use mamba_core::{
@@ -26,7 +27,7 @@ impl Hub {
     /// `Unavailable`.
     pub async fn wanted(&self, scope: &NodeScope) -> Result<Wanted, HubError> {
         let node = scope.node();
-        let (desired, acks) = self.read(|txn| {
+        let (desired, acks, registries) = self.read(|txn| {
             let placed = txn.prefix(PLACED, &(node,), SERVERS_MAX)?;
             let line = |((_, server), it): ((NodeId, ServerId), crate::store::PlacedServer)| {
                 DesiredLine { server, order: it.order, hash: it.hash }
@@ -36,10 +37,10 @@ impl Hub {
             for stream in Stream::ALL {
                 acks.extend(open_ack(txn, node, stream)?);
             }
-            Ok((desired, acks))
+            Ok((desired, acks, registries::logins(self, txn)?))
         })?;
         let intents = self.hand_over(node).await?;
-        Ok(Wanted { desired, intents, acks })
+        Ok(Wanted { desired, intents, acks, registries })
     }
 
     async fn hand_over(&self, node: NodeId) -> Result<Vec<Intent>, HubError> {

@@ -168,6 +168,7 @@ fn no_two_tables_of_the_hub_share_an_id_or_name() {
         crate::audit::TABLES,
         crate::api::TABLES,
         crate::blueprints::TABLES,
+        crate::registries::TABLES,
         crate::status::TABLES,
         crate::control::transfer::TABLES,
         TABLES,

@@ -38,6 +38,7 @@ pub mod auth;
 pub mod account;
 pub mod mail;
 pub mod node;
+pub mod registry;
 pub mod blueprint;
 pub mod tenant;
 pub mod member;

@@ -14,6 +14,7 @@ use mamba_core::{
     desired::SignedEnvelope,
     fact::{Chain, Stream},
     ids::{InstanceId, NodeId, ServerId},
+    registry::{LOGINS_MAX, Login},
     seq::{Epoch, Seq},
 };
 use std::collections::{BTreeMap, VecDeque};
@@ -62,6 +63,8 @@ pub enum EdgeAsk {
     Envelopes(Vec<ServerId>),
     /// [`EdgeSession::on_accepted`].
     Accept(Vec<Intent>),
+    /// Logins of image registries in place of those before. No answer.
+    Registries(Vec<Login>),
 }
 
 /// Edge half of the session. Owns no socket and reads no clock.
@@ -186,6 +189,13 @@ impl EdgeSession {
             HubFrame::Desired(envelopes) => self.ask(EdgeAsk::Adopt(envelopes)),
             HubFrame::Intents(intents) => self.ask(EdgeAsk::Accept(intents)),
             HubFrame::AskDesired(servers) => self.ask(EdgeAsk::Envelopes(servers)),
+            HubFrame::Registries(logins) => {
+                if logins.len() > LOGINS_MAX {
+                    let limit = "logins of image registries";
+                    return Err(ProtocolError::OverLimit { frame: "Registries", limit }.into());
+                }
+                self.ask(EdgeAsk::Registries(logins));
+            }
             HubFrame::Ping(ping) => {
                 self.ask(EdgeAsk::LearnTime(ping.now));
                 self.send(&EdgeFrame::Pong(ping.number))?;
@@ -469,5 +479,6 @@ fn name(frame: &HubFrame) -> &'static str {
         HubFrame::Ping(_) => "Ping",
         HubFrame::Goodbye(_) => "Goodbye",
         HubFrame::AskDesired(_) => "AskDesired",
+        HubFrame::Registries(_) => "Registries",
     }
 }

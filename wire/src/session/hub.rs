@@ -18,6 +18,7 @@ use mamba_core::{
     desired::SignedEnvelope,
     fact::{Chain, Stream},
     ids::{NodeId, ServerId},
+    registry::Login,
     seq::{Epoch, Seq},
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -78,6 +79,8 @@ pub struct HubSession {
     wishes: Wishes,
     /// Whether the store is asked what is wanted, and whether to ask again afterwards.
     asking: Asking,
+    /// Hash of the logins that the edge was told. `None` before the first.
+    told_registries: Option<[u8; 32]>,
     /// Servers whose envelopes are still to be fetched and sent, in order.
     to_send: VecDeque<ServerId>,
     /// How many of them the store was asked for; 0 when it was not.
@@ -137,6 +140,7 @@ impl HubSession {
             streams: BTreeMap::new(),
             wishes: Wishes::default(),
             asking: Asking::Idle,
+            told_registries: None,
             to_send: VecDeque::new(),
             fetching: 0,
             out: VecDeque::new(),
@@ -419,10 +423,28 @@ impl HubSession {
         for ack in &wanted.acks {
             self.tell(*ack)?;
         }
+        self.tell_registries(&wanted.registries)?;
         if again {
             self.on_changed();
         }
         Ok(())
+    }
+
+    /// Sends all logins of image registries unless the edge was told the same in this session. Also none:
+    /// it may hold some from before.
+    fn tell_registries(&mut self, logins: &[Login]) -> Result<(), End> {
+        let mut hasher = blake3::Hasher::new();
+        for Login { host, user, password } in logins {
+            for part in [host, user, password] {
+                hasher.update(&(part.len() as u64).to_be_bytes()).update(part.as_bytes());
+            }
+        }
+        let hash = *hasher.finalize().as_bytes();
+        if self.told_registries == Some(hash) {
+            return Ok(());
+        }
+        self.told_registries = Some(hash);
+        self.send(&HubFrame::Registries(logins.to_vec()))
     }
 
     fn fetch(&mut self) {

@@ -14,6 +14,7 @@ use mamba_core::{
     fact::{Quantities, UsageBody, UsageFact},
     ids::{InstanceId, IntentId, NodeId, ServerId, TenantId, UserId},
     lifecycle::PowerAction,
+    registry::Login,
     seq::{Generation, Incarnation},
 };
 use proptest::prelude::*;
@@ -88,6 +89,8 @@ struct EdgeStore {
     streams: BTreeMap<Stream, Outbox>,
     desired: BTreeMap<ServerId, SignedEnvelope>,
     done: BTreeSet<IntentId>,
+    /// Everything that was told, in its order.
+    registries: Vec<Vec<Login>>,
 }
 
 /// The hub's store: custody per stream and epoch.
@@ -98,6 +101,7 @@ struct HubStore {
     open: BTreeMap<Stream, Epoch>,
     desired: BTreeMap<ServerId, SignedEnvelope>,
     intents: BTreeMap<IntentId, Intent>,
+    registries: Vec<Login>,
     lost: u64,
 }
 
@@ -171,6 +175,7 @@ impl HubStore {
             desired: self.desired.values().map(line).collect(),
             intents: self.intents.values().cloned().collect(),
             acks: self.open.iter().map(|(stream, epoch)| self.ack(*stream, *epoch)).collect(),
+            registries: self.registries.clone(),
         }
     }
 }
@@ -206,6 +211,7 @@ impl World {
                 streams: streams.collect(),
                 desired: BTreeMap::new(),
                 done: BTreeSet::new(),
+                registries: Vec::new(),
             },
             HubStore::default(),
         );
@@ -297,6 +303,10 @@ impl World {
             EdgeAsk::Envelopes(servers) => {
                 let held = servers.iter().filter_map(|id| self.edge.desired.get(id).cloned());
                 session.on_envelopes(held.collect())
+            }
+            EdgeAsk::Registries(logins) => {
+                self.edge.registries.push(logins);
+                Ok(())
             }
             EdgeAsk::Accept(intents) => {
                 let results = intents.into_iter().map(|intent| {
@@ -414,6 +424,10 @@ impl World {
     /// Lets everything run without faults until nothing moves any more.
     fn settle(&mut self) {
         self.cut();
+        self.run();
+    }
+
+    fn run(&mut self) {
         for _ in 0..3_000 {
             for lane in [Lane::Control, Lane::Facts(Stream::Usage), Lane::Facts(Stream::Activity)] {
                 self.deliver_up(lane);
@@ -559,6 +573,33 @@ proptest! {
         }
         prop_assert_eq!(&world.edge.desired, &world.hub.desired);
     }
+}
+
+#[test]
+fn logins_are_told_once_in_a_session_and_again_when_they_change() {
+    let login = |password: &str| Login {
+        host: "ghcr.io".to_owned(),
+        user: "bot".to_owned(),
+        password: password.to_owned(),
+    };
+    let mut world = World::new();
+    world.settle();
+    assert_eq!(world.edge.registries, [vec![]], "none is told too: the edge may hold older ones");
+    for (logins, told) in [
+        (vec![], 1),
+        (vec![login("one")], 2),
+        (vec![login("one")], 2),
+        (vec![login("two")], 3),
+        (vec![], 4),
+    ] {
+        world.hub.registries.clone_from(&logins);
+        world.pair.hub.on_changed();
+        world.run();
+        assert_eq!(world.edge.registries.len(), told);
+        assert_eq!(world.edge.registries.last(), Some(&logins));
+    }
+    world.settle();
+    assert_eq!(world.edge.registries.len(), 5, "a new session tells them anew");
 }
 
 #[test]

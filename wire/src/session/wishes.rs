@@ -13,6 +13,7 @@ use mamba_core::{
     clock::BootMs,
     desired::{EnvelopeHash, Order},
     ids::{IntentId, ServerId},
+    registry::Login,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +26,8 @@ pub struct Wanted {
     pub intents: Vec<Intent>,
     /// Custody of the open epochs.
     pub acks: Vec<Ack>,
+    /// All logins of image registries.
+    pub registries: Vec<Login>,
 }
 
 /// What the session knows of the edge's wishes.
@@ -206,6 +209,7 @@ mod tests {
             desired: desired.to_vec(),
             intents: intents.iter().map(intent).collect(),
             acks: vec![],
+            registries: vec![],
         }
     }
 

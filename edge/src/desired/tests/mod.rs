@@ -303,6 +303,7 @@ fn no_table_is_declared_twice() {
         .chain(outbox::TABLES)
         .chain(crate::calendar::TABLES)
         .chain(crate::install::TABLES)
+        .chain(crate::registries::TABLES)
         .collect();
     assert_eq!(mamba_core::db::duplicate_table(&tables), None);
     assert!(crate::store::TABLES.iter().all(|table| (1..20).contains(&table.id)));

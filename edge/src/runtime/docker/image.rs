@@ -29,7 +29,7 @@ impl DockerRuntime {
             let error = "it is built on the node, never pulled, and is not here";
             return Err(missing(error.to_owned()));
         }
-        let login = match credentials_for(&self.registries, image) {
+        let login = match credentials_for(&self.registries, &self.hub_registries, image) {
             Err(RuntimeError::Refused { error, .. }) => return Err(missing(error)),
             login => login?,
         };

@@ -20,6 +20,7 @@ use super::{
     Attached, Container, ContainerId, ContainerSpec, ContainerStatus, EngineInfo, Installer,
     InstallerSpec, LogLine, Network, PullProgress, Runtime, RuntimeError, RuntimeEvent, Subnet,
 };
+use crate::registries::HubRegistries;
 use bollard::{
     API_DEFAULT_VERSION, Docker,
     errors::Error,
@@ -87,6 +88,7 @@ pub struct DockerRuntime {
     networks: Arc<Semaphore>,
     registries: Arc<Registries>,
     sweeper: Arc<aside::Sweeper>,
+    hub_registries: HubRegistries,
 }
 
 /// An engine that has answered, with the version agreed on.
@@ -109,6 +111,7 @@ impl DockerRuntime {
             networks: Arc::new(Semaphore::new(1)),
             registries: Arc::default(),
             sweeper: Arc::default(),
+            hub_registries: HubRegistries::default(),
         }
     }
 
@@ -116,6 +119,12 @@ impl DockerRuntime {
     #[must_use]
     pub fn with_registries(self, registries: Registries) -> Self {
         Self { registries: Arc::new(registries), ..self }
+    }
+
+    /// Pulls also with the logins that the hub told, where the node's own settings name none for a host.
+    #[must_use]
+    pub fn with_hub_registries(self, hub_registries: HubRegistries) -> Self {
+        Self { hub_registries, ..self }
     }
 
     fn kept(&self) -> MutexGuard<'_, Option<Session>> {

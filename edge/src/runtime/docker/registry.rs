@@ -1,7 +1,8 @@
-//! Credentials for image registries, from the node's own settings.
+//! Credentials for image registries: from the node's own settings, or else those that the hub told.
 
-use crate::runtime::RuntimeError;
+use crate::{registries::HubRegistries, runtime::RuntimeError};
 use bollard::{BollardRequest, auth::DockerCredentials};
+use mamba_core::registry::{DOCKER_HUB, PASSWORD_BYTES_MAX, host_of};
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -9,12 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Registry of an image that names none.
-const DOCKER_HUB: &str = "docker.io";
 /// Name under which the engine knows Docker Hub.
 const DOCKER_HUB_ADDRESS: &str = "https://index.docker.io/v1/";
-/// Most bytes of a password: tokens of the large registries have up to 2 KiB.
-const PASSWORD_MAX: u64 = 8 * 1024;
+/// Most bytes of a password file.
+const PASSWORD_MAX: u64 = PASSWORD_BYTES_MAX as u64;
 
 /// Who one registry knows us as.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,40 +28,36 @@ pub struct RegistryLogin {
 /// a beginning such as `ghcr.io` would match `ghcr.io.example.org` too.
 pub type Registries = BTreeMap<String, RegistryLogin>;
 
-/// Returns the registry that an image is pulled from. As the engine reads names: the part before the
-/// first slash is a host when it holds a dot or a colon, or is `localhost`.
-fn host_of(image: &str) -> &str {
-    match image.split_once('/') {
-        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => match host {
-            "index.docker.io" | "registry-1.docker.io" => DOCKER_HUB,
-            host => host,
-        },
-        _ => DOCKER_HUB,
-    }
-}
-
 /// Returns what the engine is told to pull an image with.
 ///
 /// # Errors
 /// `Refused` when the password cannot be read, or others on the machine can read it.
 pub(super) fn credentials_for(
     registries: &Registries,
+    hub: &HubRegistries,
     image: &str,
 ) -> Result<Option<DockerCredentials>, RuntimeError> {
     let host = host_of(image);
-    let Some(login) = registries.get(host) else { return Ok(None) };
+    let Some(login) = registries.get(host) else {
+        let told = hub.login(host);
+        return Ok(told.map(|it| credentials(host, it.user.clone(), it.password.clone())));
+    };
     let password = read_password(&login.password_file).map_err(|err| {
         let file = login.password_file.display();
         let error = format!("password file `{file}` of registry `{host}` cannot be used: {err}");
         RuntimeError::Refused { step: "pull image", error }
     })?;
+    Ok(Some(credentials(host, login.user.clone(), password)))
+}
+
+fn credentials(host: &str, user: String, password: String) -> DockerCredentials {
     let address = if host == DOCKER_HUB { DOCKER_HUB_ADDRESS } else { host };
-    Ok(Some(DockerCredentials {
-        username: Some(login.user.clone()),
+    DockerCredentials {
+        username: Some(user),
         password: Some(password),
         serveraddress: Some(address.to_owned()),
         ..DockerCredentials::default()
-    }))
+    }
 }
 
 /// Spells a login as the engine reads it, in the alphabet for URLs. bollard writes the other one, and
@@ -95,24 +90,8 @@ fn read_password(file: &Path) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mamba_core::registry::Login;
     use std::os::unix::fs::PermissionsExt;
-
-    #[test]
-    fn a_registry_is_the_exact_host_that_an_image_names() {
-        for (image, expected) in [
-            ("minetest", "docker.io"),
-            ("library/minetest:5", "docker.io"),
-            ("docker.io/library/minetest", "docker.io"),
-            ("index.docker.io/a/b", "docker.io"),
-            ("ghcr.io/a/b:1", "ghcr.io"),
-            ("ghcr.io.example.org/a/b", "ghcr.io.example.org"),
-            ("localhost/a", "localhost"),
-            ("registry:5000/a@sha256:00", "registry:5000"),
-            ("ghcr.io", "docker.io"),
-        ] {
-            assert_eq!(host_of(image), expected, "{image}");
-        }
-    }
 
     #[test]
     fn only_the_named_host_gets_a_password_and_only_from_a_closed_file() {
@@ -120,7 +99,8 @@ mod tests {
         let file = dir.path().join("token");
         let login = RegistryLogin { user: "bot".to_owned(), password_file: file.clone() };
         let registries = Registries::from([("ghcr.io".to_owned(), login)]);
-        let ask = |image| credentials_for(&registries, image);
+        let hub = HubRegistries::default();
+        let ask = |image| credentials_for(&registries, &hub, image);
         let set = |text: &str, mode| {
             fs::write(&file, text).unwrap();
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
@@ -137,5 +117,39 @@ mod tests {
         for other in ["ghcr.io.example.org/a/b", "a/b", "ghcr.io:5000/a"] {
             assert_eq!(ask(other).unwrap(), None, "{other}");
         }
+    }
+
+    #[test]
+    fn the_nodes_own_settings_come_before_what_the_hub_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("token");
+        fs::write(&file, "own").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let login = RegistryLogin { user: "bot".to_owned(), password_file: file };
+        let registries = Registries::from([("ghcr.io".to_owned(), login)]);
+        let told = |host: &str| Login {
+            host: host.to_owned(),
+            user: "fleet".to_owned(),
+            password: "told".to_owned(),
+        };
+        let hub = HubRegistries::default();
+        hub.set(vec![told("ghcr.io"), told("quay.io"), told("docker.io")]);
+        for (image, expected) in [
+            ("ghcr.io/a", Some(("bot", "own", "ghcr.io"))),
+            ("quay.io/a", Some(("fleet", "told", "quay.io"))),
+            ("a/b", Some(("fleet", "told", DOCKER_HUB_ADDRESS))),
+            ("quay.io.example.org/a", None),
+            ("quay.io:443/a", None),
+        ] {
+            let found = credentials_for(&registries, &hub, image).unwrap();
+            let found = found.as_ref().map(|it| {
+                let text = |it: &Option<String>| it.clone().unwrap();
+                (text(&it.username), text(&it.password), text(&it.serveraddress))
+            });
+            let expected = expected.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned()));
+            assert_eq!(found, expected, "{image}");
+        }
+        hub.set(Vec::new());
+        assert_eq!(credentials_for(&registries, &hub, "quay.io/a").unwrap(), None);
     }
 }

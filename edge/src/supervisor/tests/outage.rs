@@ -359,6 +359,7 @@ async fn the_hubs_kill_needs_no_writable_disk_and_its_copy_ends_nothing_new() {
         heard: AtomicU64::new(0),
         carried: Mutex::default(),
         unstored: Mutex::default(),
+        registries: Default::default(),
     };
     let intent = |number: u8, action, expires_at| Intent {
         intent: IntentId::from_bytes([number; 16]),

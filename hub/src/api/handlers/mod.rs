@@ -6,6 +6,7 @@ mod mail;
 mod nodes;
 mod public;
 mod blueprints;
+mod registries;
 mod tenants;
 mod audit;
 mod members;

@@ -21,6 +21,7 @@ mod ipv6;
 mod letters;
 mod presence;
 mod public;
+mod registries;
 mod remake;
 mod servers;
 mod tenants;

@@ -5,6 +5,7 @@ use mamba_core::{
     desired::SignedEnvelope,
     fact::{Chain, Stream},
     ids::{InstanceId, IntentId, NodeId, ServerId},
+    registry::Login,
     seq::{Epoch, Seq},
 };
 use mamba_edge::link::backend::{
@@ -49,6 +50,7 @@ pub(super) struct HubState {
     pub(super) results: Vec<DesiredResult>,
     pub(super) hellos: Vec<(InstanceId, SocketAddr)>,
     pub(super) gone: Vec<InstanceId>,
+    pub(super) registries: Vec<Login>,
     signals: BTreeMap<NodeId, watch::Sender<NodeSignal>>,
 }
 
@@ -145,6 +147,7 @@ impl LinkBackend for FakeHub {
                 desired: state.desired.values().map(|(line, _)| *line).collect(),
                 intents: state.intents.values().cloned().collect(),
                 acks: open.map(ack).collect(),
+                registries: state.registries.clone(),
             }
         }))
     }
@@ -242,6 +245,7 @@ pub(super) struct EdgeState {
     pub(super) desired: BTreeMap<ServerId, SignedEnvelope>,
     pub(super) done: BTreeSet<IntentId>,
     pub(super) learnt: UnixMs,
+    pub(super) registries: Option<Vec<Login>>,
 }
 
 /// An edge's store.
@@ -270,6 +274,7 @@ impl FakeEdge {
             desired: BTreeMap::new(),
             done: BTreeSet::new(),
             learnt: UnixMs(0),
+            registries: None,
         };
         Self {
             state: Mutex::new(state),
@@ -367,6 +372,10 @@ impl EdgeBackend for FakeEdge {
             IntentResult { intent: intent.intent, outcome: IntentOutcome::Accepted }
         };
         intents.into_iter().map(accept).collect()
+    }
+
+    async fn registries(&self, logins: Vec<Login>) {
+        self.with(|state| state.registries = Some(logins));
     }
 
     fn learn_time(&self, hub: UnixMs) {

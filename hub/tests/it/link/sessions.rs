@@ -10,6 +10,7 @@ use mamba_core::{
     fact::Stream,
     ids::{IntentId, NodeId, ServerId, TenantId, UserId},
     lifecycle::PowerAction,
+    registry::Login,
     seq::{Generation, Incarnation},
 };
 use mamba_hub::link::{RequestError, backend::Standing};
@@ -35,6 +36,27 @@ fn custody(hub: &HubRig, node: NodeId, stream: Stream) -> Vec<Vec<u8>> {
 
 fn bodies(stream: u8, count: u8) -> Vec<Vec<u8>> {
     (0..count).map(|fact| vec![stream, fact]).collect()
+}
+
+#[tokio::test]
+async fn logins_of_registries_reach_the_edge_when_they_change_and_with_a_new_session() {
+    let login = |password: &str| Login {
+        host: "ghcr.io".to_owned(),
+        user: "bot".to_owned(),
+        password: password.to_owned(),
+    };
+    let (hub, mut edge, node, dir) = joined().await;
+    let is_told = |edge: &EdgeRig, logins: &[Login]| {
+        edge.store.with(|state| state.registries.as_deref() == Some(logins))
+    };
+    wait_until("that there are none", || is_told(&edge, &[])).await;
+    hub.store.with(|state| state.registries = vec![login("one")]);
+    hub.store.changed(node);
+    wait_until("the first login", || is_told(&edge, &[login("one")])).await;
+    edge.stop().await;
+    hub.store.with(|state| state.registries = vec![login("two")]);
+    let edge = EdgeRig::start(dir.path(), &hub.clock, 2);
+    wait_until("what changed meanwhile", || is_told(&edge, &[login("two")])).await;
 }
 
 #[tokio::test]

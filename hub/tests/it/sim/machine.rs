@@ -189,6 +189,7 @@ impl Machine {
             heard: AtomicU64::new(store.read(load_heard).unwrap()),
             carried: Default::default(),
             unstored: Default::default(),
+            registries: Default::default(),
         });
         let dir = self.dir.clone();
         let bent = Arc::new(BentEdge::new(Arc::clone(&backend), self.bug, dir));

@@ -353,6 +353,9 @@ impl EdgeBackend for BentEdge {
         self.accepted.lock().unwrap().extend(intents.iter().cloned());
         self.edge.accept(intents).await
     }
+    async fn registries(&self, logins: Vec<mamba_core::registry::Login>) {
+        self.edge.registries(logins).await;
+    }
     fn learn_time(&self, hub: UnixMs) {
         self.edge.learn_time(hub);
     }

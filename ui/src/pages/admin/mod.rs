@@ -16,6 +16,7 @@ mod nodes;
 mod overview;
 mod ports;
 mod quota;
+mod registries;
 mod route;
 mod settings;
 mod tenants;

@@ -1,6 +1,6 @@
 //! Machines: the list, and how one is added.
 
-use super::{capacity, cut, enrol::enrol_dialog, tokens::Tokens};
+use super::{capacity, cut, enrol::enrol_dialog, registries::Registries, tokens::Tokens};
 use crate::{
     i18n::{fill, t},
     parts::{
@@ -50,7 +50,7 @@ pub(super) fn Nodes() -> View {
             })
         }
     });
-    view! { (head) (list) Tokens(tokens=tokens) (dialog) }
+    view! { (head) (list) Tokens(tokens=tokens) Registries() (dialog) }
 }
 
 #[component(inline_props)]

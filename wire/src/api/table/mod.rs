@@ -101,6 +101,7 @@ areas! {
     account ACCOUNT for_each_account_endpoint;
     mail MAIL for_each_mail_endpoint;
     nodes NODES for_each_node_endpoint;
+    registries REGISTRIES for_each_registry_endpoint;
     blueprints BLUEPRINTS for_each_blueprint_endpoint;
     tenants TENANTS for_each_tenant_endpoint;
     members MEMBERS for_each_member_endpoint;

@@ -23,6 +23,7 @@ use mamba_core::{
     fact::{Chain, Stream},
     ids::{InstanceId, IntentId, NodeId, ServerId, UserId},
     lifecycle::{Observed, PowerAction},
+    registry::{HOST_BYTES_MAX, LOGINS_MAX, Login, PASSWORD_BYTES_MAX, USER_BYTES_MAX},
     seq::{Epoch, Seq},
 };
 use schemars::JsonSchema;
@@ -53,6 +54,10 @@ pub const SERVERS_MAX: usize = 2_000;
 
 const _: () = assert!(mamba_core::desired::ENVELOPE_BYTES_MAX < ENVELOPES_BYTES_MAX);
 const _: () = assert!(ENVELOPES_BYTES_MAX < crate::frame::FRAME_BYTES_MAX);
+const _: () = assert!(
+    LOGINS_MAX * (HOST_BYTES_MAX + USER_BYTES_MAX + PASSWORD_BYTES_MAX + 8)
+        < crate::frame::FRAME_BYTES_MAX
+);
 const _: () = assert!(BATCH_BYTES_MAX * 2 < crate::frame::FRAME_BYTES_MAX);
 const _: () = assert!(mamba_core::fact::FACT_BYTES_MAX < BATCH_BYTES_MAX);
 // A line of the desired digest has about 80 bytes.
@@ -350,6 +355,9 @@ pub enum HubFrame {
     /// Asks for wishes that the edge holds and the hub does not, because the hub came back from a
     /// backup. It takes them over before it sends any of its own.
     AskDesired(Vec<ServerId>),
+    /// All logins of image registries that the hub knows, in place of those before. An edge that does
+    /// not know this frame pulls with its own alone.
+    Registries(Vec<Login>),
 }
 
 /// Custody of one stream.
@@ -443,4 +451,5 @@ frames! { HubFrame {
     106 Ping(Ping) 0;
     107 Goodbye(Goodbye) CRITICAL;
     108 AskDesired(Vec<ServerId>) CRITICAL;
+    109 Registries(Vec<Login>) 0;
 } }

@@ -11,6 +11,7 @@ use mamba_core::{
     desired::{Envelope, EnvelopeHash, Home, SignedEnvelope, Wish},
     fact::{ActivityFact, Chain, Stream, UsageFact},
     ids::{InstanceId, IntentId},
+    registry::Login,
     seq::{Epoch, Seq},
 };
 use mamba_wire::link::{
@@ -110,7 +111,16 @@ fn hub_frames() -> Vec<(&'static str, HubFrame)> {
         ("hub.goodbye.shutting_down", HubFrame::Goodbye(Goodbye::ShuttingDown)),
         ("hub.goodbye.protocol", HubFrame::Goodbye(protocol)),
         ("hub.ask_desired", HubFrame::AskDesired(vec![server()])),
+        ("hub.registries", HubFrame::Registries(vec![login()])),
     ]
+}
+
+fn login() -> Login {
+    Login {
+        host: "ghcr.io".to_owned(),
+        user: "bot".to_owned(),
+        password: "not a secret".to_owned(),
+    }
 }
 
 fn enrol_asks() -> Vec<(&'static str, EnrolAsk)> {

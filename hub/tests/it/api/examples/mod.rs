@@ -22,6 +22,7 @@ mod mail;
 mod members;
 mod nodes;
 mod public;
+mod registries;
 mod servers;
 mod tenants;
 mod users;
