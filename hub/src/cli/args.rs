@@ -159,7 +159,7 @@ pub(super) enum AccountCommand {
         #[arg(long = "right", value_name = "RIGHT")]
         rights: Vec<AdminRight>,
     },
-    /// Take authenticator app and recovery codes off, and end all sessions.
+    /// Take authenticator app, recovery codes and passkeys off, and end all sessions.
     DisableSecondFactor {
         /// E-mail address of the account.
         email: String,

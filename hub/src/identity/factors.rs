@@ -42,11 +42,24 @@ pub(super) fn has_one(view: &impl Snapshot, user: UserId) -> Result<bool, Identi
     Ok(of(view, user)?.totp.is_some() || !view.prefix(PASSKEYS, &(user,), 1)?.is_empty())
 }
 
+/// Refuses another factor to a session that proved none where the account has one and must: a password
+/// alone sets up the first, and is nothing beside it.
+pub(super) fn check_may_add(view: &impl Snapshot, caller: &Caller) -> Result<(), IdentityError> {
+    let row = view.get(SESSIONS, &caller.session)?;
+    let has_proved = !caller.is_limited || row.is_some_and(|it| it.has_second_factor);
+    if has_proved || !has_one(view, caller.user)? {
+        return Ok(());
+    }
+    let why = "the account has a passkey already: sign in with it, then set up more";
+    Err(IdentityError::Forbidden(why))
+}
+
 impl Identity {
     /// Begins to set up an authenticator app.
     ///
     /// # Errors
-    /// `WrongCredentials`, `Refused` when there is one already, `Busy`, or what the store says.
+    /// `WrongCredentials`, `Forbidden` when the account has a factor that was not proved, `Refused` when
+    /// there is an app already, `Busy`, or what the store says.
     pub async fn begin_totp(
         &self,
         client: Client,
@@ -54,7 +67,11 @@ impl Identity {
         password: Zeroizing<String>,
     ) -> Result<NewTotp, IdentityError> {
         self.prove(&client, caller, password).await?;
-        if self.inner.store.read(|view| of(view, caller.user))?.totp.is_some() {
+        let has_app = self.inner.store.read(|view| {
+            check_may_add(view, caller)?;
+            Ok::<_, IdentityError>(of(view, caller.user)?.totp.is_some())
+        })?;
+        if has_app {
             return Err(IdentityError::Refused("there is an authenticator app already"));
         }
         let seed: [u8; SEED_BYTES] = draw(&*self.inner.entropy);
@@ -68,7 +85,8 @@ impl Identity {
     /// begun with it, and all others end.
     ///
     /// # Errors
-    /// `NotFound` when nothing was begun, `WrongCode`, `Refused`, or what the store says.
+    /// `NotFound` when nothing was begun, `WrongCode`, `Forbidden` and `Refused` as when it began, or
+    /// what the store says.
     pub async fn confirm_totp(
         &self,
         caller: &Caller,
@@ -86,10 +104,11 @@ impl Identity {
         let (codes, recovery) = recovery_codes(&*self.inner.entropy);
         let (user, session, who) = (caller.user, caller.session, caller.who());
         let (id, entropy) = (self.draw_id(now), self.inner.entropy.clone());
-        let vault = self.inner.vault.clone();
+        let (vault, by) = (self.inner.vault.clone(), caller.clone());
         self.inner
             .store
             .write(move |txn| {
+                check_may_add(txn, &by)?;
                 let mut factors = of(txn, user)?;
                 if factors.totp.is_some() {
                     let why = "there is an authenticator app already";

@@ -4,8 +4,9 @@ use super::{
     IdentityError,
     accounts::{check_password, normal_email},
     factors,
+    passkeys::{PASSKEYS_MAX, stored},
     passwords::hash_now,
-    records::{ACCOUNTS, Account, FACTORS},
+    records::{ACCOUNTS, Account, FACTORS, PASSKEY_IDS, PASSKEYS},
     sessions::end_all,
     sign_in::find,
 };
@@ -13,7 +14,7 @@ use crate::{audit, mail::Letter, secrets::Vault};
 use mamba_core::{
     audit::Change,
     clock::{Entropy, UnixMs, draw},
-    db::Store,
+    db::{Snapshot as _, Store},
     ids::EventId,
     scope::AdminScope,
 };
@@ -51,8 +52,8 @@ pub async fn set_password(
     Ok(())
 }
 
-/// Takes authenticator app and recovery codes off an account, ends its sessions, and tells its
-/// owner.
+/// Takes authenticator app, recovery codes and passkeys off an account, ends its sessions, and tells its
+/// owner: who lost the only passkey gets in with the password again, also where two factors are wanted.
 ///
 /// # Errors
 /// `NotFound`, or what the store says.
@@ -74,6 +75,10 @@ pub async fn disable_second_factor(
             (factors.totp, factors.recovery) = (None, Vec::new());
             txn.put(FACTORS, &user, &factors)?;
             vault.delete(txn, &factors::seed_place(user))?;
+            for (own, record) in txn.prefix(PASSKEYS, &(user,), PASSKEYS_MAX)? {
+                txn.delete(PASSKEYS, &own)?;
+                txn.delete(PASSKEY_IDS, &stored(&record)?.cred_id().to_vec())?;
+            }
             end_all(txn, user, None)?;
             let account = Change::set("account", user.to_string());
             audit::append_admin(txn, &scope, now, "user:two-factor.delete", [account])?;

@@ -43,8 +43,8 @@ impl Identity {
     /// Begins to add a passkey.
     ///
     /// # Errors
-    /// `WrongCredentials`, `Throttled`, `Busy`, `Refused` when there are too many, or what the store
-    /// says.
+    /// `WrongCredentials`, `Throttled`, `Busy`, `Forbidden` when the account has a factor that was not
+    /// proved, `Refused` when there are too many, or what the store says.
     pub async fn begin_passkey(
         &self,
         client: Client,
@@ -52,6 +52,7 @@ impl Identity {
         password: Zeroizing<String>,
     ) -> Result<PasskeyChallenge, IdentityError> {
         self.prove(&client, caller, password).await?;
+        self.inner.store.read(|view| factors::check_may_add(view, caller))?;
         let own = self.own(caller.user)?;
         if own.len() >= PASSKEYS_MAX {
             return Err(IdentityError::Refused("the account has too many passkeys"));
@@ -74,7 +75,8 @@ impl Identity {
     /// Adds a passkey. This session then counts as begun with a second factor.
     ///
     /// # Errors
-    /// `NotFound` when nothing was begun, `Invalid`, `Refused`, or what the store says.
+    /// `NotFound` when nothing was begun, `Invalid`, `Forbidden` and `Refused` as when it began, or what
+    /// the store says.
     pub async fn add_passkey(
         &self,
         caller: &Caller,
@@ -99,10 +101,11 @@ impl Identity {
         let text = serde_json::to_string(&passkey).map_err(unstorable)?;
         let record = PasskeyRecord { name, passkey: text, made_at: now, used_at: None };
         let (row, credential_id) = (record.clone(), passkey.cred_id().to_vec());
-        let (session, letter, who) = (caller.session, self.draw_id(now), caller.who());
+        let (by, letter, who) = (caller.clone(), self.draw_id(now), caller.who());
         self.inner
             .store
             .write(move |txn| {
+                factors::check_may_add(txn, &by)?;
                 if txn.contains(PASSKEY_IDS, &credential_id)? {
                     return Err(IdentityError::Refused("an account has this passkey already"));
                 }
@@ -111,9 +114,9 @@ impl Identity {
                 }
                 txn.put(PASSKEY_IDS, &credential_id, &Owned { user, id })?;
                 txn.put(PASSKEYS, &(user, id), &row)?;
-                if let Some(mut row) = txn.get(SESSIONS, &session)? {
+                if let Some(mut row) = txn.get(SESSIONS, &by.session)? {
                     row.has_second_factor = true;
-                    txn.put(SESSIONS, &session, &row)?;
+                    txn.put(SESSIONS, &by.session, &row)?;
                 }
                 let name = Change::set("name", row.name.clone());
                 note(txn, now, who, "user:passkey.create", [name])?;

@@ -275,7 +275,8 @@ impl Identity {
     }
 
     /// Begins a session in a transaction. Expired ones and those above the limit go. That an account is
-    /// locked is told to who has proved to own it, and to nobody else.
+    /// locked is told to who has proved to own it, and to nobody else; so is that it must use its passkey
+    /// where a second factor is wanted and that is all it has.
     pub(super) fn begin(
         &self,
         txn: &mut Txn<'_>,
@@ -286,6 +287,13 @@ impl Identity {
     ) -> Result<Begun, IdentityError> {
         if account.locked_at.is_some() {
             return Err(IdentityError::Forbidden("an administrator has locked this account"));
+        }
+        if self.must_have_second_factor(&account)
+            && !how.has_second_factor()
+            && factors::has_one(txn, user)?
+        {
+            let why = "a second factor is wanted here: sign in with the account's passkey";
+            return Err(IdentityError::Forbidden(why));
         }
         for ((_, id), Present) in txn.prefix(USER_SESSIONS, &(user,), SESSIONS_PER_USER_MAX + 1)? {
             if txn.get(SESSIONS, &id)?.is_none_or(|row| row.until <= now) {

@@ -14,6 +14,7 @@ use mamba_wire::api::{
     auth::{self, SignIn, TokenPurpose, Tokens},
     table,
 };
+use webauthn_authenticator_rs::softpasskey::SoftPasskey;
 
 const ADMIN: &str = "admin@example.org";
 const OTHER: &str = "another horse battery";
@@ -141,8 +142,10 @@ async fn the_policy_leaves_nothing_but_setting_up() {
 
 #[tokio::test]
 async fn an_operator_helps_who_lost_the_second_factor() {
-    let world = World::new().await;
+    let settings = Settings { second_factor: SecondFactorPolicy::All, ..Settings::default() };
+    let world = World::with(settings).await;
     world.set_up(&world.admin).await;
+    world.add_passkey(&world.admin, &mut SoftPasskey::new(true)).await;
     let (now, store) = (world.clock.wall(), world.hub.store());
     let (entropy, scope) = (SystemEntropy, AdminScope::operator("root".to_owned()));
     let disable = async |email: &str| {
@@ -151,7 +154,11 @@ async fn an_operator_helps_who_lost_the_second_factor() {
     };
     disable("Admin@example.org").await.unwrap();
     assert!(disable("nobody@example.org").await.is_err());
-    assert!(world.try_login(ADMIN, PASSWORD).await.unwrap().tokens().is_some());
+    let tokens = world.try_login(ADMIN, PASSWORD).await.unwrap().tokens().unwrap();
+    assert_eq!(tokens.purpose, TokenPurpose::SetUp);
+    let token = Some(tokens.access_token.as_str());
+    assert_eq!(world.call::<table::ListPasskeys>(token, &(), &(), &()).await.unwrap().items, []);
+    world.set_up(&tokens.access_token).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! Passkeys with a software device, API keys, and signing in at a real OpenID Connect provider.
 
-use super::world::{NO_PAGE, PASSWORD, TestClock, World};
+use super::{
+    account::shown,
+    world::{NO_PAGE, PASSWORD, TestClock, World},
+};
 use mamba_core::{
     access::{AdminRight, Rights},
     clock::{Clock as _, UnixMs},
@@ -87,6 +90,64 @@ async fn a_passkey_signs_in_as_both_factors_and_each_answer_once() {
     assert!(renamed.name == "phone" && renamed.used_at.is_some());
     world.call::<table::RemovePasskey>(token, &path, &(), &()).await.unwrap();
     assert_eq!(world.call::<table::ListPasskeys>(token, &(), &(), &()).await.unwrap().items, []);
+}
+
+/// The password alone sets up the first factor of an account that must have one, and no other.
+#[tokio::test]
+async fn where_a_passkey_is_the_only_factor_the_password_alone_sets_up_no_other() {
+    let settings = Settings { second_factor: SecondFactorPolicy::Admins, ..Settings::default() };
+    let world = World::with(settings).await;
+    let thief = world.login(ADMIN).await.access_token;
+    let thief = Some(thief.as_str());
+    let proof = account::Proof { password: PASSWORD.to_owned() };
+    // The thief begins while the account has no factor yet.
+    let begin_app = async |token| world.call::<table::BeginTotp>(token, &(), &(), &proof).await;
+    let begin_passkey =
+        async |token| world.call::<table::BeginPasskey>(token, &(), &(), &proof).await;
+    let (app, passkey) = (begin_app(thief).await.unwrap(), begin_passkey(thief).await.unwrap());
+    let (mut device, mut other) = (SoftPasskey::new(true), SoftPasskey::new(true));
+    world.add_passkey(&world.admin, &mut device).await;
+    // Whose session added it has proved it, and may add another.
+    world.add_passkey(&world.admin, &mut SoftPasskey::new(true)).await;
+    let code = |refused: Option<Problem>| {
+        let problem = refused.unwrap();
+        assert!(problem.detail.contains("sign in with it"), "{problem:?}");
+        problem.code
+    };
+    assert_eq!(code(begin_app(thief).await.err()), Code::Forbidden);
+    assert_eq!(code(begin_passkey(thief).await.err()), Code::Forbidden);
+    let confirm = account::ConfirmTotp { code: shown(&world, &app.secret), setup: app.setup };
+    let confirmed = world.call::<table::ConfirmTotp>(thief, &(), &(), &confirm).await;
+    assert_eq!(code(confirmed.err()), Code::Forbidden);
+    let options = serde_json::from_value(passkey.options).unwrap();
+    let credential = other.do_registration(origin(), options).unwrap();
+    let add = account::AddPasskey {
+        challenge: passkey.challenge,
+        name: "thief's".to_owned(),
+        credential: serde_json::to_value(credential).unwrap(),
+    };
+    let added = world.call::<table::AddPasskey>(thief, &(), &(), &add).await;
+    assert_eq!(code(added.err()), Code::Forbidden);
+    let listed = world.call::<table::ListNodes>(thief, &(), &NO_PAGE.into(), &()).await;
+    assert_eq!(listed.err().unwrap().code, Code::Forbidden);
+    // Nor does the password begin a session any more; who does not know it learns nothing.
+    let login = async |password: &str| {
+        let body = auth::Login { email: ADMIN.to_owned(), password: password.to_owned() };
+        world.call::<table::Login>(None, &(), &(), &body).await.err().unwrap()
+    };
+    let refused = login(PASSWORD).await;
+    assert_eq!(refused.code, Code::Forbidden);
+    assert!(refused.detail.contains("passkey"), "{refused:?}");
+    assert_eq!(login("wrong horse battery").await.code, Code::WrongCredentials);
+    // The passkey does, for everything.
+    let begun = world.passkey_challenge(ADMIN).await;
+    let signed = sign_with(&mut device, begun.options);
+    let tokens = world.finish_passkey(&begun.challenge, &signed).await.unwrap();
+    let token = Some(tokens.access_token.as_str());
+    assert!(world.call::<table::ListNodes>(token, &(), &NO_PAGE.into(), &()).await.is_ok());
+    let listed = world.call::<table::ListPasskeys>(token, &(), &(), &()).await.unwrap().items;
+    assert_eq!(listed.len(), 2, "none of the thief's: {listed:?}");
+    assert!(begin_app(token).await.is_ok());
 }
 
 #[tokio::test]
