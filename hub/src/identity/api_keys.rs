@@ -16,11 +16,12 @@ use crate::{
 };
 use ipnet::IpNet;
 use mamba_core::{
+    access::Access,
     audit::{Change, Door, Origin},
     clock::{UnixMs, draw},
-    db::{Snapshot, Txn},
+    db::{Snapshot, Txn, TxnError},
     error::Invalid,
-    ids::SessionId,
+    ids::{SessionId, UserId},
     server::{NAME_BYTES_MAX, check_text},
 };
 use mamba_wire::api::account::{ApiKey, CreateApiKey, NewApiKey};
@@ -45,6 +46,32 @@ const USES_MAX: usize = 500;
 
 /// When keys were used, not yet written. There are no more entries than keys.
 pub(super) type Uses = BTreeMap<SessionId, UnixMs>;
+
+/// Returns what an account may do now, with an API key if it is one that asked; `None` when account or
+/// key let nobody in any more.
+pub(crate) fn access_now(
+    view: &impl Snapshot,
+    now: UnixMs,
+    user: UserId,
+    key: Option<SessionId>,
+) -> Result<Option<Access>, TxnError> {
+    let account = view.get(ACCOUNTS, &user)?.filter(|it| it.locked_at.is_none());
+    let Some(account) = account else { return Ok(None) };
+    let whole = access_of(view, user, &account.admin)?;
+    let Some(key) = key else { return Ok(Some(whole)) };
+    let record = open_key(view, now, key)?.filter(|it| it.user == user);
+    Ok(record.map(|it| whole.narrowed(&it.admin, &it.rights, it.tenant)))
+}
+
+/// Returns a key whose time is not over.
+fn open_key(
+    view: &impl Snapshot,
+    now: UnixMs,
+    id: SessionId,
+) -> Result<Option<ApiKeyRecord>, TxnError> {
+    let record = view.get(API_KEYS, &id)?;
+    Ok(record.filter(|record| record.until.is_none_or(|until| now < until)))
+}
 
 impl Identity {
     /// Returns the API keys of a caller, oldest first.
@@ -167,9 +194,7 @@ impl Identity {
         now: UnixMs,
         id: SessionId,
     ) -> Result<Option<Caller>, IdentityError> {
-        let record = view.get(API_KEYS, &id)?;
-        let record = record.filter(|record| record.until.is_none_or(|until| now < until));
-        let Some(record) = record else { return Ok(None) };
+        let Some(record) = open_key(view, now, id)? else { return Ok(None) };
         let account = view.get(ACCOUNTS, &record.user)?.filter(|it| it.locked_at.is_none());
         let Some(account) = account else { return Ok(None) };
         let whole = access_of(view, record.user, &account.admin)?;

@@ -41,6 +41,7 @@ pub use access::{AccessKey, KeyError};
 pub use accounts::{NewAccount, NewTenant, create_admin, has_admin, tenant};
 pub(crate) use accounts::{check_email, email_of};
 pub use administration::set_administration;
+pub(crate) use api_keys::access_now;
 pub use ended::delete_account;
 pub use factors::RECOVERY_CODES;
 pub(crate) use letters::{Topic, wants};

@@ -1,4 +1,5 @@
-//! Invitations: made for an address, answered once by the account that has it.
+//! Invitations: made for an address, answered once by the account that has it. They open nothing that who
+//! invited may not give any more.
 
 use super::{
     MEMBERS, MEMBERSHIPS, SUB_USERS, SubUser,
@@ -12,12 +13,13 @@ use super::{
 use crate::{
     Hub, HubError, audit,
     control::Cut,
-    identity::{Caller, PublicUrl, Topic, check_email},
+    identity::{Caller, PublicUrl, Topic, access_now, check_email},
     mail::{self, Letter},
     store::SERVERS,
 };
 use mamba_core::{
-    audit::{AuditEntry, Change},
+    access::{ServerKey, TenantRight, Wanted},
+    audit::{AuditEntry, Change, Origin},
     clock::{UnixMs, draw},
     db::{Snapshot, Txn},
     ids::{EventId, InvitationId, TenantId},
@@ -51,7 +53,6 @@ impl Hub {
         let email = check_email(email)?;
         let secret: [u8; 32] = draw(self.entropy());
         let token: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-        let hash = hash_of(&token);
         let (id, now) = (self.new_id(InvitationId::new), self.now());
         let to = match to {
             InvitedTo::SubUser { server, keys } => {
@@ -59,9 +60,20 @@ impl Hub {
             }
             member @ InvitedTo::Member(_) => member,
         };
-        let until = now.plus(INVITATION_MS);
         let (letter, link) = (self.new_id(EventId::new), panel.page("/invitation", &token));
-        let record = InvitationRecord { email, to, made_at: now, until, token: hash, letter };
+        let Actor::User(inviter) = *by.scope.actor() else {
+            return Err(HubError::Refused("only an account invites".to_owned()));
+        };
+        let record = InvitationRecord {
+            email,
+            to,
+            made_at: now,
+            until: now.plus(INVITATION_MS),
+            token: hash_of(&token),
+            letter,
+            by: inviter,
+            key: by.scope.origin().key,
+        };
         let invitation = self.write(move |txn| {
             let tenant = by.scope.tenant();
             let event = check_invited(txn, &by, &record.to)?;
@@ -74,7 +86,7 @@ impl Hub {
                 return Err(HubError::Refused(why));
             }
             txn.put(INVITATIONS, &(tenant, id), &record)?;
-            txn.put(INVITATIONS_BY_TOKEN, &hash, &InvitationRef(tenant, id))?;
+            txn.put(INVITATIONS_BY_TOKEN, &record.token, &InvitationRef(tenant, id))?;
             let written = Letter::Invitation {
                 by: letters::sender(txn, by.scope.actor())?,
                 to: letters::name_of(txn, tenant, &record.to)?,
@@ -129,8 +141,8 @@ impl Hub {
     /// Accepts or declines an invitation on behalf of the account with its address.
     ///
     /// # Errors
-    /// `NotFound` for a token that is unknown, used, expired or another account's: which of these is
-    /// not told. `Refused` when a bound is reached.
+    /// `NotFound` for a token that is unknown, used, expired or another account's, or when who invited
+    /// may not any more: which of these is not told. `Refused` when a bound is reached.
     pub async fn answer_invitation(
         &self,
         caller: &Caller,
@@ -140,8 +152,8 @@ impl Hub {
         let (hash, now) = (hash_of(token), self.now());
         let (user, email, origin) = (caller.user, caller.email.clone(), caller.origin);
         let letter_id = self.new_id(EventId::new);
-        self.write(move |txn| {
-            let missing = || HubError::NotFound { what: "invitation" };
+        let missing = || HubError::NotFound { what: "invitation" };
+        let is_answered = self.write(move |txn| {
             let InvitationRef(tenant, id) =
                 txn.get(INVITATIONS_BY_TOKEN, &hash)?.ok_or_else(missing)?;
             let record = txn.get(INVITATIONS, &(tenant, id))?.ok_or_else(missing)?;
@@ -149,6 +161,14 @@ impl Hub {
                 return Err(missing());
             }
             forget(txn, tenant, id, &record)?;
+            if accepts && !may_still(txn, now, tenant, &record)? {
+                let (hub, event) = (Actor::Hub, "member:invitation.revoke");
+                let entry = AuditEntry::new(now, &hub, Origin::default(), event);
+                let entry = AuditEntry { server: server_of(&record.to), ..entry };
+                let change = Change::set("email", record.email.clone());
+                audit::append(txn, tenant, entry.with([change]))?;
+                return Ok(false);
+            }
             if accepts {
                 take(txn, tenant, user, &record.to, now)?;
                 let letter = Letter::Added { to: letters::name_of(txn, tenant, &record.to)? };
@@ -161,13 +181,30 @@ impl Hub {
             };
             let entry = AuditEntry::new(now, &Actor::User(user), origin, event);
             let entry = AuditEntry { server: server_of(&record.to), ..entry };
-            audit::append(txn, tenant, entry.with([described(&record.to)]))
-        })
-        .await
+            audit::append(txn, tenant, entry.with([described(&record.to)]))?;
+            Ok(true)
+        });
+        if is_answered.await? { Ok(()) } else { Err(missing()) }
     }
 }
 
-/// Checks that the granter may give what it invites to, and returns the event's name.
+/// Whether who invited may still: its account, its key or its part may have ended since.
+fn may_still(
+    view: &impl Snapshot,
+    now: UnixMs,
+    tenant: TenantId,
+    record: &InvitationRecord,
+) -> Result<bool, HubError> {
+    let Some(access) = access_now(view, now, record.by, record.key)? else { return Ok(false) };
+    let by = Granter { scope: TenantScope::granted(tenant, record.by), access };
+    match check_invited(view, &by, &record.to) {
+        Ok(_) => Ok(true),
+        Err(err @ (HubError::Unavailable(_) | HubError::Bug(_))) => Err(err),
+        Err(_) => Ok(false),
+    }
+}
+
+/// Checks that the granter may invite, and may give what it invites to; returns the event's name.
 fn check_invited(
     view: &impl Snapshot,
     by: &Granter,
@@ -175,6 +212,7 @@ fn check_invited(
 ) -> Result<&'static str, HubError> {
     match to {
         InvitedTo::Member(role) => {
+            by.check_may(view, Wanted::Tenant(TenantRight::MemberWrite), None)?;
             by.check(view, &known_rights(view, by.scope.tenant(), *role)?)?;
             Ok("member:invite")
         }
@@ -183,6 +221,7 @@ fn check_invited(
             if !record.is_some_and(|it| it.is_present()) {
                 return Err(HubError::NotFound { what: "server" });
             }
+            by.check_may(view, Wanted::Server(ServerKey::UserCreate), Some(*server))?;
             check_keys(view, by, *server, keys)?;
             Ok("server:subuser.invite")
         }

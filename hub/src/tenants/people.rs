@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{Hub, HubError, audit, control::Cut, identity::email_of};
 use mamba_core::{
-    access::{Access, Rights, Role, ServerKey},
+    access::{Access, Object, Rights, Role, ServerKey, Verdict, Wanted},
     audit::{AuditEntry, Change},
     clock::UnixMs,
     db::{Snapshot, Span, Txn},
@@ -39,6 +39,21 @@ impl Granter {
     pub(super) fn check(&self, view: &impl Snapshot, rights: &Rights) -> Result<(), HubError> {
         let above = lineage(view, self.scope.tenant())?;
         self.access.lacks(&above, rights).map_or(Ok(()), |key| Err(HubError::Forbidden(key)))
+    }
+
+    /// Refuses what the granter may not do with the tenant, or with a server of it.
+    pub(super) fn check_may(
+        &self,
+        view: &impl Snapshot,
+        wanted: Wanted,
+        server: Option<ServerId>,
+    ) -> Result<(), HubError> {
+        let above = lineage(view, self.scope.tenant())?;
+        let object = server.map_or(Object::Tenant(&above), |it| Object::Server(it, &above));
+        match self.access.decide(wanted, object) {
+            Verdict::Allowed => Ok(()),
+            Verdict::Forbidden(_) | Verdict::NotFound => Err(HubError::Forbidden(wanted)),
+        }
     }
 
     /// Appends to the tenant's audit trail.
@@ -293,7 +308,7 @@ pub(super) fn check_keys(
     let above = lineage(view, by.scope.tenant())?;
     let own = by.access.with_server(server, &above);
     let lacking = keys.difference(&own).next();
-    lacking.map_or(Ok(()), |key| Err(HubError::Forbidden(mamba_core::access::Wanted::Server(*key))))
+    lacking.map_or(Ok(()), |key| Err(HubError::Forbidden(Wanted::Server(*key))))
 }
 
 /// Makes an account a sub-user.

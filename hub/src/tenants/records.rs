@@ -4,7 +4,7 @@ use mamba_core::{
     access::{Rights, Role, ServerKey},
     clock::UnixMs,
     db::{Table, TableDef},
-    ids::{EventId, InvitationId, RoleId, ServerId, TenantId, UserId},
+    ids::{EventId, InvitationId, RoleId, ServerId, SessionId, TenantId, UserId},
     quota::Quota,
     record,
 };
@@ -110,6 +110,10 @@ pub(crate) struct InvitationRecord {
     pub(crate) token: [u8; 32],
     /// Its letter.
     pub(crate) letter: EventId,
+    /// Who invited.
+    pub(crate) by: UserId,
+    /// API key that it used.
+    pub(crate) key: Option<SessionId>,
 }
 
 /// Where an invitation is.

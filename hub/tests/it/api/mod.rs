@@ -16,6 +16,7 @@ mod filters;
 mod examples;
 mod hostile;
 mod input;
+mod invitations;
 mod install;
 mod ipv6;
 mod letters;
