@@ -288,6 +288,16 @@ impl Identity {
         self.count(Attempt { at: &at, peer: client.peer, is_known })
     }
 
+    /// Counts an invitation before it is made: nobody's mailbox is filled through us, nor the spool.
+    ///
+    /// # Errors
+    /// `Invalid` for the address, or `Throttled`.
+    pub fn count_invitation(&self, caller: &Caller, email: &str) -> Result<(), IdentityError> {
+        let (email, now) = (check_email(email)?, self.inner.clock.boot());
+        let counted = self.throttle().invitation(now, caller.user, &email);
+        counted.map_err(|retry_after_ms| IdentityError::Throttled { retry_after_ms })
+    }
+
     /// Makes a token and writes the letter that holds it, in one transaction that decides both.
     pub(super) async fn send(
         &self,

@@ -9,8 +9,11 @@
 //! Where the account has a session it has a budget of its own: what strangers do at the account, or
 //! others behind the same address at theirs, does not keep the owner out. From one address all those
 //! budgets together have a bound too.
+//!
+//! Invitations are no tries, but letters to strangers: they count by who invites and by who is invited,
+//! wherever they come from.
 
-use mamba_core::clock::BootMs;
+use mamba_core::{clock::BootMs, ids::UserId};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv6Addr},
@@ -29,6 +32,10 @@ const BOTH_NETWORK_MAX: u32 = 10;
 const FROM_HOME_MAX: u32 = 100;
 /// Tries at one account from addresses that it does not know: guesses of a whole botnet.
 const FROM_STRANGERS_MAX: u32 = 100;
+/// Invitations by one account: a whole team at once.
+const INVITING_MAX: u32 = 30;
+/// Invitations to one address, whoever invites.
+const INVITED_MAX: u32 = 5;
 /// Length of the window, from the first attempt on.
 const WINDOW_MS: u64 = 15 * 60_000;
 /// Windows kept. At the limit the oldest tenth is forgotten: filling it takes as many requests, each of
@@ -51,6 +58,8 @@ enum Counted {
     Network(Ipv6Addr),
     Home(IpAddr),
     Strangers(String),
+    Inviting(UserId),
+    Invited(String),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +103,19 @@ impl Throttle {
     /// # Errors
     /// Milliseconds until the next one is allowed, when there were too many.
     pub(super) fn attempt(&mut self, now: BootMs, attempt: Attempt<'_>) -> Result<(), u64> {
-        let counted = attempt.counted();
+        self.count(now, attempt.counted())
+    }
+
+    /// Counts an invitation. One that is refused is not counted.
+    ///
+    /// # Errors
+    /// As [`Throttle::attempt`].
+    pub(super) fn invitation(&mut self, now: BootMs, by: UserId, to: &str) -> Result<(), u64> {
+        let invited = Counted::Invited(to.to_owned());
+        self.count(now, vec![(Counted::Inviting(by), INVITING_MAX), (invited, INVITED_MAX)])
+    }
+
+    fn count(&mut self, now: BootMs, counted: Vec<(Counted, u32)>) -> Result<(), u64> {
         for (key, max) in &counted {
             let full = self.windows.get(key).filter(|window| window.attempts >= *max);
             let left = full.map_or(0, |window| WINDOW_MS.saturating_sub(now.since(window.from)));
@@ -124,7 +145,9 @@ impl Throttle {
                 Counted::Address(_)
                 | Counted::Network(_)
                 | Counted::Home(_)
-                | Counted::Strangers(_) => {
+                | Counted::Strangers(_)
+                | Counted::Inviting(_)
+                | Counted::Invited(_) => {
                     if let Some(window) = self.windows.get_mut(&key) {
                         window.attempts = window.attempts.saturating_sub(1);
                     }
@@ -258,6 +281,24 @@ mod tests {
             throttle.attempt(BootMs(0), known).is_ok()
         });
         assert_eq!(tried.count(), usize::try_from(FROM_HOME_MAX).unwrap());
+    }
+
+    #[test]
+    fn invitations_are_bounded_by_who_invites_and_by_who_is_invited() {
+        let user = |number| UserId::from_bytes([number; 16]);
+        let mut throttle = Throttle::default();
+        let mut invite = |at, by, to: &str| throttle.invitation(BootMs(at), user(by), to);
+        for index in 0..INVITING_MAX {
+            assert_eq!(invite(0, 1, &format!("{index}@b")), Ok(()));
+        }
+        assert_eq!(invite(1_000, 1, "new@b"), Err(WINDOW_MS - 1_000));
+        for by in 2..=u8::try_from(INVITED_MAX + 1).unwrap() {
+            assert_eq!(invite(2_000, by, "new@b"), Ok(()), "what was refused was not counted");
+        }
+        assert_eq!(invite(3_000, 9, "new@b"), Err(WINDOW_MS - 1_000));
+        assert_eq!(invite(3_000, 9, "other@b"), Ok(()));
+        assert_eq!(invite(WINDOW_MS, 1, "another@b"), Ok(()));
+        assert_eq!(invite(WINDOW_MS + 2_000, 9, "new@b"), Ok(()));
     }
 
     #[test]

@@ -25,8 +25,12 @@ use mamba_core::{
 use mamba_wire::api::{mail::Mail, member::LetterState};
 use records::{DUE, Due, MAILS, MAILS_COUNT, MAILS_TO, MailRecord};
 
-/// Letters kept. Above it the oldest goes: with some kilobytes each they stay below 100 MiB.
+/// Letters kept. Above it the oldest goes, as the last resort: with some kilobytes each they stay below
+/// 100 MiB.
 pub const MAILS_MAX: u64 = 10_000;
+/// Letters kept above which none is taken that people cause to others at will: the rest of the room is for
+/// those that somebody waits for.
+pub const CROWDED: u64 = MAILS_MAX / 5 * 4;
 /// How long a letter is kept that nobody takes: its links are long dead by then.
 pub const KEEP_MS: u64 = 7 * 24 * 3_600_000;
 /// Letters to one address that are deleted at once: some 1,000 writes of a transaction's 4,096.
@@ -82,6 +86,14 @@ pub(crate) fn forget(txn: &mut Txn<'_>, to: &str) -> Result<(), TxnError> {
 /// Returns how many letters wait to be sent or could not be.
 pub(crate) fn kept(view: &impl Snapshot) -> Result<u64, TxnError> {
     Ok(view.get(MAILS_COUNT, &())?.unwrap_or(0))
+}
+
+/// Whether there is no room for letters that people cause to others at will.
+///
+/// # Errors
+/// As the transaction.
+pub(crate) fn is_crowded(view: &impl Snapshot) -> Result<bool, TxnError> {
+    Ok(kept(view)? >= CROWDED)
 }
 
 /// Deletes a letter; `false` when there is none.

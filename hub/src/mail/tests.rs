@@ -82,3 +82,31 @@ async fn the_spool_lists_newest_first_and_hides_texts_that_will_be_sent() {
     let left = u64::try_from(letters().len() - 1).unwrap();
     assert_eq!(store.read(|view| view.get(MAILS_COUNT, &())).unwrap(), Some(left));
 }
+
+#[tokio::test]
+async fn a_crowded_spool_says_so_long_before_the_oldest_letter_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::open(&dir.path().join("hub"), KIND).unwrap();
+    let store = Store::open(&data, 0, StoreOptions::EDGE).unwrap();
+    let count = async |count: u64| {
+        store.write(move |txn| txn.put(MAILS_COUNT, &(), &count)).await.unwrap();
+    };
+    let add = async |ms: u64| {
+        let id = EventId::new(NOW.plus(ms), draw(&SystemEntropy));
+        let write = move |txn: &mut Txn<'_>| queue(txn, NOW, id, "a@b", &Letter::AccountEnded);
+        store.write(write).await.unwrap();
+        id
+    };
+    let oldest = add(0).await;
+    let is_crowded = || store.read(is_crowded).unwrap();
+    for (letters, expected) in [(0, false), (CROWDED - 1, false), (CROWDED, true)] {
+        count(letters).await;
+        assert_eq!(is_crowded(), expected, "{letters}");
+    }
+    count(MAILS_MAX - 1).await;
+    add(1).await;
+    assert_eq!(store.read(|view| state(view, oldest)).unwrap(), LetterState::Waits);
+    add(2).await;
+    assert_eq!(store.read(|view| state(view, oldest)).unwrap(), LetterState::Left);
+    assert_eq!(store.read(kept).unwrap(), MAILS_MAX);
+}

@@ -38,11 +38,11 @@ const INVITATIONS_MAX: usize = 200;
 
 impl Hub {
     /// Invites an address, and writes to it with a link to the panel at `panel`. The token is returned
-    /// once; only its hash is kept.
+    /// once; only its hash is kept. An open invitation of the address to the same ends with it.
     ///
     /// # Errors
     /// `Invalid` names the field, `Forbidden` the key that the granter lacks, `Refused` when too many
-    /// are open.
+    /// are open, or too many letters wait.
     pub async fn invite(
         &self,
         by: Granter,
@@ -77,14 +77,7 @@ impl Hub {
         let invitation = self.write(move |txn| {
             let tenant = by.scope.tenant();
             let event = check_invited(txn, &by, &record.to)?;
-            let open = txn.prefix(INVITATIONS, &(tenant,), INVITATIONS_MAX)?;
-            for ((_, id), old) in open.iter().filter(|(_, old)| old.until <= now) {
-                forget(txn, tenant, *id, old)?;
-            }
-            if open.iter().filter(|(_, old)| old.until > now).count() >= INVITATIONS_MAX {
-                let why = format!("{INVITATIONS_MAX} invitations are open already");
-                return Err(HubError::Refused(why));
-            }
+            make_room(txn, now, tenant, &record)?;
             txn.put(INVITATIONS, &(tenant, id), &record)?;
             txn.put(INVITATIONS_BY_TOKEN, &record.token, &InvitationRef(tenant, id))?;
             let written = Letter::Invitation {
@@ -131,7 +124,7 @@ impl Hub {
             let tenant = by.scope.tenant();
             let missing = HubError::NotFound { what: "invitation" };
             let record = txn.get(INVITATIONS, &(tenant, id))?.ok_or(missing)?;
-            forget(txn, tenant, id, &record)?;
+            withdraw(txn, tenant, id, &record)?;
             let change = Change::set("email", record.email.clone());
             by.note(txn, now, "member:invitation.revoke", server_of(&record.to), [change])
         })
@@ -162,6 +155,7 @@ impl Hub {
             }
             forget(txn, tenant, id, &record)?;
             if accepts && !may_still(txn, now, tenant, &record)? {
+                mail::remove(txn, record.letter)?;
                 let (hub, event) = (Actor::Hub, "member:invitation.revoke");
                 let entry = AuditEntry::new(now, &hub, Origin::default(), event);
                 let entry = AuditEntry { server: server_of(&record.to), ..entry };
@@ -262,6 +256,45 @@ fn take(
             share(txn, (tenant, *server), user, &SubUser { keys: keys.clone(), since: now })
         }
     }
+}
+
+/// Ends what is over, and what the new invitation replaces; refuses it when it is one too many, or a
+/// letter too many.
+fn make_room(
+    txn: &mut Txn<'_>,
+    now: UnixMs,
+    tenant: TenantId,
+    new: &InvitationRecord,
+) -> Result<(), HubError> {
+    let mut open = 0;
+    for ((_, id), old) in txn.prefix(INVITATIONS, &(tenant,), INVITATIONS_MAX)? {
+        let is_replaced = old.email == new.email && server_of(&old.to) == server_of(&new.to);
+        if old.until <= now || is_replaced {
+            withdraw(txn, tenant, id, &old)?;
+        } else {
+            open += 1;
+        }
+    }
+    if open >= INVITATIONS_MAX {
+        return Err(HubError::Refused(format!("{INVITATIONS_MAX} invitations are open already")));
+    }
+    if mail::is_crowded(txn)? {
+        let why = "too many letters wait to be sent: invite again later";
+        return Err(HubError::Refused(why.to_owned()));
+    }
+    Ok(())
+}
+
+/// Forgets an invitation that nobody answered, and its letter where that waits still.
+fn withdraw(
+    txn: &mut Txn<'_>,
+    tenant: TenantId,
+    id: InvitationId,
+    record: &InvitationRecord,
+) -> Result<(), HubError> {
+    forget(txn, tenant, id, record)?;
+    mail::remove(txn, record.letter)?;
+    Ok(())
 }
 
 fn forget(

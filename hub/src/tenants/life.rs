@@ -8,7 +8,7 @@ use super::{
     quota::used,
     records::{INVITATIONS, INVITATIONS_BY_TOKEN},
 };
-use crate::{Hub, HubError, audit, store::SERVERS};
+use crate::{Hub, HubError, audit, mail, store::SERVERS};
 use mamba_core::{
     access::TENANT_DEPTH_MAX,
     audit::{AuditEntry, Change},
@@ -104,6 +104,7 @@ impl Hub {
             for (key, it) in txn.prefix(INVITATIONS, &(tenant,), ROWS_MAX)? {
                 txn.delete(INVITATIONS, &key)?;
                 txn.delete(INVITATIONS_BY_TOKEN, &it.token)?;
+                mail::remove(txn, it.letter)?;
             }
             if let Some(parent) = record.parent {
                 txn.delete(CHILDREN, &(parent, tenant))?;

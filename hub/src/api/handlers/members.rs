@@ -17,6 +17,17 @@ impl Context {
     }
 }
 
+async fn invite(
+    api: &Api,
+    context: &Context,
+    email: &str,
+    to: InvitedTo,
+) -> Result<Served<NewInvitation>, ApiError> {
+    api.identity().count_invitation(context.caller()?, email)?;
+    let panel = &api.identity().settings().public_url;
+    Ok(Served::Json(api.hub().invite(context.granter()?, panel, email, to).await?))
+}
+
 impl Handle<table::CreateInvitation> for Api {
     async fn handle(
         &self,
@@ -25,8 +36,7 @@ impl Handle<table::CreateInvitation> for Api {
         (): (),
         body: CreateInvitation,
     ) -> Result<Served<NewInvitation>, ApiError> {
-        let (panel, to) = (&self.identity().settings().public_url, InvitedTo::Member(body.role));
-        Ok(Served::Json(self.hub().invite(context.granter()?, panel, &body.email, to).await?))
+        invite(self, &context, &body.email, InvitedTo::Member(body.role)).await
     }
 }
 
@@ -38,9 +48,8 @@ impl Handle<table::InviteSubUser> for Api {
         (): (),
         body: InviteSubUser,
     ) -> Result<Served<NewInvitation>, ApiError> {
-        let panel = &self.identity().settings().public_url;
         let to = InvitedTo::SubUser { server: path.server, keys: body.keys };
-        Ok(Served::Json(self.hub().invite(context.granter()?, panel, &body.email, to).await?))
+        invite(self, &context, &body.email, to).await
     }
 }
 

@@ -1,16 +1,22 @@
-//! Invitations: what becomes of them when who invited may not any more.
+//! Invitations: what becomes of them when who invited may not any more; and that nobody floods others with
+//! their letters.
 
 use super::world::{NO_PAGE, World};
 use mamba_core::{
     access::{Rights, Role, ServerKey},
-    ids::{ServerId, TenantId},
+    clock::{Clock as _, SystemEntropy, draw},
+    db::Txn,
+    ids::{EventId, ServerId, TenantId},
 };
+use mamba_hub::mail::{CROWDED, Letter, queue};
 use mamba_wire::api::{
     Code, Problem,
     account::{ApiKeyPath, CreateApiKey},
     audit::AuditQuery,
+    auth,
     member::{
-        AnswerInvitation, CreateInvitation, InviteSubUser, MemberPath, NewInvitation, UpdateMember,
+        AnswerInvitation, CreateInvitation, InvitationPath, InviteSubUser, MemberPath,
+        NewInvitation, UpdateMember,
     },
     params::{ServerPath, TenantPath},
     table,
@@ -18,7 +24,8 @@ use mamba_wire::api::{
 };
 use std::collections::BTreeSet;
 
-const FRIEND: &str = "friend@example.org";
+/// Letters of one transaction, with four of its 512 writes each.
+const LETTERS: u64 = 125;
 
 impl World {
     async fn invite(
@@ -63,7 +70,6 @@ async fn an_invitation_opens_nothing_that_who_invited_may_not_give_any_more() {
     let (acme, owner) = world.tenant("acme").await;
     let server = world.server(node, acme, 30_001).await;
     let (_, manager) = world.tenant("manager").await;
-    let (_, friend) = world.tenant("friend").await;
     let user = world.call::<table::WhoAmI>(Some(&manager), &(), &(), &()).await.unwrap().user;
     let member = MemberPath { tenant: acme, user };
     let play = async |role| {
@@ -86,22 +92,25 @@ async fn an_invitation_opens_nothing_that_who_invited_may_not_give_any_more() {
         world.call::<table::CreateApiKey>(Some(&manager), &(), &(), &body).await.unwrap()
     };
     join().await;
+    let path = TenantPath { tenant: acme };
     for way in ["demoted", "removed", "key", "locked"] {
+        let (_, friend) = world.tenant(way).await;
+        let email = &format!("{way}@example.org");
         let key = key().await;
         let by = if way == "key" { &key.token } else { &manager };
         let made = [
-            world.invite(by, acme, FRIEND, Role::Viewer).await.unwrap(),
-            world.share(by, server, FRIEND).await.unwrap(),
+            world.invite(by, acme, email, Role::Viewer).await.unwrap(),
+            world.share(by, server, email).await.unwrap(),
         ];
         assert_eq!(world.open_invitations(acme).await, 2);
-        let (path, account) = (ApiKeyPath { key: key.key.key }, UserPath { user });
+        let (used, account) = (ApiKeyPath { key: key.key.key }, UserPath { user });
         match way {
             "demoted" => play(Role::Viewer).await,
             "removed" => {
                 world.call::<table::RemoveMember>(Some(&owner), &member, &(), &()).await.unwrap();
             }
             "key" => {
-                world.call::<table::DeleteApiKey>(Some(&manager), &path, &(), &()).await.unwrap();
+                world.call::<table::DeleteApiKey>(Some(&manager), &used, &(), &()).await.unwrap();
             }
             _ => drop(world.admin::<table::LockUser>(&account, &(), &()).await),
         }
@@ -116,15 +125,87 @@ async fn an_invitation_opens_nothing_that_who_invited_may_not_give_any_more() {
             _ => {}
         }
         assert_eq!(world.accept(&friend, &made[0]).await, Some(Code::NotFound), "{way}");
+        let seen = world.call::<table::ShowTenant>(Some(&friend), &path, &(), &()).await;
+        assert_eq!(seen.err().unwrap().code, Code::NotFound, "{way}");
     }
-    let path = TenantPath { tenant: acme };
-    let show = async || world.call::<table::ShowTenant>(Some(&friend), &path, &(), &()).await;
-    assert_eq!(show().await.err().unwrap().code, Code::NotFound);
     let query = AuditQuery { limit: Some(100), ..AuditQuery::ALL };
     let told = world.admin::<table::ListAudit>(&path, &query, &()).await.items;
     let ended = told.iter().filter(|it| it.entry.event == "member:invitation.revoke");
     assert_eq!(ended.count(), 8);
-    let made = world.invite(&owner, acme, FRIEND, Role::Viewer).await.unwrap();
+    let (_, friend) = world.tenant("friend").await;
+    let made = world.invite(&owner, acme, "friend@example.org", Role::Viewer).await.unwrap();
     assert_eq!(world.accept(&friend, &made).await, None);
-    assert!(show().await.is_ok());
+    assert!(world.call::<table::ShowTenant>(Some(&friend), &path, &(), &()).await.is_ok());
+}
+
+#[tokio::test]
+async fn one_invitation_of_an_address_is_open_and_its_letter_ends_with_it() {
+    let world = World::new().await;
+    let node = world.node("n1", 1).await;
+    let (acme, owner) = world.tenant("acme").await;
+    let server = world.server(node, acme, 30_001).await;
+    let (_, friend) = world.tenant("friend").await;
+    let email = "friend@example.org";
+    let waiting = async || {
+        let mails = world.admin::<table::ListMails>(&(), &NO_PAGE.into(), &()).await.items;
+        mails.iter().filter(|it| it.to == email).count()
+    };
+    let first = world.invite(&owner, acme, email, Role::Admin).await.unwrap();
+    let shared = world.share(&owner, server, email).await.unwrap();
+    assert_eq!((world.open_invitations(acme).await, waiting().await), (2, 2));
+    // However it is written.
+    let second = world.invite(&owner, acme, "Friend@example.org", Role::Viewer).await.unwrap();
+    assert_eq!((world.open_invitations(acme).await, waiting().await), (2, 2));
+    assert_eq!(world.accept(&friend, &first).await, Some(Code::NotFound));
+    let revoke = async |it: &NewInvitation| {
+        let path = InvitationPath { tenant: acme, invitation: it.invitation.invitation };
+        world.call::<table::RevokeInvitation>(Some(&owner), &path, &(), &()).await.unwrap();
+    };
+    revoke(&second).await;
+    assert_eq!((world.open_invitations(acme).await, waiting().await), (1, 1));
+    assert_eq!(world.accept(&friend, &second).await, Some(Code::NotFound));
+    assert_eq!(world.accept(&friend, &shared).await, None);
+}
+
+#[tokio::test]
+async fn nobody_floods_an_address_or_the_spool_with_invitations() {
+    let world = World::new().await;
+    let (acme, owner) = world.tenant("acme").await;
+    let (other, stranger) = world.tenant("other").await;
+    let code = |refused: Result<NewInvitation, Problem>| refused.err().map(|it| it.code);
+    let ask = async |by: &str, tenant, email: &str| {
+        code(world.invite(by, tenant, email, Role::Viewer).await)
+    };
+    for index in 0..5 {
+        let (by, tenant) = if index % 2 == 0 { (&owner, acme) } else { (&stranger, other) };
+        assert_eq!(ask(by, tenant, "victim@example.org").await, None);
+    }
+    for (by, tenant) in [(&owner, acme), (&stranger, other)] {
+        assert_eq!(ask(by, tenant, "Victim@example.org").await, Some(Code::Throttled));
+    }
+    // Three of the owner's thirty are used.
+    for index in 0..27 {
+        assert_eq!(ask(&owner, acme, &format!("{index}@example.org")).await, None);
+    }
+    assert_eq!(ask(&owner, acme, "more@example.org").await, Some(Code::Throttled));
+    assert_eq!(ask(&stranger, other, "more@example.org").await, None);
+    // With a crowded spool nobody invites, and what people wait for still goes out.
+    let now = world.clock.wall();
+    for _ in 0..CROWDED / LETTERS {
+        let ids: Vec<_> = (0..LETTERS).map(|_| EventId::new(now, draw(&SystemEntropy))).collect();
+        let fill = move |txn: &mut Txn<'_>| {
+            let to = "somebody@example.org";
+            ids.iter().try_for_each(|id| queue(txn, now, *id, to, &Letter::SecondFactorOn))
+        };
+        world.hub.store().write(fill).await.unwrap();
+    }
+    let refused = world.invite(&stranger, other, "last@example.org", Role::Viewer).await;
+    let refused = refused.err().unwrap();
+    assert_eq!(refused.code, Code::Conflict);
+    assert!(refused.detail.contains("too many letters wait"), "{refused:?}");
+    world.clock.advance(1);
+    let body = auth::RequestReset { email: "acme@example.org".to_owned() };
+    world.call::<table::RequestReset>(None, &(), &(), &body).await.unwrap();
+    let newest = world.admin::<table::ListMails>(&(), &NO_PAGE.into(), &()).await.items;
+    assert_eq!(newest[0].to, "acme@example.org");
 }
