@@ -11,11 +11,12 @@ use super::{
 };
 use crate::{
     Hub, HubError,
-    blueprints::{self, Known},
+    blueprints::{self, Known, Shelf},
+    store::ServerRecord,
 };
 use mamba_core::{
     audit::Change,
-    blueprint::{Blueprint, Choices, Pick},
+    blueprint::{Blueprint, Choices, Pick, Variable},
     db::Txn,
     error::Invalid,
     fact::Activity,
@@ -24,7 +25,7 @@ use mamba_core::{
     server::{InstallAsk, InstallFiles},
 };
 use mamba_wire::api::server::Server;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a server shall be made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +78,8 @@ fn apply(
         blueprints::newest(txn, &remake.blueprint)?.ok_or_else(unknown)?;
     let before = (record.blueprint.clone(), record.blueprint_version, record.choices.clone());
     let is_other = before.0 != remake.blueprint;
-    record.choices = choices(&blueprint, &before.2, remake, is_other)?;
+    let hidden = hidden(txn, &record)?;
+    record.choices = choices(&blueprint, (&before.2, &hidden), remake, is_other)?;
     let allocations = record.allocations.clone();
     if allocations.len() < blueprint.ports.len() {
         let rule = format!("must be at least {} for this blueprint", blueprint.ports.len());
@@ -101,16 +103,28 @@ fn apply(
         Change::new("blueprint", Some(before.0), Some(remake.blueprint.clone())),
         Change::new("version", Some(before.1.to_string()), Some(version.to_string())),
     ];
-    changes.extend(differences(&blueprint.variables, &before.2, &record.choices));
+    let open = blueprint.variables.into_iter().filter(|it| !hidden.contains(&it.env));
+    let open: Vec<Variable> = open.collect();
+    changes.extend(differences(&open, &before.2, &record.choices));
     let (generation, fields) = (record.order.generation.0, vec!["blueprint".to_owned()]);
     happened.record_change(txn, &key, Activity::Changed { generation, fields }, changes)?;
     Ok(record.node)
 }
 
-/// Returns what is chosen of the new blueprint. What breaks its rules is told when it is rendered.
+/// Returns the variables that a server has and whose values its users may not see: all of them when its
+/// blueprint is not known any more.
+fn hidden(txn: &Txn<'_>, record: &ServerRecord) -> Result<BTreeSet<String>, HubError> {
+    let mut shelf = Shelf::default();
+    let known = shelf.of_server(txn, record)?.map_or(&[][..], |it| &it.variables);
+    let is_open = |name: &String| known.iter().any(|it| it.env == *name && !it.is_secret());
+    Ok(record.choices.variables.keys().filter(|name| !is_open(name)).cloned().collect())
+}
+
+/// Returns what is chosen of the new blueprint. A value that users could not see goes along only where they
+/// still cannot. What breaks its rules is told when it is rendered.
 fn choices(
     blueprint: &Blueprint,
-    before: &Choices,
+    (before, hidden): (&Choices, &BTreeSet<String>),
     remake: &Remake,
     is_other: bool,
 ) -> Result<Choices, Invalid> {
@@ -120,7 +134,9 @@ fn choices(
         return Err(Invalid::new(format!("variables.{name}"), rule));
     }
     let mut variables = before.variables.clone();
-    variables.retain(|name, _| known(name));
+    let is_hidden =
+        |name: &str| blueprint.variables.iter().any(|it| it.env == name && it.is_secret());
+    variables.retain(|name, _| known(name) && (!hidden.contains(name) || is_hidden(name)));
     variables.extend(remake.variables.clone());
     let is_image = |text: &str| blueprint.images.iter().any(|it| it.image == text);
     let is_line = |text: &str| {

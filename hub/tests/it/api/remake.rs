@@ -158,3 +158,30 @@ async fn what_does_not_fit_the_new_blueprint_is_told_by_its_field() {
     world.admin::<table::ChangeBlueprint>(&path, &(), &with("MOTD", "short")).await;
     assert_eq!(world.wanted(acme, server).environment["MOTD"], "short");
 }
+
+#[tokio::test]
+async fn a_value_that_users_could_not_see_does_not_come_to_light() {
+    let world = World::new().await;
+    let (acme, owner) = world.tenant("acme").await;
+    let game = async |name: &str, user_viewable: bool| {
+        let mut egg = egg(name, &[]);
+        let mut level = variable("LEVEL", "normal", "required|string");
+        level["user_viewable"] = user_viewable.into();
+        egg["variables"] = serde_json::json!([level]);
+        import(&world, &egg).await
+    };
+    let (closed, open) = (game("Closed", false).await, game("Open", true).await);
+    let other = game("Other", false).await;
+    let server = server_of(&world, acme, &closed).await;
+    let path = ServerPath { server };
+    let variables = Some([("LEVEL".to_owned(), "hush".to_owned())].into());
+    let set = UpdateServer { variables, ..UpdateServer::default() };
+    world.admin::<table::UpdateServer>(&path, &(), &set).await;
+    world.admin::<table::ChangeBlueprint>(&path, &(), &change(&other)).await;
+    assert_eq!(world.wanted(acme, server).environment["LEVEL"], "hush", "still hidden");
+    world.admin::<table::ChangeBlueprint>(&path, &(), &change(&open)).await;
+    assert_eq!(world.wanted(acme, server).environment["LEVEL"], "normal");
+    let shown = world.call::<table::ShowServer>(Some(&owner), &path, &(), &()).await.unwrap();
+    assert_eq!(shown.variables["LEVEL"], "normal");
+    assert!(!format!("{:?}", world.trail_of(acme).await).contains("hush"));
+}
