@@ -65,8 +65,9 @@ async fn a_game_cannot_leave_its_container() {
 async fn what_is_left_of_a_run_is_set_aside_and_removed_after_the_next_look() {
     on_docker(async |bench| {
         let spec = bench.game().await;
-        let (first, heard) = bench.run(&spec).await;
+        let (first, mut heard) = bench.run(&spec).await;
         heard.type_line("leave").await;
+        heard.read_to_end().await;
         assert_eq!(bench.ended(&first).await, (7, false));
         let second = bench.runtime.create(&spec).await.unwrap();
         assert_eq!(kept(bench.node), 2);
