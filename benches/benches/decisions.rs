@@ -22,6 +22,7 @@ const LIMITS: Limits = Limits {
     cpu_millicores: Millicores(500),
     disk_mib: Mib(512),
     pids: 64,
+    sharing: mamba_core::server::Sharing::USUAL,
 };
 const HOUR: UnixMs = UnixMs(1_795_366_800_000);
 

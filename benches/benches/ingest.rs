@@ -147,6 +147,7 @@ fn new_server(node: NodeId) -> NewServer {
         cpu_millicores: Millicores(500),
         disk_mib: Mib(512),
         pids: 64,
+        sharing: mamba_core::server::Sharing::USUAL,
     };
     let new = NewServer::new("world".to_owned(), "teeworlds".to_owned(), limits);
     NewServer { node: Some(node), ..new }

@@ -8,12 +8,12 @@ use crate::{
 };
 use mamba_core::{
     ids::{NodeId, ServerId},
-    lifecycle::{Actor, Observed, ServerState},
+    lifecycle::{Observed, ServerState},
 };
 use mamba_wire::{
     api::table,
     net::frames::FrameStream,
-    node::{Answer, ConsoleFrom, NodeReply, NodeRequest, ServerLine},
+    node::{Answer, Ask, Asker, ConsoleFrom, NodeReply, NodeRequest, ServerLine},
 };
 use serde_json::{from_value, json};
 use std::{
@@ -129,7 +129,9 @@ impl Edge {
         let (reader, writer) =
             UnixStream::connect(self.data().join("edge.sock")).await?.into_split();
         let mut stream = FrameStream::new(reader, writer);
-        stream.writer.send(&request.to_frame()?).await?;
+        let by = Asker::Operator("bench".to_owned());
+        let ask = Ask { by, request: request.clone() };
+        stream.writer.send(&ask.to_frame()?).await?;
         stream.writer.flush().await?;
         Ok(stream)
     }
@@ -141,9 +143,7 @@ impl Edge {
 
     /// Opens a console at the local socket, for reading and typing, from the newest line on.
     pub(crate) async fn console(&self, server: ServerId) -> Outcome<FrameStream> {
-        let by = Some(Actor::Operator("bench".to_owned()));
-        self.open(&NodeRequest::Console { server, from: ConsoleFrom::Last(0), follow: true, by })
-            .await
+        self.open(&NodeRequest::Console { server, from: ConsoleFrom::Last(0), follow: true }).await
     }
 
     /// All servers.

@@ -45,12 +45,14 @@ pub(crate) async fn run(programs: &Path, out: &Path) -> Outcome<Vec<Figure>> {
             number("sign_in", "useful_ms")?,
         )
         .at_most(2_000.0),
-        Figure::new("first load of the list of servers", "KiB", kib("servers")?),
+        Figure::new("first load of the list of servers", "KiB", kib("servers")?).at_most(250.0),
         Figure::new(
             &format!("list of servers is useful {slow}"),
             "ms",
             number("servers", "useful_ms")?,
-        ),
-        Figure::new("a server's page after the list", "KiB", kib("server_page")?),
+        )
+        .at_most(2_000.0),
+        Figure::new("a server's page after the list", "KiB", kib("server_page")?).at_most(250.0),
+        Figure::new("administration after that", "KiB", kib("admin_page")?).at_most(250.0),
     ])
 }

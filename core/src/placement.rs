@@ -4,7 +4,7 @@ use crate::{
     allocation::PortRange,
     error::Invalid,
     ids::NodeId,
-    server::{Limits, check_range},
+    server::{Limits, Threads, check_range},
     units::{MIB, Mib},
 };
 use schemars::JsonSchema;
@@ -121,6 +121,8 @@ pub struct Candidate {
     pub settings: NodeSettings,
     /// Size of the machine, `None` while it never reported.
     pub size: Option<Size>,
+    /// Processors of the machine, 0 while it never reported.
+    pub cpus: u32,
     /// What its servers may use together already.
     pub promised: Size,
     /// Why it has no ports for the server, `None` when it has.
@@ -190,6 +192,8 @@ pub struct Needs {
     pub region: Option<String>,
     /// Tags that the node must have, all of them.
     pub tags: BTreeSet<String>,
+    /// Processors that the node must have; any without.
+    pub threads: Option<Threads>,
 }
 
 /// A node that was not chosen.
@@ -255,7 +259,7 @@ pub fn refuse(candidate: &Candidate, needs: &Needs) -> Option<String> {
         .or_else(|| (!candidate.is_connected).then(|| "is not connected".to_owned()))
         .or_else(|| misfit(candidate, needs))
         .or_else(|| candidate.size.is_none().then(|| "has not reported its size yet".to_owned()))
-        .or_else(|| no_room(candidate, needs.size))
+        .or_else(|| no_place(candidate, needs))
         .or_else(|| candidate.ports_missing.clone())
 }
 
@@ -278,6 +282,13 @@ fn misfit(candidate: &Candidate, needs: &Needs) -> Option<String> {
     }
     let missing = needs.tags.difference(&settings.tags).next()?;
     Some(format!("has no tag `{missing}`"))
+}
+
+/// Returns why a node cannot run the server as far as it is known, also when it is asked for by name.
+#[must_use]
+pub fn no_place(candidate: &Candidate, needs: &Needs) -> Option<String> {
+    let threads = needs.threads.and_then(|it| it.missing_on(candidate.cpus));
+    threads.or_else(|| no_room(candidate, needs.size))
 }
 
 /// Returns why a node of known size has no room for so much more.
@@ -316,6 +327,7 @@ mod tests {
             is_connected: true,
             settings: NodeSettings::default(),
             size: Some(Size { memory_bytes: memory_mib * MIB, disk_bytes, cpu_millicores }),
+            cpus: 2,
             promised: Size::default(),
             ports_missing: None,
         }
@@ -407,6 +419,25 @@ mod tests {
         check(&all, &tagged(&["nvme"]), Ok(2));
         let refused = ["n1 has no tag `gpu`", "n2 has no tag `gpu`"];
         check(&all, &tagged(&["gpu", "nvme"]), Err(&refused));
+    }
+
+    #[test]
+    fn a_node_must_have_the_processors() {
+        let wide = |id, cpus| Candidate { cpus, ..node(id, 1_024) };
+        let bound = |to: &str| Needs { threads: Some(to.parse().unwrap()), ..needs() };
+        // The one with more memory lacks a processor.
+        let all = [node(1, 9_999), wide(2, 4)];
+        check(&all, &needs(), Ok(1));
+        check(&all, &bound("0-1"), Ok(1));
+        check(&all, &bound("0,3"), Ok(2));
+        let refused =
+            ["n1 has 2 processors, of which none is 4", "n2 has 4 processors, of which none is 4"];
+        check(&all, &bound("4"), Err(&refused));
+        let unknown = Candidate { size: None, ..wide(3, 0) };
+        assert_eq!(no_place(&unknown, &bound("4")), None, "asked for by name it may be tried");
+        check(&[unknown], &bound("4"), Err(&["n3 has not reported its size yet"]));
+        let elsewhere = Needs { region: Some("eu".into()), ..bound("4") };
+        check(&all[..1], &elsewhere, Err(&["n1 is in no region, not in `eu`"]));
     }
 
     #[test]

@@ -72,7 +72,7 @@ amounts! {
     disk_mib,
     /// Number of servers.
     servers,
-    /// Number of backups.
+    /// Number of backups that servers may have.
     backups,
     /// Number of ports.
     allocations,
@@ -91,15 +91,16 @@ pub struct Exceeded {
 }
 
 impl Amounts {
-    /// Returns what one server takes.
+    /// Returns what one server takes. Backups count as many as it may have, so that what was promised to
+    /// one server is there for it.
     #[must_use]
-    pub fn of_server(limits: &Limits, allocations: usize) -> Self {
+    pub fn of_server(limits: &Limits, allocations: usize, backup_limit: u32) -> Self {
         Self {
             memory_mib: u64::from(limits.memory_mib.0),
             cpu_millicores: u64::from(limits.cpu_millicores.0),
             disk_mib: u64::from(limits.disk_mib.0),
             servers: 1,
-            backups: 0,
+            backups: u64::from(backup_limit),
             allocations: u64::try_from(allocations).unwrap_or(u64::MAX),
         }
     }

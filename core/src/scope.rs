@@ -5,6 +5,7 @@
 //! of the link, and the operator's local door.
 
 use crate::{
+    access::ServerKeys,
     audit::{Door, Origin},
     ids::{NodeId, TenantId, UserId},
     lifecycle::Actor,
@@ -16,13 +17,27 @@ pub struct TenantScope {
     tenant: TenantId,
     actor: Actor,
     origin: Origin,
+    keys: ServerKeys,
 }
 
 impl TenantScope {
     /// Grants a user access to a tenant. Called after membership, or being an admin, was checked.
     #[must_use]
     pub fn granted(tenant: TenantId, user: UserId) -> Self {
-        Self { tenant, actor: Actor::User(user), origin: Origin::default() }
+        let (actor, origin) = (Actor::User(user), Origin::default());
+        Self { tenant, actor, origin, keys: ServerKeys::NONE }
+    }
+
+    /// Says which keys the caller has for the server that this is about. A node asks for them again.
+    #[must_use]
+    pub fn with_keys(self, keys: ServerKeys) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// The keys for the server that this is about.
+    #[must_use]
+    pub fn keys(&self) -> ServerKeys {
+        self.keys
     }
 
     /// The tenant.
@@ -72,10 +87,11 @@ impl AdminScope {
         Self { actor: Actor::Operator(name), origin }
     }
 
-    /// Narrows it to one tenant.
+    /// Narrows it to one tenant. It holds no keys for a server.
     #[must_use]
     pub fn tenant(&self, tenant: TenantId) -> TenantScope {
-        TenantScope { tenant, actor: self.actor.clone(), origin: self.origin }
+        let (actor, origin) = (self.actor.clone(), self.origin);
+        TenantScope { tenant, actor, origin, keys: ServerKeys::NONE }
     }
 
     /// Says from where, for the audit trail.

@@ -313,6 +313,7 @@ impl Edge {
         let consoles = Consoles::open(&data_dir.join("console"), Arc::clone(&base.clock))?;
         let runtime = DockerRuntime::new(&base.config.docker_socket)
             .with_registries(base.config.registries.clone())
+            .with_old_runc(base.config.allow_old_runc)
             .with_hub_registries(base.registries.clone());
         let runtime = Arc::new(runtime);
         let data = DataDirs::open(data_dir, base.config.game_uid)?

@@ -125,6 +125,12 @@ impl NodeBackend {
     }
 
     async fn accept_one(&self, intent: Intent) -> Option<IntentResult> {
+        if let Err(refused) = intent.asker().check(intent.needs()) {
+            // Nothing of it is kept: each copy says the same.
+            let outcome = IntentOutcome::Refused(refused.to_string());
+            tracing::warn!(by = %intent.by, error = chain(&refused), "intent refused");
+            return Some(IntentResult { intent: intent.intent, outcome });
+        }
         let now = self.calendar.now();
         let event = EventId::new(now, draw(&*self.entropy));
         let server = intent.server;

@@ -31,6 +31,8 @@ struct Raw {
     hub: Vec<Spanned<String>>,
     #[serde(default = "default_docker_socket")]
     docker_socket: PathBuf,
+    #[serde(default)]
+    allow_old_runc: Option<bool>,
     #[serde(default = "default_game_uid")]
     game_uid: Spanned<u32>,
     #[serde(default = "default_network_pool")]
@@ -66,6 +68,9 @@ pub struct Config {
     pub hub: Vec<String>,
     /// Socket of the container engine.
     pub docker_socket: PathBuf,
+    /// Whether games are started by a runc with known ways out of a container; without, only by one that
+    /// a distribution may have mended.
+    pub allow_old_runc: Option<bool>,
     /// User and group that games run as; never 0.
     pub game_uid: u32,
     /// Addresses that tenants' networks are cut from.
@@ -168,6 +173,7 @@ impl Config {
             data_dir: raw.data_dir,
             hub: raw.hub.into_iter().map(Spanned::into_inner).collect(),
             docker_socket: raw.docker_socket,
+            allow_old_runc: raw.allow_old_runc,
             game_uid: ranged(&raw.game_uid, 1, 60_000, "game_uid", "")?,
             network_pool,
             starts_at_once: ranged(&raw.starts_at_once, 1, 64, "starts_at_once", "")? as usize,
@@ -265,6 +271,15 @@ mod tests {
         {
             assert!(example.contains(&format!("{key} = ")), "{key}");
         }
+    }
+
+    #[test]
+    fn an_old_runc_is_allowed_or_not_or_nothing_is_said() {
+        let read = |text: &str| Config::parse("edge.toml", text).unwrap().allow_old_runc;
+        assert_eq!(read(""), None);
+        assert_eq!(read("allow_old_runc = true"), Some(true));
+        assert_eq!(read("allow_old_runc = false"), Some(false));
+        check_refused("\nallow_old_runc = 1", 2, "invalid type");
     }
 
     #[test]

@@ -89,17 +89,13 @@ impl HubRegistries {
     /// Returns the login for exactly this host.
     #[must_use]
     pub fn login(&self, host: &str) -> Option<Login> {
-        self.read(|all| all.get(host).cloned())
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(host).cloned()
     }
 
     /// Takes all logins in place of those before, in memory alone.
     pub fn set(&self, logins: Vec<Login>) {
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
         *all = logins.into_iter().map(|it| (it.host.clone(), it)).collect();
-    }
-
-    fn read<T>(&self, look: impl FnOnce(&BTreeMap<String, Login>) -> T) -> T {
-        look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -32,7 +32,7 @@ use mamba_core::{
 };
 use mamba_wire::{
     net::{endpoint::NetParts, frames::FrameStream},
-    node::NodeRequest,
+    node::Ask,
 };
 use std::{
     io::IsTerminal as _,
@@ -414,13 +414,9 @@ fn open_store(config: &Config) -> Result<(DataDir, Store), AppError> {
 
 /// Consoles and gauges go over the sessions of their nodes.
 impl NodeDoor for Links {
-    fn open(
-        &self,
-        node: NodeId,
-        request: NodeRequest,
-    ) -> Boxed<'_, Result<FrameStream, DoorError>> {
+    fn open(&self, node: NodeId, ask: Ask) -> Boxed<'_, Result<FrameStream, DoorError>> {
         Box::pin(async move {
-            self.request(node, &request).await.map_err(|err| match err {
+            self.request(node, &ask).await.map_err(|err| match err {
                 RequestError::NotConnected(_) | RequestError::Broken(_) => DoorError::Offline,
                 RequestError::Busy(_) | RequestError::Send(_) | RequestError::Encode(_) => {
                     DoorError::Failed(chain(&err))

@@ -9,8 +9,8 @@ use crate::{
     HubError,
     control::{Deleting, ServerChange},
     store::{
-        ALARMS, Alarm, COUNTERS, ENVELOPES, JOIN_TOKENS, NODE_KEYS, NODES, PLACED, POSTINGS,
-        SERVERS, STREAMS,
+        ALARMS, Alarm, COUNTERS, ENVELOPES, JOIN_TOKENS, LINK_CHANGES, NODE_KEYS, NODES, PLACED,
+        POSTINGS, SERVERS, STREAMS,
     },
     testing::{Outbox, START, World, admin, enrolment, hello, limits, machine, tenant},
 };
@@ -264,7 +264,9 @@ fn dump(world: &World) -> Vec<RawPair> {
         .unwrap();
     let of = |id: u16| move |key: &[u8]| key.starts_with(&id.to_be_bytes());
     let (is_counter, is_alarm) = (of(COUNTERS.def().id), of(ALARMS.def().id));
-    pairs.retain(|(key, _)| !is_counter(key));
+    // What became of a link tells of the crash itself.
+    let is_past = of(LINK_CHANGES.def().id);
+    pairs.retain(|(key, _)| !is_counter(key) && !is_past(key));
     for (_, value) in pairs.iter_mut().filter(|(key, _)| is_alarm(key)) {
         let alarm = Alarm { count: 1, ..Alarm::from_record_bytes(value).unwrap() };
         *value = alarm.to_record_bytes().unwrap();

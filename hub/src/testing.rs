@@ -8,6 +8,7 @@ use crate::{
     secrets::Vault, store::stream_number,
 };
 use mamba_core::{
+    access::ServerKeys,
     clock::{BootId, BootMs, Clock, Entropy, UnixMs},
     db::{Store, StoreOptions, sim::SimDisk},
     fact::{Activity, ActivityFact, Chain, Stream},
@@ -19,6 +20,7 @@ use mamba_core::{
     units::{Mib, Millicores},
 };
 use mamba_wire::{
+    api::{PageQuery, allocation::AllocationQuery},
     link::{
         enrol::{Machine, PublicKey},
         token::JoinToken,
@@ -188,7 +190,13 @@ pub(crate) fn admin() -> AdminScope {
 }
 
 pub(crate) fn tenant(number: u8) -> TenantScope {
-    TenantScope::granted(TenantId::from_bytes([number; 16]), UserId::from_bytes([number; 16]))
+    let (tenant, user) = (TenantId::from_bytes([number; 16]), UserId::from_bytes([number; 16]));
+    TenantScope::granted(tenant, user).with_keys(ServerKeys::ALL)
+}
+
+/// Asks for the ports of a node.
+pub(crate) fn ports_of(node: NodeId, page: PageQuery) -> AllocationQuery {
+    AllocationQuery { node: Some(node), ..page.into() }
 }
 
 pub(crate) fn enrolment(token: &JoinToken, key: u8) -> Enrolment {
@@ -212,6 +220,7 @@ pub(crate) fn limits() -> Limits {
         cpu_millicores: Millicores(500),
         disk_mib: Mib(512),
         pids: 64,
+        sharing: mamba_core::server::Sharing::USUAL,
     }
 }
 

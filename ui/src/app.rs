@@ -82,6 +82,7 @@ fn door(phase: &Phase, route: &Route) -> Door {
         (_, Route::Public(_)) => Door::Public,
         (_, Route::SignIn(gate)) if *gate != Gate::Login => Door::Outside(*gate),
         (Phase::Asking, _) => Door::Waiting,
+        (Phase::Out, Route::Invitation) => Door::Outside(Gate::Invited),
         (Phase::Out, _) => Door::Outside(Gate::Login),
         (Phase::In(_) | Phase::SettingUp(_), _) => Door::Inside,
     }
@@ -98,7 +99,8 @@ fn lead(place: Place, phase: &Phase, route: &Route) {
         )
     };
     match (phase, route) {
-        (Phase::Out, Route::SignIn(_) | Route::Public(_)) | (Phase::Asking, _) => {}
+        (Phase::Out, Route::SignIn(_) | Route::Public(_) | Route::Invitation)
+        | (Phase::Asking, _) => {}
         (Phase::Out, Route::Home) => place.replace("/sign-in"),
         (Phase::Out, _) => {
             nav::keep_secret();

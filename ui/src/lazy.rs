@@ -76,6 +76,7 @@ pub(crate) fn gate(gate: Gate) -> Loaded {
         Gate::Forgot => view! { sign_in::Forgot() },
         Gate::Reset => view! { sign_in::Reset() },
         Gate::Callback => view! { sign_in::Callback() },
+        Gate::Invited => view! { sign_in::Invited() },
     })
 }
 

@@ -6,6 +6,7 @@
 //! npm in `ui/js`. The hub serves the result, packed by `scripts/ui`.
 
 mod app;
+mod change;
 mod feed;
 mod i18n;
 mod lazy;

@@ -121,7 +121,11 @@ thread_local! {
 
 /// Keeps the secret behind `#` in memory, for the page that is shown after signing in.
 pub(crate) fn keep_secret() {
-    let secret = take_secret();
+    keep(take_secret());
+}
+
+/// Keeps a secret that was taken already, for the same.
+pub(crate) fn keep(secret: String) {
     KEPT.with_borrow_mut(|kept| *kept = secret);
 }
 

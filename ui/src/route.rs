@@ -47,6 +47,8 @@ pub(crate) enum Gate {
     Reset,
     /// Come back from another place that says who somebody is.
     Callback,
+    /// Answer an invitation, with an account or without.
+    Invited,
 }
 
 impl Route {

@@ -6,7 +6,7 @@ use crate::{
     storage, time,
 };
 use mamba_core::{
-    access::{AdminRight, Role, ServerKey, TenantRight},
+    access::{AdminRight, TenantRight},
     clock::UnixMs,
     ids::TenantId,
 };
@@ -57,8 +57,11 @@ struct Waiting {
 pub(crate) struct Session {
     /// Where it is.
     pub(crate) phase: Signal<Phase>,
-    /// Since when the hub gives no answer; `None` while it does.
+    /// When the hub was heard last, while it gives no answer: how old all is that is shown. `None` while it
+    /// does.
     pub(crate) lost_since: Signal<Option<UnixMs>>,
+    /// When the hub was heard last; nobody follows it.
+    heard_at: Signal<Option<UnixMs>>,
     access: Signal<Option<Access>>,
     /// There while tokens are being renewed: everybody waits for the same answer.
     renewing: Signal<Option<js_sys::Promise>>,
@@ -76,6 +79,7 @@ impl Session {
         let session = Self {
             phase: create_signal(Phase::Asking),
             lost_since: create_signal(None),
+            heard_at: create_signal(None),
             access: create_signal(None),
             renewing: create_signal(None),
             confirming: create_signal(false),
@@ -248,11 +252,33 @@ impl Session {
 
     /// Notes whether the hub answers.
     fn notice<T>(self, result: &Result<T, Failure>) {
-        let is_lost = matches!(result, Err(Failure::Unreachable));
-        let was_lost = self.lost_since.with_untracked(Option::is_some);
-        if is_lost != was_lost {
-            self.lost_since.set(is_lost.then(time::now));
+        match result {
+            Err(Failure::Unreachable) => self.lose(),
+            Ok(_) | Err(Failure::Refused(_)) => self.hear(),
+            // Something between may answer for one address only.
+            Err(Failure::Strange(_) | Failure::NoPasskey) => {}
         }
+    }
+
+    /// The hub gave a sign of life.
+    pub(crate) fn hear(self) {
+        self.heard_at.set_silent(Some(time::now()));
+        if self.lost_since.with_untracked(Option::is_some) {
+            self.lost_since.set(None);
+        }
+    }
+
+    /// The hub gives none: what is shown is as old as its last one.
+    pub(crate) fn lose(self) {
+        if self.lost_since.with_untracked(Option::is_none) {
+            let heard_at = self.heard_at.with_untracked(|it| *it);
+            self.lost_since.set(Some(heard_at.unwrap_or_else(time::now)));
+        }
+    }
+
+    /// Whether the hub was not heard for longer than this.
+    pub(crate) fn is_silent(self, ms: u64) -> bool {
+        self.heard_at.with_untracked(|it| it.is_none_or(|at| time::now().since(at) > ms))
     }
 
     /// Returns who is signed in.
@@ -272,11 +298,6 @@ impl Session {
     pub(crate) fn may_tenant(self, tenant: TenantId, right: TenantRight) -> bool {
         self.me().is_some_and(|me| may_tenant(&me, tenant, right))
     }
-
-    /// Whether this account has a key for a server of a tenant, as far as it can be told here.
-    pub(crate) fn may_server(self, tenant: TenantId, key: ServerKey) -> bool {
-        self.me().is_some_and(|me| may_server(&me, tenant, key))
-    }
 }
 
 fn code_of<T>(result: &Result<T, Failure>) -> Option<Code> {
@@ -295,14 +316,6 @@ fn may_tenant(me: &Me, tenant: TenantId, right: TenantRight) -> bool {
     let by_role = me.tenants.iter().find(|it| it.tenant == tenant).map(|it| it.role);
     may_admin(me, right.included_in())
         || by_role.is_none_or(|role| role.rights().is_none_or(|it| it.tenant.contains(&right)))
-}
-
-/// The same for a server: a sub-user's keys are known to the hub only.
-fn may_server(me: &Me, tenant: TenantId, key: ServerKey) -> bool {
-    let right = if key.is_read() { AdminRight::ServersRead } else { AdminRight::ServersWrite };
-    let by_role: Option<Role> = me.tenants.iter().find(|it| it.tenant == tenant).map(|it| it.role);
-    may_admin(me, right)
-        || by_role.is_none_or(|role| role.rights().is_none_or(|it| it.server.contains(&key)))
 }
 
 /// Whether an endpoint takes a token.
@@ -327,7 +340,7 @@ impl WantsToken for mamba_wire::api::Permission {
 mod tests {
     use super::*;
     use mamba_core::{
-        access::Administration,
+        access::{Administration, Role},
         ids::{SessionId, UserId},
     };
     use mamba_wire::api::auth::Membership;
@@ -343,12 +356,12 @@ mod tests {
             session: SessionId::from_bytes([0; 16]),
         };
         let viewer = me(Administration::None, Role::Viewer);
-        assert!(may_server(&viewer, own, ServerKey::ControlReadConsole));
-        assert!(!may_server(&viewer, own, ServerKey::ControlStart));
-        assert!(may_server(&viewer, other, ServerKey::ControlStart), "perhaps a sub-user");
+        assert!(may_tenant(&viewer, own, TenantRight::TenantRead));
+        assert!(!may_tenant(&viewer, own, TenantRight::ServerCreate));
+        assert!(may_tenant(&viewer, other, TenantRight::ServerCreate), "perhaps by a tenant above");
         assert!(!may_admin(&viewer, AdminRight::NodesRead));
         let root = me(Administration::Root, Role::Viewer);
-        assert!(may_server(&root, own, ServerKey::ControlStart));
+        assert!(may_tenant(&root, own, TenantRight::ServerCreate));
         let nodes = me(Administration::Some([AdminRight::NodesWrite].into()), Role::Viewer);
         assert!(may_admin(&nodes, AdminRight::NodesRead));
         assert!(!may_tenant(&nodes, own, TenantRight::MemberWrite));

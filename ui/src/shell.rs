@@ -2,15 +2,14 @@
 
 use crate::reactive::{effect, selector};
 use crate::{
-    i18n::{fill, t},
+    i18n::t,
     nav::Place,
     pages::admin::Section,
-    parts::{Icon, IconButton, Tone, icon, nothing, notice},
+    parts::{Icon, IconButton, Tone, aged, icon, nothing},
     route::Route,
     session::Session,
     shortcuts::Shortcuts,
     theme::{Theme, Themes},
-    time::{self, Ticking},
 };
 use sycamore::{futures::spawn_local, prelude::*};
 
@@ -18,6 +17,7 @@ use sycamore::{futures::spawn_local, prelude::*};
 #[component(inline_props)]
 pub(crate) fn Shell(route: ReadSignal<Route>, children: Children) -> View {
     let place = use_context::<Place>();
+    let session = use_context::<Session>();
     let is_open = create_signal(false);
     let shortcuts = Shortcuts::start();
     // On a small screen the menu covers the page: it closes when one was chosen.
@@ -40,7 +40,7 @@ pub(crate) fn Shell(route: ReadSignal<Route>, children: Children) -> View {
                     Foot()
                 }
             }
-            main(id="main", tabindex="-1") {
+            main(id="main", tabindex="-1", data-old=session.lost_since.get().map(|_| "")) {
                 Lost()
                 (children)
             }
@@ -130,18 +130,13 @@ fn Foot() -> View {
     }
 }
 
-/// Says that the hub does not answer, and for how long.
+/// Says that the hub does not answer, and how old all is that is shown.
 #[component]
-fn Lost() -> View {
+pub(crate) fn Lost() -> View {
     let session = use_context::<Session>();
-    let ticking = use_context::<Ticking>().0;
-    let text = selector(move || {
-        let since = session.lost_since.get()?;
-        Some(fill(t().general.lost, &[("span", &time::span(ticking.get().since(since)))]))
-    });
     view! {
-        (match text.get_clone() {
-            Some(text) => notice(Tone::Bad, text),
+        (match session.lost_since.get() {
+            Some(since) => aged(Tone::Bad, t().general.lost, since),
             None => nothing(),
         })
     }

@@ -15,7 +15,7 @@ use mamba_wire::{
         IntentResult, NodeState, StreamHello,
     },
     net::frames::FrameStream,
-    node::NodeRequest,
+    node::Ask,
     session::Batch,
 };
 use std::{
@@ -60,6 +60,20 @@ pub(super) struct Node {
     view: watch::Sender<Arc<View>>,
 }
 
+/// Returns what a node's machine is said to be, before it has servers.
+pub(super) fn view() -> View {
+    let node = NodeState {
+        cpus: 16,
+        memory_bytes: 128 << 30,
+        disk_bytes: 1 << 40,
+        disk_free_bytes: 1 << 40,
+        engine: Some("bench".to_owned()),
+        troubles: vec![],
+        outbox: vec![],
+    };
+    View { servers: BTreeMap::new(), node }
+}
+
 impl Node {
     pub(super) fn new(clock: Arc<dyn Clock>, epoch: Epoch) -> Self {
         let state = State {
@@ -73,16 +87,7 @@ impl Node {
             latencies_ms: Vec::new(),
             learnt: UnixMs(0),
         };
-        let node = NodeState {
-            cpus: 16,
-            memory_bytes: 128 << 30,
-            disk_bytes: 1 << 40,
-            disk_free_bytes: 1 << 40,
-            engine: Some("bench".to_owned()),
-            troubles: vec![],
-            outbox: vec![],
-        };
-        let view = watch::Sender::new(Arc::new(View { servers: BTreeMap::new(), node }));
+        let view = watch::Sender::new(Arc::new(view()));
         Self { clock, state: Mutex::new(state), added: watch::Sender::new(0), view }
     }
 
@@ -261,5 +266,5 @@ impl EdgeBackend for Node {
 pub(super) struct NoDoor;
 
 impl Dispatcher for NoDoor {
-    async fn serve(&self, _request: NodeRequest, _stream: FrameStream) {}
+    async fn serve(&self, _ask: Ask, _stream: FrameStream) {}
 }

@@ -25,6 +25,7 @@ use mamba_edge::{
     data::DataDirs,
     desired::Adopter,
     link::{EdgeLink, Identity, IdentityFiles, LinkConfig, LinkHandle, backend::View},
+    machine::watch_servers,
     meter::{Meter, MeterConfig, MeterParts, Probe, Seen, SupervisorRoll},
     outbox::{self, Outbox},
     runtime::{
@@ -37,7 +38,6 @@ use mamba_edge::{
 };
 use mamba_wire::{
     api::{params::ServerPath, server::Power, table},
-    link::v1::NodeState,
     net::{endpoint::NetParts, keys::EnvelopeVerifier},
 };
 use std::{
@@ -107,7 +107,7 @@ impl Whole {
             roll: SupervisorRoll::new(handle.census(), handle.observed()),
             config: MeterConfig::default(),
         })?;
-        let (view, seen) = watch::channel(Arc::new(view_of(BTreeMap::new())));
+        let (view, seen) = watch::channel(Arc::new(super::edge::view()));
         let backend = Arc::new(backend(&store, &identity, calendar, &handle, seen)?);
         let config = LinkConfig {
             data_dir: path.to_owned(),
@@ -126,7 +126,7 @@ impl Whole {
             let _handle = meter_handle;
             meter.run().await;
         });
-        tasks.spawn(show(handle.observed(), view));
+        tasks.spawn(watch_servers(handle.observed(), view));
         tasks.spawn(edge.run(Arc::new(super::edge::NoDoor), stopped));
         tasks.spawn(async move { backend.remember().await });
         let id = identity.node;
@@ -225,33 +225,6 @@ impl Probe for Busy {
 
     fn disk(&self, _dir: PathBuf) -> impl Future<Output = Option<u64>> + Send + 'static {
         std::future::ready(Some(100 << 20))
-    }
-}
-
-fn view_of(servers: BTreeMap<ServerId, Observed>) -> View {
-    let node = NodeState {
-        cpus: 16,
-        memory_bytes: 128 << 30,
-        disk_bytes: 1 << 40,
-        disk_free_bytes: 1 << 40,
-        engine: Some("bench".to_owned()),
-        troubles: vec![],
-        outbox: vec![],
-    };
-    View { servers, node }
-}
-
-/// Tells the link what the supervisor sees.
-async fn show(
-    mut observed: watch::Receiver<Arc<BTreeMap<ServerId, Observed>>>,
-    view: watch::Sender<Arc<View>>,
-) {
-    loop {
-        let servers = BTreeMap::clone(&observed.borrow_and_update());
-        view.send_replace(Arc::new(view_of(servers)));
-        if observed.changed().await.is_err() {
-            return;
-        }
     }
 }
 

@@ -215,7 +215,47 @@ impl TenantRight {
     }
 }
 
+/// Says what a group of keys is about, in one sentence; nothing for a group that there is not.
+#[must_use]
+pub fn about_group(group: &str) -> &'static str {
+    match group {
+        "websocket" => "Seeing a server as it is just now.",
+        "control" => "Power and console.",
+        "user" => "Sub-users of a server.",
+        "file" => "Files of a server.",
+        "backup" => "Backups of a server.",
+        "allocation" => "Ports of a server.",
+        "startup" => "How a server starts.",
+        "database" => "Databases of a server.",
+        "schedule" => "Schedules of a server.",
+        "settings" => "Settings.",
+        "activity" => "What happened to a server.",
+        "tenant" => "The tenant itself.",
+        "member" => "Members of a tenant.",
+        "role" => "Roles of a tenant.",
+        "billing" => "What servers used.",
+        "audit" => "The audit trail.",
+        "server" => "Servers of a tenant.",
+        "child" => "Tenants that a tenant owns.",
+        "nodes" => "Nodes and join tokens.",
+        "tenants" => "Every tenant.",
+        "users" => "Every account.",
+        "blueprints" => "Blueprints.",
+        "allocations" => "Ports that nodes offer.",
+        "servers" => "Every server.",
+        "mail" => "Mails that wait or failed.",
+        "mounts" => "Folders of nodes that servers see.",
+        _ => "",
+    }
+}
+
 impl AdminRight {
+    /// Whether it only lets look.
+    #[must_use]
+    pub fn is_read(self) -> bool {
+        self.name().ends_with(".read")
+    }
+
     /// Returns the right that includes this one: of `nodes.read`, `nodes.write`; itself where there is
     /// nothing to write.
     #[must_use]

@@ -8,11 +8,13 @@
 mod keys;
 mod role;
 mod decide;
+mod held;
 #[cfg(test)]
 mod tests;
 
 pub use decide::{Access, Grant, Object, Verdict, Wanted};
-pub use keys::{AdminRight, ServerKey, TenantRight, UnknownKey};
+pub use held::ServerKeys;
+pub use keys::{AdminRight, ServerKey, TenantRight, UnknownKey, about_group};
 pub use role::{Rights, Role};
 
 use schemars::JsonSchema;

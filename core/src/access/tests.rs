@@ -54,6 +54,11 @@ fn names_parse_and_are_what_json_holds() {
         assert_eq!(right.name().parse(), Ok(*right));
         assert_eq!(right.group(), right.write().group());
     }
+    let groups = ServerKey::ALL.iter().map(|it| it.group());
+    let groups = groups.chain(TenantRight::ALL.iter().map(|it| it.group()));
+    for group in groups.chain(AdminRight::ALL.iter().map(|it| it.group())) {
+        assert!(about_group(group).ends_with('.'), "{group}");
+    }
     assert_eq!("control.fly".parse::<ServerKey>(), Err(UnknownKey("control.fly".to_owned())));
 }
 

@@ -19,7 +19,7 @@ mod rules;
 
 pub use crate::server::Entry;
 pub use feature::{Feature, eula_file, first_seen};
-pub use render::{NODE_ADDRESS, fill_node_address};
+pub use render::{HIDDEN, NODE_ADDRESS, fill_node_address};
 pub use rules::{Matches, RULES_MAX, Rule, check as check_value, check_with as check_value_with};
 
 use crate::{

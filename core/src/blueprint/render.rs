@@ -10,6 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The one placeholder that is left for the node to fill in.
 pub const NODE_ADDRESS: &str = "config.docker.interface";
 
+/// What people read in place of a secret value, as in Pterodactyl.
+pub const HIDDEN: &str = "[hidden]";
+/// What a game listens on in its network of its own.
+const EVERY_ADDRESS: &str = "0.0.0.0";
+
 /// Puts the address of the node inside the server's network where a value names it.
 #[must_use]
 pub fn fill_node_address(text: &str, address: &str) -> String {
@@ -124,6 +129,32 @@ impl Blueprint {
         }
     }
 
+    /// Returns a start line as people read it: with values in it, [`HIDDEN`] for those of secret variables
+    /// and nothing for what is not known. Only the shell in the container says what really becomes of it.
+    #[must_use]
+    pub fn shown_line(&self, line: &str, choices: &Choices) -> String {
+        fill(line, |holder| {
+            let port = choices.ports.first().map_or(0, |port| port.port);
+            Some(match Holder::parse(holder)? {
+                Holder::Variable("SERVER_PORT") | Holder::Port => port.to_string(),
+                Holder::Variable("SERVER_IP") | Holder::Ip => EVERY_ADDRESS.to_owned(),
+                Holder::Variable("SERVER_MEMORY") | Holder::Memory => {
+                    choices.limits.memory_mib.0.to_string()
+                }
+                Holder::Variable(name) => self.shown_value(name, choices),
+                Holder::Node => return None,
+            })
+        })
+    }
+
+    fn shown_value(&self, name: &str, choices: &Choices) -> String {
+        match self.variables.iter().find(|it| it.env == name) {
+            Some(variable) if variable.is_secret() => HIDDEN.to_owned(),
+            Some(variable) => choices.variables.get(name).unwrap_or(&variable.default).clone(),
+            None => String::new(),
+        }
+    }
+
     /// Returns the pick that renders to this image, as a node holds it.
     #[must_use]
     pub fn pick_of_image(&self, image: &str) -> Pick {
@@ -178,7 +209,7 @@ impl Blueprint {
         // port on the right one.
         let port = choices.ports.first().map_or(0, |port| port.port);
         for (name, value) in [
-            ("SERVER_IP", "0.0.0.0".to_owned()),
+            ("SERVER_IP", EVERY_ADDRESS.to_owned()),
             ("SERVER_PORT", port.to_string()),
             ("SERVER_MEMORY", choices.limits.memory_mib.0.to_string()),
         ] {

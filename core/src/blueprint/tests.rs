@@ -15,6 +15,7 @@ fn choices() -> Choices {
             cpu_millicores: Millicores(1_000),
             disk_mib: Mib(1_024),
             pids: 128,
+            sharing: crate::server::Sharing::USUAL,
         },
         ports: vec![PortBinding {
             ip: "10.0.0.1".parse().unwrap(),

@@ -7,6 +7,7 @@ pub mod plan;
 pub mod transfer;
 
 use crate::{
+    access::ServerKey,
     clock::UnixMs,
     desired::Order,
     error::Invalid,
@@ -27,6 +28,18 @@ pub enum PowerAction {
     Restart,
     /// End it now. Always wins, also over a start or stop in progress.
     Kill,
+}
+
+impl PowerAction {
+    /// Returns the key that one must hold to ask for it, and to take it back.
+    #[must_use]
+    pub const fn key(self) -> ServerKey {
+        match self {
+            Self::Start => ServerKey::ControlStart,
+            Self::Stop | Self::Kill => ServerKey::ControlStop,
+            Self::Restart => ServerKey::ControlRestart,
+        }
+    }
 }
 
 /// Who caused something.

@@ -4,7 +4,7 @@
 //! A run is named by the rank of the wish that asked for it, which only rises, also over a restored
 //! hub. A node that has not seen a run end makes it; one that has never makes it again.
 
-use super::{Invalid, Limits, VARIABLES_MAX, check_text, is_variable_name};
+use super::{Invalid, Limits, Sharing, VARIABLES_MAX, check_text, is_variable_name};
 use crate::{
     desired::Order,
     units::{Mib, Millicores},
@@ -106,15 +106,19 @@ impl Install {
     /// Returns the values that must not be seen, the longest first, so that none hides in another.
     #[must_use]
     pub fn secret_values(&self, environment: &BTreeMap<String, String>) -> Vec<String> {
-        let mut values: Vec<String> = environment
-            .iter()
-            .filter(|(name, value)| self.secrets.contains(*name) && value.len() >= SECRET_BYTES_MIN)
-            .map(|(_, value)| value.clone())
-            .collect();
-        values.sort_by(|a, b| (b.len(), a).cmp(&(a.len(), b)));
-        values.dedup();
-        values
+        secret_values(environment.iter().filter(|(name, _)| self.secrets.contains(*name)))
     }
+}
+
+/// Returns the values of variables as [`mask`] wants them: the longest first, none twice, and none that
+/// is too short to be told from other words.
+#[must_use]
+pub fn secret_values<'a>(secret: impl Iterator<Item = (&'a String, &'a String)>) -> Vec<String> {
+    let values = secret.map(|(_, value)| value).filter(|it| it.len() >= SECRET_BYTES_MIN);
+    let mut values: Vec<String> = values.cloned().collect();
+    values.sort_by(|a, b| (b.len(), a).cmp(&(a.len(), b)));
+    values.dedup();
+    values
 }
 
 /// Puts `***` in place of each secret. A line holds no line end, so a secret never spans two.
@@ -127,6 +131,20 @@ pub fn mask(text: &str, secrets: &[String]) -> String {
         }
     }
     text
+}
+
+/// Masks a line that somebody typed: each secret, and all that follows a command whose own name says that
+/// it sets one, for example `rcon_password`.
+#[must_use]
+pub fn mask_typed(line: &str, secrets: &[String]) -> String {
+    let line = mask(line, secrets);
+    let command = line.split_whitespace().next().unwrap_or_default();
+    let has_more = line.split_whitespace().nth(1).is_some();
+    if has_more && is_secret_name(command) {
+        format!("{command} {}", crate::audit::MASK)
+    } else {
+        line
+    }
 }
 
 /// Whether a variable's name says that its value is secret.
@@ -143,6 +161,8 @@ pub fn install_limits(own: &Limits) -> Limits {
         memory_mib: Mib(own.memory_mib.0.max(INSTALL_MEMORY_MIB_MIN)),
         cpu_millicores: Millicores(own.cpu_millicores.0.max(INSTALL_CPU_MILLICORES_MIN)),
         pids: own.pids.max(INSTALL_PIDS_MIN),
+        // A script that waits for ever installs nothing.
+        sharing: Sharing { oom_disabled: false, ..own.sharing },
         ..*own
     }
 }
@@ -182,6 +202,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_typed_shows_no_secret() {
+        let secrets = ["hunter2".to_owned()];
+        for (line, expected) in [
+            ("say hello", "say hello"),
+            ("login hunter2 now", "login *** now"),
+            ("rcon_password other words", "rcon_password ***"),
+            ("  sv_Password\tx", "sv_Password ***"),
+            ("rcon_password", "rcon_password"),
+            ("say the rcon_password", "say the rcon_password"),
+            ("", ""),
+        ] {
+            assert_eq!(mask_typed(line, &secrets), expected, "{line}");
+        }
+    }
+
+    #[test]
     fn secrets_are_masked_wherever_they_stand_and_in_each_other() {
         let environment: BTreeMap<String, String> = [
             ("TOKEN", "hunter2"),
@@ -211,6 +247,7 @@ mod tests {
             cpu_millicores: Millicores(4_000),
             disk_mib: Mib(512),
             pids: 64,
+            sharing: Sharing::USUAL,
         };
         let limits = install_limits(&own);
         assert_eq!((limits.memory_mib, limits.cpu_millicores), (Mib(1_024), Millicores(4_000)));

@@ -6,12 +6,14 @@
 
 mod install;
 mod mounts;
+mod sharing;
 
 pub use install::{
     INSTALL_MS_MAX, Install, InstallAsk, InstallFiles, SCRIPT_BYTES_MAX, install_limits,
-    is_secret_name, mask,
+    is_secret_name, mask, mask_typed, secret_values,
 };
 pub use mounts::{MOUNTS_MAX, Mount, check_mounts};
+pub use sharing::{Sharing, THREADS_MAX, Threads};
 
 use crate::{
     clock::UnixMs,
@@ -226,6 +228,9 @@ pub struct Limits {
     pub disk_mib: Mib,
     /// Processes and threads.
     pub pids: u32,
+    /// How it shares its node beyond these amounts; as usual without.
+    #[serde(default)]
+    pub sharing: Sharing,
 }
 
 /// One published port.
@@ -568,7 +573,8 @@ impl Limits {
         let cpu = self.cpu_millicores.0;
         check_range("cpu_millicores", cpu, CPU_MILLICORES_MIN, CPU_MILLICORES_MAX)?;
         check_range("disk_mib", self.disk_mib.0, DISK_MIB_MIN, DISK_MIB_MAX)?;
-        check_range("pids", self.pids, PIDS_MIN, PIDS_MAX)
+        check_range("pids", self.pids, PIDS_MIN, PIDS_MAX)?;
+        self.sharing.check().map_err(|err| err.under("sharing"))
     }
 }
 

@@ -18,6 +18,7 @@ fn spec() -> ServerSpec {
             cpu_millicores: Millicores(1_000),
             disk_mib: Mib(1_024),
             pids: 128,
+            sharing: Sharing::USUAL,
         },
         ports: vec![PortBinding {
             ip: "127.0.0.1".parse().unwrap(),

@@ -2,7 +2,7 @@
 
 use mamba_wire::{
     net::frames::{FrameStream, FramedError},
-    node::{Answer, NodeError, NodeReply, NodeRequest},
+    node::{Answer, Ask, Asker, NodeError, NodeReply, NodeRequest},
 };
 use std::{io, path::PathBuf, time::Duration};
 use tokio::net::UnixStream;
@@ -41,20 +41,21 @@ pub(crate) enum ClientError {
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     socket: PathBuf,
+    by: Asker,
 }
 
 impl Client {
-    /// Asks the daemon behind this socket. Connects only when asked.
+    /// Asks the daemon behind this socket, in the name of an operator. Connects only when asked.
     #[must_use]
-    pub(super) fn new(socket: PathBuf) -> Self {
-        Self { socket }
+    pub(super) fn new(socket: PathBuf, operator: String) -> Self {
+        Self { socket, by: Asker::Operator(operator) }
     }
 
     /// Opens a request; its replies come on the stream.
     ///
     /// # Errors
     /// `NotRunning`, `Denied` or `Broken`.
-    pub(super) async fn open(&self, request: &NodeRequest) -> Result<FrameStream, ClientError> {
+    pub(super) async fn open(&self, request: NodeRequest) -> Result<FrameStream, ClientError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|source| {
             let socket = self.socket.clone();
             match source.kind() {
@@ -64,7 +65,8 @@ impl Client {
         })?;
         let (reader, writer) = stream.into_split();
         let mut stream = FrameStream::new(reader, writer);
-        let frame = request.to_frame().map_err(|err| ClientError::Broken(err.to_string()))?;
+        let ask = Ask { by: self.by.clone(), request };
+        let frame = ask.to_frame().map_err(|err| ClientError::Broken(err.to_string()))?;
         stream.writer.send(&frame).await.map_err(broken)?;
         Ok(stream)
     }
@@ -73,7 +75,7 @@ impl Client {
     ///
     /// # Errors
     /// `Node` when the daemon refused; otherwise see [`ClientError`].
-    pub(super) async fn ask(&self, request: &NodeRequest) -> Result<Answer, ClientError> {
+    pub(super) async fn ask(&self, request: NodeRequest) -> Result<Answer, ClientError> {
         let answer = async {
             let mut stream = self.open(request).await?;
             next_answer(&mut stream)

@@ -5,7 +5,7 @@ use super::{
     client::{Client, ClientError, next_answer},
     complain,
 };
-use mamba_core::{clock::UnixMs, ids::ServerId, lifecycle::Actor};
+use mamba_core::{clock::UnixMs, ids::ServerId};
 use mamba_wire::node::{
     Answer, ConsoleEvent, ConsoleFrom, ConsoleInput, InstallLog, LineSource, NodeRequest,
 };
@@ -27,7 +27,7 @@ pub(super) async fn print(
     json: bool,
 ) -> Result<Outcome, CliError> {
     let from = ConsoleFrom::Last(lines);
-    let mut stream = client.open(&NodeRequest::Console { server, from, follow, by: None }).await?;
+    let mut stream = client.open(NodeRequest::Console { server, from, follow }).await?;
     while let Some(answer) = next_answer(&mut stream).await? {
         show(&answer, json)?;
     }
@@ -42,12 +42,11 @@ pub(super) async fn run(
     client: &Client,
     server: ServerId,
     lines: u32,
-    by: Option<Actor>,
+    may_type: bool,
     json: bool,
 ) -> Result<Outcome, CliError> {
-    let may_type = by.is_some();
     let from = ConsoleFrom::Last(lines);
-    let mut stream = client.open(&NodeRequest::Console { server, from, follow: true, by }).await?;
+    let mut stream = client.open(NodeRequest::Console { server, from, follow: true }).await?;
     let mut typed = typed_lines();
     loop {
         tokio::select! {

@@ -36,10 +36,10 @@ use std::collections::BTreeMap;
 /// Asks the daemon and prints.
 pub(super) async fn print(cli: &Cli<'_>) -> Result<Outcome, CliError> {
     let status = cli.status().await?;
-    let Answer::Servers(servers) = cli.client.ask(&NodeRequest::Servers).await? else {
+    let Answer::Servers(servers) = cli.client.ask(NodeRequest::Servers).await? else {
         return Err(CliError::OtherAnswer);
     };
-    let Answer::Outbox(outbox) = cli.client.ask(&NodeRequest::Outbox).await? else {
+    let Answer::Outbox(outbox) = cli.client.ask(NodeRequest::Outbox).await? else {
         return Err(CliError::OtherAnswer);
     };
     cli.print(&render(&families(&status, &servers, &outbox)))?;

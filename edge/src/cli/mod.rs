@@ -20,7 +20,7 @@ use mamba_core::{
     clock::UnixMs,
     error::chain,
     ids::ServerId,
-    lifecycle::{Actor, PowerAction, ServerState},
+    lifecycle::{PowerAction, ServerState},
 };
 use mamba_wire::node::{Answer, CheckLevel, NodeError, NodeRequest, ServerLine, Status};
 use std::{io::Write as _, time::Duration};
@@ -91,7 +91,10 @@ impl CliError {
                 Outcome::NotRunning
             }
             Self::Client(ClientError::Node(
-                NodeError::Invalid(_) | NodeError::NotAllowed(_) | NodeError::NotRunning,
+                NodeError::Invalid(_)
+                | NodeError::Forbidden(_)
+                | NodeError::NotAllowed(_)
+                | NodeError::NotRunning,
             )) => Outcome::Refused,
             Self::Ambiguous { .. }
             | Self::Client(_)
@@ -105,7 +108,7 @@ impl CliError {
 
 /// Carries out a command that asks a daemon. Says on standard error what went wrong.
 pub async fn ask(config: &Config, json: bool, command: &Command) -> Outcome {
-    let cli = Cli { client: Client::new(config.socket()), config, json };
+    let cli = Cli { client: Client::new(config.socket(), operator()), config, json };
     match cli.run(command).await {
         Ok(outcome) => outcome,
         // Somebody closed the pipe that they read from: nothing went wrong.
@@ -146,8 +149,8 @@ impl Cli<'_> {
             }
             Command::Console { server, lines, read_only } => {
                 let server = self.find(server).await?;
-                let by = (!read_only).then(operator);
-                return console::run(&self.client, server, *lines, by, self.json).await;
+                let may_type = !read_only;
+                return console::run(&self.client, server, *lines, may_type, self.json).await;
             }
             Command::Logs { server, lines, follow } => {
                 let server = self.find(server).await?;
@@ -169,7 +172,7 @@ impl Cli<'_> {
         }
         match self.question(command).await {
             Ok(request) => {
-                let answer = self.client.ask(&request).await?;
+                let answer = self.client.ask(request).await?;
                 let now = self.now().await?;
                 self.show(now, &answer)
             }
@@ -195,7 +198,7 @@ impl Cli<'_> {
                 NodeRequest::InstallLog { server: self.find(server).await? }
             }
             Command::InstallCancel { server } => {
-                NodeRequest::CancelInstall { server: self.find(server).await?, by: operator() }
+                NodeRequest::CancelInstall { server: self.find(server).await? }
             }
             Command::Status
             | Command::Power { .. }
@@ -208,7 +211,7 @@ impl Cli<'_> {
     }
 
     async fn status(&self) -> Result<Status, CliError> {
-        match self.client.ask(&NodeRequest::Status).await? {
+        match self.client.ask(NodeRequest::Status).await? {
             Answer::Status(status) => Ok(status),
             _ => Err(CliError::OtherAnswer),
         }
@@ -227,7 +230,7 @@ impl Cli<'_> {
     }
 
     async fn find(&self, name: &str) -> Result<ServerId, CliError> {
-        match self.client.ask(&NodeRequest::Servers).await? {
+        match self.client.ask(NodeRequest::Servers).await? {
             Answer::Servers(lines) => find(&lines, name),
             _ => Err(CliError::OtherAnswer),
         }
@@ -240,8 +243,8 @@ impl Cli<'_> {
         wait_s: Option<u64>,
     ) -> Result<Outcome, CliError> {
         let before = self.server_line(server).await?;
-        let request = NodeRequest::Power { server, action, by: operator() };
-        self.client.ask(&request).await?;
+        let request = NodeRequest::Power { server, action };
+        self.client.ask(request).await?;
         let Some(wait_s) = wait_s else {
             self.print(&format!("{} accepted\n", show::power(action)))?;
             return Ok(Outcome::Done);
@@ -263,7 +266,7 @@ impl Cli<'_> {
     }
 
     async fn server_line(&self, server: ServerId) -> Result<ServerLine, CliError> {
-        match self.client.ask(&NodeRequest::Servers).await? {
+        match self.client.ask(NodeRequest::Servers).await? {
             Answer::Servers(lines) => lines
                 .into_iter()
                 .find(|line| line.observed.server == server)
@@ -353,12 +356,12 @@ fn is_done(action: PowerAction, before: &ServerLine, now: &ServerLine) -> bool {
 }
 
 /// Returns whom the daemon will write down: the user that `sudo` was called by, or our own.
-fn operator() -> Actor {
+fn operator() -> String {
     let user = |name: &str| std::env::var(name).ok().filter(|user| !user.is_empty());
     let name = user("SUDO_USER")
         .or_else(|| user("USER"))
         .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
-    Actor::Operator(name.chars().filter(|c| !c.is_control()).take(64).collect())
+    name.chars().filter(|c| !c.is_control()).take(64).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::link::backend::Dispatcher;
 use mamba_core::error::chain;
 use mamba_wire::{
     net::frames::FrameStream,
-    node::{NodeError, NodeReply, NodeRequest},
+    node::{Ask, NodeError, NodeReply},
 };
 use std::{
     io,
@@ -132,8 +132,8 @@ async fn one(stream: UnixStream, dispatcher: Arc<impl Dispatcher>) {
     let mut stream = FrameStream::new(reader, writer);
     let first = tokio::time::timeout(REQUEST_TIMEOUT, stream.reader.next()).await;
     let Ok(Ok(Some(frame))) = first else { return };
-    match NodeRequest::from_frame(&frame) {
-        Ok(request) => dispatcher.serve(request, stream).await,
+    match Ask::from_frame(&frame) {
+        Ok(ask) => dispatcher.admit(ask, stream).await,
         Err(err) => {
             tracing::debug!(error = chain(&err), "bad local request");
             answer(stream, NodeError::Unsupported).await;
@@ -159,19 +159,27 @@ async fn answer(mut stream: FrameStream, err: NodeError) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mamba_wire::{frame::Frame, net::frames::FramedError, node::Answer};
+    use mamba_wire::{
+        frame::Frame,
+        net::frames::FramedError,
+        node::{Answer, Asker, NodeRequest},
+    };
 
     /// Accepts every request and holds consoles open.
     struct Accepting;
 
     impl Dispatcher for Accepting {
-        async fn serve(&self, request: NodeRequest, mut stream: FrameStream) {
-            if matches!(request, NodeRequest::Console { .. }) {
+        async fn serve(&self, ask: Ask, mut stream: FrameStream) {
+            if matches!(ask.request, NodeRequest::Console { .. }) {
                 std::future::pending::<()>().await;
             }
             let frame = NodeReply::Ok(Box::new(Answer::Accepted)).to_frame().unwrap();
             stream.writer.send(&frame).await.unwrap();
         }
+    }
+
+    fn status() -> Ask {
+        Ask { by: Asker::Operator("root".to_owned()), request: NodeRequest::Status }
     }
 
     struct Door {
@@ -229,7 +237,7 @@ mod tests {
             ask(&door, &nonsense).await.unwrap(),
             Some(NodeReply::Err(NodeError::Unsupported))
         );
-        let status = NodeRequest::Status.to_frame().unwrap();
+        let status = status().to_frame().unwrap();
         let accepted = NodeReply::Ok(Box::new(Answer::Accepted));
         assert_eq!(ask(&door, &status).await.unwrap(), Some(accepted));
     }
@@ -241,7 +249,18 @@ mod tests {
         for _ in 0..REQUESTS_MAX {
             held.push(connect(&door).await);
         }
-        let status = NodeRequest::Status.to_frame().unwrap();
+        let status = status().to_frame().unwrap();
         assert_eq!(ask(&door, &status).await.unwrap(), Some(NodeReply::Err(NodeError::Busy)));
+    }
+
+    #[tokio::test]
+    async fn who_claims_to_ask_for_an_account_gets_only_what_the_account_holds() {
+        let door = open();
+        let user = mamba_core::ids::UserId::from_bytes([1; 16]);
+        let by = Asker::User { user, keys: mamba_core::access::ServerKeys::ALL };
+        let request = NodeRequest::Status;
+        let refused = NodeReply::Err(NodeError::Forbidden(request.needs()));
+        let status = Ask { by, request }.to_frame().unwrap();
+        assert_eq!(ask(&door, &status).await.unwrap(), Some(refused));
     }
 }

@@ -28,13 +28,14 @@ use mamba_core::{
     error::chain,
     fact::{Activity, ActivityFact, CRASH_LINE_BYTES_MAX},
     ids::{EventId, InstanceId, NodeId, ServerId, TenantId},
-    lifecycle::{Actor, ServerState},
+    lifecycle::ServerState,
+    server::{ServerSpec, is_secret_name, mask_typed, secret_values},
 };
 use mamba_wire::{
     net::frames::{FrameStream, FramedError, FramedReader},
     node::{
-        Answer, ConsoleEvent, ConsoleFrom, ConsoleInput, FACTS_MAX, InstallLog, LinkStatus,
-        NodeError, NodeReply, NodeRequest, Status,
+        Answer, Ask, Asker, ConsoleEvent, ConsoleFrom, ConsoleInput, FACTS_MAX, InstallLog,
+        LinkStatus, NodeError, NodeReply, NodeRequest, Status,
     },
 };
 use std::sync::Arc;
@@ -74,17 +75,19 @@ pub struct Doors<R> {
 }
 
 impl<R: Runtime> Dispatcher for Doors<R> {
-    async fn serve(&self, request: NodeRequest, mut stream: FrameStream) {
+    async fn serve(&self, ask: Ask, mut stream: FrameStream) {
+        let Ask { by, request } = ask;
         let served = match request {
-            NodeRequest::Console { server, from, follow, by } => {
-                self.console(server, from, follow, by, stream).await
+            NodeRequest::Console { server, from, follow } => {
+                self.console(server, from, follow, &by, stream).await
             }
+            NodeRequest::Type { server, line } => self.type_one(server, &line, &by, stream).await,
             NodeRequest::Gauges { server, query } => self.gauges(server, query, stream).await,
             NodeRequest::Move { server, transfer, step } => {
                 self.mover.serve(server, transfer, step, stream).await
             }
             request => {
-                let reply = match self.answer(request).await {
+                let reply = match self.answer(&by, request).await {
                     Ok(answer) => NodeReply::Ok(Box::new(answer)),
                     Err(err) => NodeReply::Err(err),
                 };
@@ -102,7 +105,7 @@ impl<R: Runtime> Dispatcher for Doors<R> {
 }
 
 impl<R: Runtime> Doors<R> {
-    async fn answer(&self, request: NodeRequest) -> Result<Answer, NodeError> {
+    async fn answer(&self, by: &Asker, request: NodeRequest) -> Result<Answer, NodeError> {
         let store = &self.machine.store;
         Ok(match request {
             NodeRequest::Status => Answer::Status(self.status().await),
@@ -112,8 +115,8 @@ impl<R: Runtime> Doors<R> {
                 detail.disk = self.machine.meter.current(server).and_then(|live| live.disk);
                 Answer::Server(Box::new(detail))
             }
-            NodeRequest::Power { server, action, by } => {
-                self.supervisor.power(server, action, by).await?;
+            NodeRequest::Power { server, action } => {
+                self.supervisor.power(server, action, by.actor()).await?;
                 Answer::Accepted
             }
             NodeRequest::Usage { server } => Answer::Usage(
@@ -138,12 +141,15 @@ impl<R: Runtime> Doors<R> {
             NodeRequest::InstallLog { server } => {
                 Answer::InstallLog(self.install_log(server).await?)
             }
-            NodeRequest::CancelInstall { server, by } => {
-                self.supervisor.cancel_install(server, by).await?;
+            NodeRequest::CancelInstall { server } => {
+                self.supervisor.cancel_install(server, by.actor()).await?;
                 Answer::Accepted
             }
             NodeRequest::Moves => Answer::Moves(self.mover.moves()?),
-            NodeRequest::Console { .. } | NodeRequest::Gauges { .. } | NodeRequest::Move { .. } => {
+            NodeRequest::Console { .. }
+            | NodeRequest::Type { .. }
+            | NodeRequest::Gauges { .. }
+            | NodeRequest::Move { .. } => {
                 return Err(NodeError::Unsupported);
             }
         })
@@ -189,7 +195,7 @@ impl<R: Runtime> Doors<R> {
         server: ServerId,
         from: ConsoleFrom,
         follow: bool,
-        by: Option<Actor>,
+        by: &Asker,
         stream: FrameStream,
     ) -> Result<(), FramedError> {
         let FrameStream { mut reader, mut writer } = stream;
@@ -207,7 +213,7 @@ impl<R: Runtime> Doors<R> {
                             input = next_input(&mut reader), if record.is_none() => match input? {
                                 None => return writer.finish().await,
                                 Some(line) => {
-                                    match self.type_line(tenant, server, &line, by.as_ref()).await {
+                                    match self.type_line(tenant, server, &line, by).await {
                                         Ok(write) => record = begun(write),
                                         Err(err) => refused = Some(err),
                                     }
@@ -235,26 +241,54 @@ impl<R: Runtime> Doors<R> {
         writer.finish().await
     }
 
+    /// Types one line and says so; the disk that is to keep who it was is not waited for before.
+    async fn type_one(
+        &self,
+        server: ServerId,
+        line: &str,
+        by: &Asker,
+        mut stream: FrameStream,
+    ) -> Result<(), FramedError> {
+        let typed = async {
+            let tenant = self.supervisor.detail(server)?.tenant;
+            self.type_line(tenant, server, line, by).await
+        };
+        let (reply, record) = match typed.await {
+            Ok(write) => (NodeReply::Ok(Box::new(Answer::Accepted)), begun(write)),
+            Err(err) => (NodeReply::Err(err), None),
+        };
+        let told = send(&mut stream, &reply).await;
+        if let Some(record) = record {
+            record.await;
+        }
+        told?;
+        stream.writer.finish().await
+    }
+
+    /// Masks what of a line is not to be kept. It is cut only then, so that no half of a secret is left.
+    fn masked(&self, server: ServerId, line: &str) -> String {
+        let spec = self.supervisor.detail(server).ok().and_then(|it| it.spec);
+        mask_typed(line, &spec.as_ref().map(secrets_of).unwrap_or_default())
+    }
+
     /// Types a line for somebody. Who it was is written down by what this returns.
     async fn type_line(
         &self,
         tenant: TenantId,
         server: ServerId,
         line: &str,
-        by: Option<&Actor>,
+        by: &Asker,
     ) -> Result<BoxFuture<'_, ()>, NodeError> {
-        let Some(by) = by else {
-            return Err(NodeError::NotAllowed("this console may only be read".to_owned()));
-        };
+        by.check(ConsoleInput::NEEDS)?;
         self.consoles.input(server, line).await?;
         let now = self.calendar.now();
-        let mut line = line.to_owned();
+        let mut line = self.masked(server, line);
         line.truncate(line.floor_char_boundary(CRASH_LINE_BYTES_MAX));
         let fact = ActivityFact {
             event: EventId::new(now, draw(&*self.entropy)),
             at: now,
             about: Some((tenant, server)),
-            actor: by.clone(),
+            actor: by.actor(),
             body: Activity::ConsoleCommand { line },
         };
         // The line is typed already: a disk that is full must not keep anybody from saying `stop`.
@@ -266,6 +300,13 @@ impl<R: Runtime> Doors<R> {
             }
         }))
     }
+}
+
+/// Returns the values of a server that must not be read in what people typed.
+fn secrets_of(spec: &ServerSpec) -> Vec<String> {
+    let named = spec.install.as_ref().map(|it| &it.secrets);
+    let is_secret = |name: &str| is_secret_name(name) || named.is_some_and(|it| it.contains(name));
+    secret_values(spec.environment.iter().filter(|(name, _)| is_secret(name)))
 }
 
 /// Hands a write to the store, so that it is done also when nobody waits for it; returns what is left to

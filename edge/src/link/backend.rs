@@ -2,17 +2,20 @@
 //! side waits for the link.
 
 use mamba_core::{
-    clock::UnixMs, desired::SignedEnvelope, fact::Stream, ids::ServerId, lifecycle::Observed,
-    registry::Login, seq::Seq,
+    clock::UnixMs, desired::SignedEnvelope, error::chain, fact::Stream, ids::ServerId,
+    lifecycle::Observed, registry::Login, seq::Seq,
 };
 use mamba_wire::{
     link::v1::{Ack, DesiredLine, DesiredResult, Intent, IntentResult, NodeState, StreamHello},
     net::frames::FrameStream,
-    node::NodeRequest,
+    node::{Ask, NodeReply},
     session::Batch,
 };
-use std::{collections::BTreeMap, future::Future, sync::Arc};
-use tokio::sync::watch;
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+use tokio::{sync::watch, time::timeout};
+
+/// Longest wait for an asker to take the word that it is refused: a round trip of a bad line, many times.
+const REFUSAL_MS_MAX: u64 = 10_000;
 
 /// The store cannot do it now. Nothing was done, or it may be done again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,6 +101,28 @@ pub trait EdgeBackend: Send + Sync + 'static {
 /// Serves requests that come in through any door.
 pub trait Dispatcher: Send + Sync + 'static {
     /// Serves one request and returns when it is over. `stream` carries the replies and, for a
-    /// console, the input. Dropping the future ends the request.
-    fn serve(&self, request: NodeRequest, stream: FrameStream) -> impl Future<Output = ()> + Send;
+    /// console, the input. Dropping the future ends the request. Doors call [`Dispatcher::admit`].
+    fn serve(&self, ask: Ask, stream: FrameStream) -> impl Future<Output = ()> + Send;
+
+    /// Serves a request of somebody who holds what it needs, and refuses every other before anything is
+    /// done for it.
+    fn admit(&self, ask: Ask, mut stream: FrameStream) -> impl Future<Output = ()> + Send {
+        async move {
+            let Err(refused) = ask.by.check(ask.request.needs()) else {
+                return self.serve(ask, stream).await;
+            };
+            tracing::warn!(by = ?ask.by, error = chain(&refused), "request refused");
+            let Ok(frame) = NodeReply::Err(refused).to_frame() else { return };
+            let answer = async {
+                stream.writer.send(&frame).await?;
+                stream.writer.finish().await
+            };
+            // Whoever asks and does not listen is not waited for.
+            match timeout(Duration::from_millis(REFUSAL_MS_MAX), answer).await {
+                Ok(Ok(())) => {}
+                Ok(Err(err)) => tracing::debug!(error = chain(&err), "asker is gone"),
+                Err(_) => tracing::debug!("asker does not take its answer"),
+            }
+        }
+    }
 }

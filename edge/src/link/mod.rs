@@ -83,6 +83,12 @@ impl LinkHandle {
     pub fn rebind(&self) {
         self.rebind.notify_one();
     }
+
+    /// A link that there is not.
+    #[cfg(test)]
+    pub(crate) fn absent() -> Self {
+        Self { status: watch::channel(LinkStatus::default()).1, rebind: Arc::default() }
+    }
 }
 
 /// The dialling end. [`EdgeLink::run`] must be polled for anything to happen.
@@ -125,6 +131,10 @@ impl<B: EdgeBackend> EdgeLink<B> {
                 _ = stop.wait_for(|stop| *stop) => break,
             };
             backoff.session_ended(began, self.clock.boot());
+            if Self::is_revoked(&ended) {
+                // Who revokes a node may not trust its machine: what it need not know it forgets.
+                self.backend.registries(Vec::new()).await;
+            }
             let wait_ms = self.after(ended, &mut backoff);
             if wait_ms == 0 {
                 continue;
@@ -142,6 +152,16 @@ impl<B: EdgeBackend> EdgeLink<B> {
             timeout(Duration::from_millis(STOP_MS_MAX), endpoint.wait_idle()).await.ok();
         }
         self.status.down(self.clock.wall(), None);
+    }
+
+    /// Whether the hub says that this node has no part in the installation any more.
+    fn is_revoked(ended: &Result<Ended, Stumble>) -> bool {
+        match ended {
+            Ok(Ended::End(End::Goodbye(reason))) => *reason == Goodbye::Revoked,
+            Ok(Ended::End(_) | Ended::Rehandshake | Ended::Stopping) => false,
+            Err(Stumble::Dial(DialError::Refused(reason))) => *reason == EnrolRefused::Revoked,
+            Err(Stumble::Dial(_) | Stumble::NotEnrolled) => false,
+        }
     }
 
     /// Tells how an attempt ended and returns the wait before the next.

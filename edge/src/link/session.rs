@@ -16,7 +16,7 @@ use mamba_wire::{
         endpoint::BULK_PRIORITY,
         frames::{FrameStream, FramedError, FramedReader, FramedWriter},
     },
-    node::{NodeError, NodeReply, NodeRequest},
+    node::{Ask, NodeError, NodeReply},
     session::{EdgeAsk, EdgeOut, EdgeSession, End, Lane, Own, ProtocolError, StateDelta},
 };
 use quinn::{Connection, Endpoint, RecvStream, SendStream, VarInt};
@@ -367,15 +367,15 @@ async fn serve<D: Dispatcher>(dispatcher: Arc<D>, (send, receive): (SendStream, 
     let mut reader = FramedReader::new(receive);
     let first = timeout(Duration::from_millis(REQUEST_MS_MAX), reader.next()).await;
     let Ok(Ok(Some(frame))) = first else { return };
-    let request = NodeRequest::from_frame(&frame);
-    let is_bulk = request.as_ref().is_ok_and(NodeRequest::is_bulk);
+    let ask = Ask::from_frame(&frame);
+    let is_bulk = ask.as_ref().is_ok_and(|ask| ask.request.is_bulk());
     let priority = if is_bulk { BULK_PRIORITY } else { REQUEST_PRIORITY };
     if send.set_priority(priority).is_err() {
         return;
     }
     let mut stream = FrameStream { reader, writer: FramedWriter::new(Box::new(send)) };
-    match request {
-        Ok(request) => dispatcher.serve(request, stream).await,
+    match ask {
+        Ok(ask) => dispatcher.admit(ask, stream).await,
         Err(err) => {
             tracing::warn!("request of the hub: {}", chain(&err));
             if let Ok(frame) = NodeReply::Err(NodeError::Unsupported).to_frame() {

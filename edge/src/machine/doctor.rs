@@ -4,9 +4,8 @@ use super::{
     is_disk_full, is_disk_low,
     look::{Look, clock_error_ms},
     room,
-    runc::judge,
 };
-use crate::config::Config;
+use crate::{config::Config, runtime::docker::runc};
 use mamba_core::{clock::UnixMs, db::StoreHealth};
 use mamba_wire::node::{Check, CheckLevel, LinkStatus};
 use std::{fs::Metadata, os::unix::fs::MetadataExt, path::Path, time::Duration};
@@ -63,9 +62,15 @@ impl Doctor<'_> {
             Ok(info) => {
                 to.add("engine", CheckLevel::Ok, info.version.clone());
                 if let Some(version) = &info.runc {
-                    let (level, text) = judge(version);
+                    let (level, text) = runc::judge(version, self.config.allow_old_runc);
                     to.add("runc", level, text);
                 }
+                // Most machines have something of that kind: nothing that needs attention by itself.
+                let text = match info.lacks.as_slice() {
+                    [] => "servers can be held to all of them".to_owned(),
+                    lacks => format!("this machine has no {}: left out", lacks.join(", no ")),
+                };
+                to.add("limits", CheckLevel::Ok, text);
             }
             Err(err) => {
                 let socket = self.config.docker_socket.display();

@@ -122,9 +122,7 @@ impl<R: Runtime> Machine<R> {
                     if changed.is_err() {
                         return;
                     }
-                    let servers = servers.borrow_and_update().as_ref().clone();
-                    let node = view.borrow().node.clone();
-                    view.send_replace(Arc::new(View { servers, node }));
+                    see(&mut servers, &view);
                 }
                 _ = due.tick() => {
                     let node = self.look().await.state;
@@ -146,6 +144,30 @@ impl<R: Runtime> Machine<R> {
 pub(super) fn disk(path: &std::path::Path) -> Option<(u64, u64)> {
     let it = rustix::fs::statvfs(path).ok()?;
     Some((it.f_blocks * it.f_frsize, it.f_bavail * it.f_frsize))
+}
+
+/// Takes over what the supervisor sees.
+fn see(
+    servers: &mut watch::Receiver<Arc<BTreeMap<ServerId, Observed>>>,
+    view: &watch::Sender<Arc<View>>,
+) {
+    let servers = servers.borrow_and_update().as_ref().clone();
+    let node = view.borrow().node.clone();
+    view.send_replace(Arc::new(View { servers, node }));
+}
+
+/// Keeps `view` true, as [`Machine::watch`], of a machine that is made up: it stays as `view` says. For
+/// simulations and benches.
+pub async fn watch_servers(
+    mut servers: watch::Receiver<Arc<BTreeMap<ServerId, Observed>>>,
+    view: watch::Sender<Arc<View>>,
+) {
+    loop {
+        see(&mut servers, &view);
+        if servers.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Returns what is said before the first look.

@@ -1,11 +1,10 @@
 //! What is seen of the machine, and what is wrong with it.
 
 mod doctor;
-mod runc;
 mod look;
 
 pub use doctor::{Doctor, Findings};
-pub use look::{Look, Machine, unseen};
+pub use look::{Look, Machine, unseen, watch_servers};
 
 use mamba_core::db::StoreHealth;
 

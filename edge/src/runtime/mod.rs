@@ -209,6 +209,8 @@ pub struct EngineInfo {
     pub cpus: u32,
     /// Memory in bytes.
     pub memory_bytes: u64,
+    /// What of a server's limits it cannot hold it to.
+    pub lacks: Vec<&'static str>,
 }
 
 /// Why the engine did not do it.

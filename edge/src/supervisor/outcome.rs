@@ -379,4 +379,5 @@ const NO_LIMITS: Limits = Limits {
     cpu_millicores: Millicores(0),
     disk_mib: Mib(0),
     pids: 0,
+    sharing: mamba_core::server::Sharing::USUAL,
 };

@@ -215,6 +215,7 @@ pub(crate) fn limits() -> Limits {
         cpu_millicores: Millicores(1_000),
         disk_mib: Mib(64),
         pids: 32,
+        sharing: mamba_core::server::Sharing::USUAL,
     }
 }
 

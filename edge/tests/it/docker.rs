@@ -3,8 +3,9 @@
 use crate::bench::{Heard, free_port, kept, on_docker, random};
 use futures_util::FutureExt;
 use mamba_core::{
-    clock::SystemClock,
-    server::{Capability, PortBinding, PortProtocol, Signal},
+    clock::{SystemClock, SystemEntropy, UnixMs, draw},
+    ids::ServerId,
+    server::{Capability, PortBinding, PortProtocol, Sharing, Signal},
 };
 use mamba_edge::{
     console::{Consoles, catch_up, pump},
@@ -118,6 +119,52 @@ async fn a_port_is_published_on_an_address_of_version_6() {
         assert_eq!(said.expect("an answer at `::1`"), "hello\n");
         let other = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
         assert!(other.is_err(), "it is published at that address alone");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_game_shares_the_node_as_it_is_told() {
+    on_docker(async |bench| {
+        let mut spec = bench.game().await;
+        spec.limits.sharing = Sharing {
+            threads: Some("1".parse().unwrap()),
+            io_weight: Some(300),
+            oom_disabled: true,
+        };
+        let lacks = bench.runtime.info().await.unwrap().lacks;
+        let (id, mut heard) = bench.run(&spec).await;
+        if !lacks.contains(&"binding to processors") {
+            let allowed = heard.ask("grep Cpus_allowed_list /proc/self/status").await;
+            assert_eq!(allowed.split_whitespace().last(), Some("1"));
+        }
+        let Some(ContainerStatus::Running { pid, .. }) = bench.status(&id).await else {
+            panic!("it does not run");
+        };
+        let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+        // A group's file, by its controller in the first version of control groups or by none.
+        let read = |controller: &str, file: &str| {
+            let mark = format!(":{controller}:");
+            let first = groups.lines().find_map(|line| line.split_once(&mark));
+            let first = first.map(|(_, path)| format!("/sys/fs/cgroup/{controller}{path}/{file}"));
+            let second = groups.lines().find_map(|line| line.strip_prefix("0::"));
+            let second = second.map(|path| format!("/sys/fs/cgroup{path}/{file}"));
+            let found = [first, second].into_iter().flatten();
+            found.into_iter().find_map(|path| std::fs::read_to_string(path).ok())
+        };
+        if !lacks.contains(&"waiting for memory instead of being killed") {
+            let control = read("memory", "memory.oom_control").unwrap();
+            assert!(control.contains("oom_kill_disable 1"), "{control}");
+        }
+        if !lacks.contains(&"weights at the disk") {
+            let files = ["blkio.weight", "blkio.bfq.weight", "io.weight", "io.bfq.weight"];
+            assert!(files.iter().any(|file| read("blkio", file).is_some()));
+        }
+        // A processor that the machine does not have is refused by the engine, with its name.
+        spec.server = ServerId::new(UnixMs(4), draw(&SystemEntropy));
+        spec.limits.sharing.threads = Some("500".parse().unwrap());
+        let err = bench.runtime.create(&spec).await.unwrap_err();
+        assert!(format!("{err:?}").contains("500"), "{err:?}");
     })
     .await;
 }

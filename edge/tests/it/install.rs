@@ -133,6 +133,7 @@ impl Node {
                 cpu_millicores: Millicores(500),
                 disk_mib: Mib(64),
                 pids: 32,
+                sharing: mamba_core::server::Sharing::USUAL,
             },
             ports: vec![],
             capabilities: vec![],

@@ -70,10 +70,6 @@ pub(super) async fn read(mut stream: BodyStream, row: &Row) -> Result<Vec<u8>, A
 /// `Malformed` when it is not JSON, `Invalid` with the field's path when it is, but another value.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let twice = serde_json::from_slice(bytes).map(|Unique| ());
-    // Fields have names: in a list they would be taken by their order.
-    if twice.is_ok() && bytes.trim_ascii_start().starts_with(b"[") {
-        return Err(Invalid::new("body", "must be an object").into());
-    }
     twice.and_then(|()| serde_json::from_slice(bytes)).map_err(|err| {
         if !err.is_data() {
             return ApiError::new(Code::Malformed, format!("the body is not JSON: {err}"));
@@ -240,8 +236,6 @@ mod tests {
         check::<server::UpdateLimits>("{", Code::Malformed, "", "EOF");
         check::<server::UpdateLimits>("", Code::Malformed, "", "EOF");
         check::<server::Power>(r#"{"action":"stop"} x"#, Code::Malformed, "", "trailing");
-        check::<server::Power>("[]", Code::Invalid, "body", "must be an object");
-        check::<server::UpdateServer>(" [null]", Code::Invalid, "body", "must be an object");
         check::<server::Power>("7", Code::Invalid, "body", "invalid");
         check::<server::Power>("{}", Code::Invalid, "body", "missing field `action`");
         check::<server::Power>(r#"{"action":"fly"}"#, Code::Invalid, "action", "unknown variant");

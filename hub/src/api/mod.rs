@@ -6,7 +6,9 @@
 //! not compile. What is no endpoint and asked for by a browser is a page of the `panel`.
 
 mod error;
+mod ask;
 mod body;
+mod shape;
 mod idempotency;
 mod limit;
 mod precondition;
@@ -46,7 +48,10 @@ use mamba_core::{
     ids::UserId,
     scope::{AdminScope, TenantScope},
 };
-use mamba_wire::api::{Code, Endpoint, hub::Setting, openapi, status::Status};
+use mamba_wire::{
+    api::{Code, Endpoint, hub::Setting, openapi, status::Status},
+    node::{Ask, Asker, NodeRequest},
+};
 use pages::Pages;
 use precondition::Objects;
 use std::{
@@ -156,6 +161,12 @@ impl Context {
     /// The scope in which the object of the path lies. The row's permission over it was checked.
     pub(crate) fn scope(&self) -> Result<&TenantScope, ApiError> {
         self.scope.as_ref().ok_or_else(|| ApiError::bug("a handler without an object in its path"))
+    }
+
+    /// Asks a node for something of the server in the path, on the caller's behalf.
+    pub(crate) fn ask(&self, request: NodeRequest) -> Result<Ask, ApiError> {
+        let (user, keys) = (self.caller()?.user, self.scope()?.keys());
+        Ok(Ask { by: Asker::User { user, keys }, request })
     }
 }
 

@@ -97,13 +97,14 @@ impl Pages {
             return Ok(json);
         }
         let page = make(&asked)?;
-        let mut json = Vec::with_capacity(PAGE_BYTES);
         let bug = |err| ApiError::bug(format!("answer has no JSON form: {err}"));
-        serde_json::to_writer(&mut json, &page).map_err(bug)?;
-        if let Some(template) = Template::of(&page, live, now).map_err(bug)? {
+        if let Some(template) = Template::of(&page, live, now).map_err(bug)?
+            && let Some(json) = template.fill(live, now)
+        {
             self.keep(Kept { revision, asked, template });
+            return Ok(json);
         }
-        Ok(json)
+        serde_json::to_vec(&page).map_err(bug)
     }
 
     fn keep(&self, page: Kept) {
@@ -236,7 +237,7 @@ mod tests {
         }
         assert_eq!(ask(&world, &pages, &all()).0.items[0].freshness.as_of, Some(world.hub.now()));
         let now = world.hub.now();
-        world.hub.note_gone(&scope, hello(node, vec![]).instance, now).await.unwrap();
+        world.hub.note_gone(&scope, hello(node, vec![]).instance, now, "test").await.unwrap();
         let (page, is_made) = ask(&world, &pages, &all());
         assert_eq!((page.items[0].freshness.link, is_made), (LinkState::Unreachable, true));
     }

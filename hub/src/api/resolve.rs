@@ -3,7 +3,7 @@
 use super::{Api, ApiError};
 use crate::{identity::Caller, store::SERVER_TENANTS, tenants::lineage};
 use mamba_core::{
-    access::{Object, Verdict, Wanted},
+    access::{Object, ServerKeys, Verdict, Wanted},
     db::Snapshot,
     ids::{ServerId, TenantId},
     scope::TenantScope,
@@ -84,10 +84,17 @@ impl Api {
             About::Tenant(_) => Object::Tenant(&above),
             About::Server(server) => Object::Server(server, &above),
         };
+        let keys: ServerKeys = match about {
+            About::Hub | About::Tenant(_) => ServerKeys::NONE,
+            About::Server(server) => {
+                caller.access.with_server(server, &above).into_iter().collect()
+            }
+        };
         match caller.access.decide(wanted, object) {
             Verdict::Allowed if about == About::Hub => Ok(None),
             Verdict::Allowed if !above.is_empty() => {
-                Ok(tenant.map(|tenant| TenantScope::granted(tenant, caller.user)))
+                let scope = |tenant| TenantScope::granted(tenant, caller.user).with_keys(keys);
+                Ok(tenant.map(scope))
             }
             Verdict::Forbidden(key) if above.is_empty() && !matches!(key, Wanted::Admin(_)) => {
                 Err(ApiError::not_found(what))

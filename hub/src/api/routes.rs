@@ -1,6 +1,6 @@
 //! From method and path to the one handler of an endpoint.
 
-use super::{Api, ApiError, Context, Handle, Served, body, cursor::Seal};
+use super::{Api, ApiError, Context, Handle, Served, body, cursor::Seal, shape};
 use mamba_wire::api::{
     Code, Endpoint, Method, Params, RequestBody as _, Row, decode_query, decode_segment, table::*,
 };
@@ -180,6 +180,7 @@ fn read<E: Endpoint>(input: &Input) -> Result<Read<E>, ApiError> {
     }
     let query = E::Query::read(&|name| value(&pairs, name)).map_err(|err| err.under("query"))?;
     let bytes: &[u8] = if E::Body::EXPECTED { &input.body } else { b"null" };
+    shape::check(&Row::of::<E>(), bytes)?;
     Ok(Read { path, query, body: body::parse(bytes)?, seal })
 }
 

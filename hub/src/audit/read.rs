@@ -1,15 +1,15 @@
 //! Reads a chain, newest first, with filters.
 
 use super::{ENTRIES, HEADS, told};
-use crate::{Hub, HubError, control::Cut};
+use crate::{Hub, HubError, control::Cut, identity::KEY_ENDED};
 use mamba_core::{
-    audit::AuditEntry,
+    audit::{AuditActor, AuditEntry, Change, HUB_CHAIN},
     db::{Order, Snapshot},
-    ids::TenantId,
+    ids::{TenantId, UserId},
 };
 use mamba_wire::api::{
     Page, PageQuery,
-    audit::{AuditItem, AuditQuery},
+    audit::{AccountEvent, AuditItem, AuditQuery},
 };
 
 /// Most entries that one request looks at: a filter that fits nothing gives an empty page with the
@@ -24,7 +24,44 @@ impl Hub {
     /// `Invalid` for the query.
     pub fn audit(&self, tenant: TenantId, query: &AuditQuery) -> Result<Page<AuditItem>, HubError> {
         let page = PageQuery { after: query.after.clone(), limit: query.limit };
-        let cut = Cut::<u64>::new(&page)?;
+        self.entries(
+            tenant,
+            &page,
+            |entry| fits(entry, query),
+            |number, entry| AuditItem { number, entry },
+        )
+    }
+
+    /// Lists what an account did itself, who failed to sign in to it, and which of its keys were ended in
+    /// tenants, newest first. Nothing else that others did to it is told here: it would tell where
+    /// administrators sit. A page may be short, or empty,
+    /// and have a next one all the same.
+    ///
+    /// # Errors
+    /// `Invalid` for the query.
+    pub fn account_activity(
+        &self,
+        user: UserId,
+        page: &PageQuery,
+    ) -> Result<Page<AccountEvent>, HubError> {
+        let id = user.to_string();
+        self.entries(
+            HUB_CHAIN,
+            page,
+            |entry| entry.is_by(user) || is_failure_of(entry, &id) || is_end_of_key_of(entry, &id),
+            |_, it| account_event(user, it),
+        )
+    }
+
+    /// Walks back through a chain.
+    fn entries<T>(
+        &self,
+        tenant: TenantId,
+        page: &PageQuery,
+        fits: impl Fn(&AuditEntry) -> bool,
+        show: impl Fn(u64, AuditEntry) -> T,
+    ) -> Result<Page<T>, HubError> {
+        let cut = Cut::<u64>::new(page)?;
         self.read(|view| {
             let Some(head) = view.get(HEADS, &tenant)? else {
                 return Ok(Page { items: Vec::new(), next: None });
@@ -39,8 +76,8 @@ impl Hub {
             let mut found = Vec::new();
             for ((_, number), row) in rows {
                 let entry = told(&row)?;
-                if fits(&entry, query) {
-                    found.push((number, AuditItem { number, entry }));
+                if fits(&entry) {
+                    found.push((number, show(number, entry)));
                     if found.len() == cut.fetch() {
                         return Ok(cut.page(found));
                     }
@@ -53,6 +90,34 @@ impl Hub {
             Ok(page)
         })
     }
+}
+
+/// Pure: an entry as the account that it is about sees it. Where who ended its key sits is not told.
+fn account_event(user: UserId, it: AuditEntry) -> AccountEvent {
+    let is_by_others = it.event == KEY_ENDED && !it.is_by(user);
+    AccountEvent {
+        at: it.at,
+        event: it.event,
+        door: it.door,
+        address: it.address.filter(|_| !is_by_others),
+        by_key: !is_by_others && matches!(it.actor, AuditActor::ApiKey { .. }),
+        changes: it.changes,
+    }
+}
+
+/// Pure: whether somebody failed to sign in to this account.
+fn is_failure_of(entry: &AuditEntry, id: &str) -> bool {
+    entry.event == "auth:fail" && names_account(entry, id)
+}
+
+/// Pure: whether a key of this account was ended in a tenant.
+fn is_end_of_key_of(entry: &AuditEntry, id: &str) -> bool {
+    entry.event == KEY_ENDED && names_account(entry, id)
+}
+
+fn names_account(entry: &AuditEntry, id: &str) -> bool {
+    let is_of = |it: &Change| it.field == "account" && it.after.as_deref() == Some(id);
+    entry.changes.iter().any(is_of)
 }
 
 /// Pure: whether an entry is asked for.

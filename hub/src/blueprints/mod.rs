@@ -9,7 +9,7 @@ mod tests;
 
 use crate::{
     Hub, HubError, audit,
-    control::Cut,
+    control::{PlaceOf, Sort, behind},
     store::{SERVER_TENANTS, SERVERS, ServerRecord, TenantRef},
 };
 use mamba_core::{
@@ -26,6 +26,7 @@ use mamba_core::{
     record,
     scope::{AdminScope, TenantScope},
 };
+use mamba_wire::api::{Page, PageQuery, blueprint::BlueprintQuery};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, btree_map::Entry};
 
@@ -165,27 +166,34 @@ impl Hub {
         features.ok().and_then(|it| Query::of(&it))
     }
 
-    /// Returns a page of all, by key.
+    /// Lists all, by key unless another order is asked for. With a filter a page may be short, or empty,
+    /// and have a next one all the same.
     ///
     /// # Errors
-    /// When the store cannot be read.
-    pub fn blueprints(&self, cut: &Cut<String>) -> Result<Vec<(String, Known)>, HubError> {
-        let mut known: Vec<(String, Known)> = Blueprint::built_in()
-            .iter()
-            .filter(|it| cut.after.as_ref().is_none_or(|after| it.key > *after))
-            .map(|it| (it.key.clone(), Known { version: BUILT_IN, blueprint: it.clone() }))
-            .collect();
-        known.extend(self.read(|txn| {
-            let span = cut.after.as_ref().map_or_else(Span::all, |after| Span::all().after(after));
-            let found = txn.range(BLUEPRINTS, span, cut.fetch())?;
-            let read = |(key, record): (String, BlueprintRecord)| {
-                let blueprint = version(txn, &key, record.version)?;
-                Ok((key, Known { version: record.version, blueprint }))
+    /// `Invalid` for the query.
+    pub fn blueprints(&self, query: &BlueprintQuery) -> Result<Page<Known>, HubError> {
+        let BlueprintQuery { name, tag, feature, sort, after, limit } = query.clone();
+        let by_title: PlaceOf<Known> = |it| it.blueprint.name.to_lowercase().into_bytes();
+        let sort = Sort::read(sort.as_deref(), "blueprint", &[("title", by_title)])?;
+        let is_filtered = name.is_some() || tag.is_some() || feature.is_some();
+        let name = name.map(|it| it.to_lowercase());
+        let fits = |it: &Blueprint| {
+            let is_named = |name: &String| {
+                it.key.to_lowercase().contains(name) || it.name.to_lowercase().contains(name)
             };
-            found.into_iter().map(read).collect::<Result<Vec<_>, HubError>>()
-        })?);
-        known.sort_by(|(one, _), (other, _)| one.cmp(other));
-        Ok(known)
+            name.as_ref().is_none_or(is_named)
+                && tag.as_ref().is_none_or(|tag| it.tags.contains(tag))
+                && feature.as_ref().is_none_or(|feature| it.features.contains(feature))
+        };
+        self.read(|txn| {
+            sort.page(
+                &PageQuery { after, limit },
+                is_filtered,
+                |after, most| some(txn, after, most),
+                |_, it| Ok(fits(&it.blueprint)),
+                |_, it| Ok(it),
+            )
+        })
     }
 
     /// Deletes an imported one with all its versions.
@@ -204,6 +212,26 @@ impl Hub {
         })
         .await
     }
+}
+
+/// Returns up to `most` behind a key, by key, those that come with the product among the others.
+fn some(
+    txn: &impl Snapshot,
+    after: Option<&String>,
+    most: usize,
+) -> Result<Vec<(String, Known)>, HubError> {
+    let built_in =
+        Blueprint::built_in().iter().filter(|it| after.is_none_or(|after| it.key > *after));
+    let mut known: Vec<(String, Known)> = built_in
+        .map(|it| (it.key.clone(), Known { version: BUILT_IN, blueprint: it.clone() }))
+        .collect();
+    for (key, record) in txn.range(BLUEPRINTS, behind(after), most)? {
+        let blueprint = version(txn, &key, record.version)?;
+        known.push((key, Known { version: record.version, blueprint }));
+    }
+    known.sort_by(|(one, _), (other, _)| one.cmp(other));
+    known.truncate(most);
+    Ok(known)
 }
 
 fn put(txn: &mut Txn<'_>, key: &String, record: &VersionRecord) -> Result<(u32, bool), HubError> {
@@ -320,6 +348,32 @@ pub(crate) fn version(txn: &impl Snapshot, key: &str, version: u32) -> Result<Bl
     // It was written by this code, or by an older one whose checks were others.
     serde_json::from_str(&record.text)
         .map_err(|err| HubError::Bug(format!("blueprint `{key}` cannot be read: {err}")))
+}
+
+/// Finds one that fits, with its key and version: among the versions of `key`, newest first, then among
+/// those that come with the product, then among the newest versions of all others.
+pub(crate) fn find(
+    txn: &impl Snapshot,
+    key: &str,
+    fits: impl Fn(&Blueprint) -> bool,
+) -> Result<Option<(String, u32, Blueprint)>, HubError> {
+    let own = txn.prefix(VERSIONS, &(key.to_owned(),), VERSIONS_MAX)?;
+    for ((_, number), _) in own.into_iter().rev() {
+        let blueprint = version(txn, key, number)?;
+        if fits(&blueprint) {
+            return Ok(Some((key.to_owned(), number, blueprint)));
+        }
+    }
+    if let Some(found) = Blueprint::built_in().iter().find(|it| fits(it)) {
+        return Ok(Some((found.key.clone(), BUILT_IN, found.clone())));
+    }
+    for (other, record) in txn.range(BLUEPRINTS, Span::all(), BLUEPRINTS_MAX)? {
+        let blueprint = version(txn, &other, record.version)?;
+        if other != key && fits(&blueprint) {
+            return Ok(Some((other, record.version, blueprint)));
+        }
+    }
+    Ok(None)
 }
 
 /// What is read in one look at many servers: each definition once.

@@ -250,8 +250,9 @@ impl Config {
             return Self::parse(file, text);
         };
         let used = environment::put(&mut table, variables)?;
-        Self::parse(file, &table.to_string()).map_err(|err| {
-            let key = used.iter().find(|key| err.problem.starts_with(&format!("`{}`", key.path())));
+        let whole = table.to_string();
+        Self::parse(file, &whole).map_err(|err| {
+            let key = used.iter().find(|key| key.is_meant(&err, &whole));
             match (key, Self::parse(file, text)) {
                 (Some(key), _) => SettingsError { file: key.variable(), line: 1, ..err },
                 // Lines are those of the file as it was written.

@@ -22,13 +22,13 @@ impl Config {
             .iter()
             .map(|key| {
                 let value = self.value(&key.path()).unwrap_or_default();
-                Setting { key: key.path(), variable: Some(key.variable()), value }
+                Setting { key: key.path(), variable: Some(key.variable(None)), value }
             })
             .collect();
-        for provider in &self.accounts.providers {
+        for (number, provider) in (1..).zip(&self.accounts.providers) {
             shown.extend(repeated.iter().map(|key| {
                 let value = of_provider(provider, &key.name).unwrap_or_default();
-                Setting { key: key.path(), variable: None, value }
+                Setting { key: key.path(), variable: Some(key.variable(Some(number))), value }
             }));
         }
         shown

@@ -122,10 +122,56 @@ fn the_environment_wins_and_its_mistakes_name_the_variable() {
         ("MAMBA_HUB_BACKUP_KEEP", "x", "`backup.keep` must be a number"),
         ("MAMBA_HUB_KEPT", "1", "is no setting of the hub"),
         ("MAMBA_HUB_PROVIDER_ID", "x", "is no setting of the hub"),
+        ("MAMBA_HUB_PROVIDER_0_ID", "x", "is no setting of the hub"),
+        ("MAMBA_HUB_PROVIDER_01_ID", "x", "is no setting of the hub"),
+        ("MAMBA_HUB_PROVIDER_2_ID", "x", "is in section 2, but there are only 0"),
         ("MAMBA_HUB_METRICS_LISTEN", "0.0.0.0:1", "`metrics.listen` must be a loopback address"),
     ] {
         let err = with(&[(name, text)]).unwrap_err().to_string();
         assert!(err.starts_with(&format!("{name} line 1: {problem}")), "{err}");
+    }
+}
+
+#[test]
+fn sections_of_which_there_are_several_are_numbered_in_the_environment() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, "s3cret\n").unwrap();
+    let secret = secret.display().to_string();
+    let text = format!(
+        "{LEAST}[[provider]]\nid = \"one\"\nkind = \"google\"\nclient_id = \"c\"\n\
+         client_secret_file = \"{secret}\"\n"
+    );
+    let with = |more: &[(&str, &str)]| {
+        let second = [
+            ("MAMBA_HUB_PROVIDER_2_ISSUER", "https://id.example.org"),
+            ("MAMBA_HUB_PROVIDER_2_CLIENT_SECRET_FILE", secret.as_str()),
+            ("MAMBA_HUB_PROVIDER_2_CLIENT_ID", "d"),
+            ("MAMBA_HUB_PROVIDER_2_KIND", "oidc"),
+            ("MAMBA_HUB_PROVIDER_2_ID", "two"),
+            ("MAMBA_HUB_PROVIDER_1_CLIENT_ID", "other"),
+        ];
+        let own = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
+        let all: Vec<_> = more.iter().chain(&second).map(own).collect();
+        Config::parse_with("hub.toml", &text, &all)
+    };
+    let config = with(&[]).unwrap();
+    let providers = config.accounts.providers.iter();
+    let told: Vec<_> = providers.map(|it| (it.id.as_str(), it.client_id.as_str())).collect();
+    assert_eq!(told, [("one", "other"), ("two", "d")]);
+    assert!(
+        config.shown().iter().any(|it| it.variable.as_deref() == Some("MAMBA_HUB_PROVIDER_2_KIND"))
+    );
+    for (name, text, problem) in [
+        (
+            "MAMBA_HUB_PROVIDER_1_KIND",
+            "nonsense",
+            "MAMBA_HUB_PROVIDER_1_KIND line 1: `provider.kind`",
+        ),
+        ("MAMBA_HUB_PROVIDER_4_KIND", "oidc", "MAMBA_HUB_PROVIDER_4_KIND line 1"),
+    ] {
+        let err = with(&[(name, text)]).unwrap_err().to_string();
+        assert!(err.starts_with(problem), "{err}");
     }
 }
 

@@ -1,8 +1,8 @@
 //! Ports that nodes offer to servers.
 
 use super::{
-    Cut,
     ports::{self, ALLOCATIONS_MAX},
+    sort::{PlaceOf, Sort},
     wish::holder,
 };
 use crate::{
@@ -17,7 +17,10 @@ use mamba_core::{
     scope::AdminScope,
     server::{PortBinding, PortProtocol},
 };
-use mamba_wire::api::{Page, PageQuery, allocation::Allocation};
+use mamba_wire::api::{
+    Page, PageQuery,
+    allocation::{Allocation, AllocationQuery},
+};
 use std::{collections::BTreeMap, net::IpAddr, ops::RangeInclusive};
 
 /// Most allocations made by one call, so that its transaction stays bounded.
@@ -36,15 +39,6 @@ pub struct AllocationWords {
 fn named(node: NodeId, it: &AllocationRecord) -> Change {
     let PortBinding { ip, port, .. } = &it.binding;
     Change::set("allocation", format!("{ip} {port} of {node}"))
-}
-
-/// Which allocations are asked for, of a node or of all; everything without.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PortSieve {
-    /// With this port.
-    pub port: Option<u32>,
-    /// That a server has, or that are free.
-    pub taken: Option<bool>,
 }
 
 impl Hub {
@@ -187,38 +181,58 @@ impl Hub {
         .await
     }
 
-    /// Lists allocations of one node or of all, in the order of their making.
+    /// Lists allocations of one node or of all: node by node in the order of their making, unless another
+    /// order is asked for.
     ///
     /// # Errors
     /// `Invalid` for the query.
     pub fn allocations(
         &self,
         _admin: &AdminScope,
-        node: Option<NodeId>,
-        sieve: PortSieve,
-        query: &PageQuery,
+        query: &AllocationQuery,
     ) -> Result<Page<Allocation>, HubError> {
-        let cut = Cut::<(NodeId, AllocationId)>::new(query)?;
+        let AllocationQuery { node, port, taken, sort, after, limit } = query.clone();
+        let others: [(_, PlaceOf<AllocationRecord>); 2] = [
+            ("port", |it| it.binding.port.to_be_bytes().to_vec()),
+            ("ip", |it| address_place(it.binding.ip, it.binding.port)),
+        ];
+        let sort = Sort::read(sort.as_deref(), "made", &others)?;
         self.read(|txn| {
-            let mut span = node.map_or_else(Span::all, |node| Span::prefix(&(node,)));
-            if let Some(after) = &cut.after {
-                span = span.after(after);
-            }
-            let PortSieve { port, taken } = sieve;
-            cut.sift(
-                sieve != PortSieve::default(),
-                |most| Ok(txn.range(ALLOCATIONS, span, most)?),
-                |key, it| {
-                    if port.is_some_and(|port| port != u32::from(it.binding.port)) {
-                        return Ok(None);
+            let span = node.map_or_else(Span::all, |node| Span::prefix(&(node,)));
+            sort.page(
+                &PageQuery { after, limit },
+                port.is_some() || taken.is_some(),
+                |after: Option<&(NodeId, AllocationId)>, most| {
+                    let mut span = span.clone();
+                    if let Some(after) = after {
+                        span = span.after(after);
                     }
+                    Ok(txn.range(ALLOCATIONS, span, most)?)
+                },
+                |_, it| {
+                    if port.is_some_and(|port| port != u32::from(it.binding.port)) {
+                        return Ok(false);
+                    }
+                    let Some(taken) = taken else { return Ok(true) };
+                    Ok(holder(txn, it)?.is_some() == taken)
+                },
+                |key, it| {
                     let server = holder(txn, &it)?;
-                    let fits = taken.is_none_or(|taken| taken == server.is_some());
-                    Ok(fits.then(|| show(key.0, key.1, it, server)))
+                    Ok(show(key.0, key.1, it, server))
                 },
             )
         })
     }
+}
+
+/// Returns bytes that sort addresses: IPv4 first, and of each its ports upwards.
+fn address_place(ip: IpAddr, port: u16) -> Vec<u8> {
+    let mut place = match ip {
+        IpAddr::V4(ip) => [&[4], ip.octets().as_slice()].concat(),
+        IpAddr::V6(ip) => [&[6], ip.octets().as_slice()].concat(),
+    };
+    place.extend(port.to_be_bytes());
+    place
 }
 
 fn show(

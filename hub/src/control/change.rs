@@ -2,7 +2,7 @@
 
 use super::{
     Deleting, ServerChange,
-    create::{ALLOCATION_LIMIT_MAX, check_growth},
+    create::{ALLOCATION_LIMIT_MAX, BACKUP_LIMIT_MAX, check_growth},
     hidden::Whole,
     names::{check_names, name_outside},
     wish::{Happened, ServerKey, blueprint_of, check_mass_limit, check_stays, commit, find_alive},
@@ -19,7 +19,7 @@ use mamba_core::{
     fact::Activity,
     ids::{NodeId, ServerId},
     scope::TenantScope,
-    server::{check_range, is_secret_name},
+    server::check_range,
 };
 use mamba_wire::api::server::Server;
 use std::collections::BTreeSet;
@@ -45,12 +45,11 @@ impl Hub {
             0,
             ALLOCATION_LIMIT_MAX,
         )?;
-        let key = (scope.tenant(), server);
-        let happened = Happened::of(self, scope);
-        let hub = self.clone();
-        let node = self.write(move |txn| apply(&hub, txn, key, &change, &happened)).await?;
-        self.live().changed(node);
-        self.server(scope, server)
+        check_range("backup_limit", change.backup_limit.unwrap_or_default(), 0, BACKUP_LIMIT_MAX)?;
+        self.make_wish(scope, server, move |hub, txn, key, happened| {
+            apply(hub, txn, key, &change, happened)
+        })
+        .await
     }
 
     /// Records that a server shall be deleted. Asking again may bring it forward, never put it off.
@@ -64,12 +63,10 @@ impl Hub {
         deleting: Deleting,
     ) -> Result<Server, HubError> {
         deleting.check()?;
-        let key = (scope.tenant(), server);
-        let happened = Happened::of(self, scope);
-        let hub = self.clone();
-        let node = self.write(move |txn| entomb(&hub, txn, key, deleting, &happened)).await?;
-        self.live().changed(node);
-        self.server(scope, server)
+        self.make_wish(scope, server, move |hub, txn, key, happened| {
+            entomb(hub, txn, key, deleting, happened)
+        })
+        .await
     }
 }
 
@@ -111,7 +108,8 @@ fn apply(
     let (now, then) = (record.choices.limits, before.choices.limits);
     let grows = now.memory_mib > then.memory_mib
         || now.disk_mib > then.disk_mib
-        || now.cpu_millicores > then.cpu_millicores;
+        || now.cpu_millicores > then.cpu_millicores
+        || record.backup_limit > before.backup_limit;
     if grows {
         check_quota(txn, key.0)?;
     }
@@ -166,6 +164,9 @@ fn merge_names(record: &mut ServerRecord, change: &ServerChange) -> Vec<&'static
     if change.allocation_limit.is_some_and(|it| replace(&mut record.allocation_limit, it)) {
         fields.push("allocation_limit");
     }
+    if change.backup_limit.is_some_and(|it| replace(&mut record.backup_limit, it)) {
+        fields.push("backup_limit");
+    }
     if change.skip_scripts.is_some_and(|it| replace(&mut record.skip_scripts, it)) {
         fields.push("skip_scripts");
     }
@@ -196,8 +197,7 @@ pub(super) fn differences(known: &[Variable], before: &Choices, after: &Choices)
         let (old, new) = (before.variables.get(name), after.variables.get(name));
         if old != new {
             let change = Change::new(format!("variables.{name}"), old.cloned(), new.cloned());
-            let is_open = known.iter().any(|it| it.env == *name && it.user_viewable);
-            let is_open = is_open && !is_secret_name(name);
+            let is_open = known.iter().any(|it| it.env == *name && !it.is_secret());
             changes.push(if is_open { change } else { change.masked() });
         }
     }

@@ -4,6 +4,7 @@ use super::{
     hidden::Whole,
     leases,
     names::{check_names, name_outside},
+    placing::candidates,
     ports::{self, grant, settle_gone},
     transfer::RESERVED,
     wish::{Happened, ServerKey, commit, next_order},
@@ -11,10 +12,7 @@ use super::{
 use crate::{
     Hub, HubError,
     blueprints::{self, Known},
-    store::{
-        NODE_STATES, NODES, NodeRecord, NodeStateRecord, PLACED, SERVER_TENANTS, ServerRecord,
-        TenantRef,
-    },
+    store::{NODE_STATES, NODES, NodeRecord, PLACED, SERVER_TENANTS, ServerRecord, TenantRef},
     tenants::{check_quota, check_quota_limits_all},
 };
 use mamba_core::{
@@ -25,8 +23,8 @@ use mamba_core::{
     fact::Activity,
     ids::{AllocationId, NodeId, ServerId},
     placement::{
-        Candidate, Needs, Placed, Rejected, Size, check_label, check_tags, closed, no_room, place,
-        refuse,
+        Candidate, Needs, Placed, Rejected, Size, check_label, check_tags, closed, no_place,
+        no_room, place,
     },
     scope::TenantScope,
     server::{
@@ -49,6 +47,9 @@ pub(crate) const NODES_MAX: usize = 10_000;
 /// Most that a limit of ports can be: what one server can have.
 pub(super) const ALLOCATION_LIMIT_MAX: u32 = 64;
 const _: () = assert!(ALLOCATION_LIMIT_MAX as usize == mamba_core::server::PORTS_MAX);
+
+/// Most that a limit of backups can be: one each hour for six weeks; above is a typing error.
+pub(super) const BACKUP_LIMIT_MAX: u32 = 1_000;
 
 /// A server to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +80,8 @@ pub struct NewServer {
     pub external_id: Option<String>,
     /// Most ports that its owner may bring it to.
     pub allocation_limit: u32,
+    /// Most backups that it may have.
+    pub backup_limit: u32,
     /// Whether its install script is never run.
     pub skip_scripts: bool,
     /// Who makes it.
@@ -135,6 +138,7 @@ impl NewServer {
             description: None,
             external_id: None,
             allocation_limit: 0,
+            backup_limit: 0,
             skip_scripts: false,
             maker: Maker::Administrator,
         }
@@ -142,7 +146,7 @@ impl NewServer {
 
     fn needs(&self) -> Needs {
         let Placing { region, tags } = self.placing.clone();
-        Needs { size: Size::of(&self.limits), region, tags }
+        Needs { size: Size::of(&self.limits), region, tags, threads: self.limits.sharing.threads }
     }
 
     fn choices(&self, ports: Vec<PortBinding>) -> Choices {
@@ -171,6 +175,7 @@ impl NewServer {
         check_tags("tags", &self.placing.tags)?;
         check_names(self.description.as_deref(), self.external_id.as_deref())?;
         check_range("allocation_limit", self.allocation_limit, 0, ALLOCATION_LIMIT_MAX)?;
+        check_range("backup_limit", self.backup_limit, 0, BACKUP_LIMIT_MAX)?;
         if self.maker == Maker::Member {
             blueprint.check_users_choice(&self.variables, |it, value| value == it.default)?;
         }
@@ -262,19 +267,10 @@ impl Seat {
     ) -> Result<Self, HubError> {
         let needs = new.needs();
         let Some(node) = new.node else {
-            let mut candidates = Vec::new();
-            for (node, record) in txn.range(NODES, Span::all(), NODES_MAX)? {
-                let is_connected = connected.contains(&node);
-                let mut candidate = candidate(txn, node, record, is_connected)?;
-                // Ports are looked for only where the rest fits.
-                if refuse(&candidate, &needs).is_none() {
-                    settle_gone(txn, node)?;
-                    candidate.ports_missing =
-                        missing(grant(txn, node, protocols, &new.allocations))?;
-                }
-                candidates.push(candidate);
-            }
+            let ports = (protocols, new.allocations.as_slice());
+            let candidates = candidates(txn, Span::all(), NODES_MAX, &needs, ports, connected)?;
             let Placed { node, rejected } = place(&candidates, &needs).map_err(HubError::NoNode)?;
+            settle_gone(txn, node)?;
             let ports = grant(txn, node, protocols, &new.allocations)?;
             return Ok(Self { node, ports, rejected });
         };
@@ -282,7 +278,7 @@ impl Seat {
         let record = txn.get(NODES, &node)?.ok_or_else(unknown)?;
         // A node that is asked for by name may be away, of unknown size or in another region.
         let candidate = candidate(txn, node, record, true)?;
-        let refusal = closed(&candidate).or_else(|| no_room(&candidate, needs.size));
+        let refusal = closed(&candidate).or_else(|| no_place(&candidate, &needs));
         if let Some(reason) = refusal {
             return Err(HubError::invalid("node", reason));
         }
@@ -319,6 +315,7 @@ impl Seat {
             choices: new.choices(ports.iter().map(|port| port.binding.clone()).collect()),
             allocations: ports.iter().map(|port| port.allocation).collect(),
             allocation_limit: new.allocation_limit,
+            backup_limit: new.backup_limit,
             description: new.description.clone(),
             external_id: new.external_id.clone(),
             skip_scripts: new.skip_scripts,
@@ -339,60 +336,55 @@ impl Seat {
     }
 }
 
-/// Returns why a node has no ports, if that is what is wrong.
-pub(super) fn missing(granted: Result<Vec<Granted>, HubError>) -> Result<Option<String>, HubError> {
-    match granted {
-        Ok(_) => Ok(None),
-        Err(HubError::Invalid(err)) => Ok(Some(format!("{}: {}", err.field, err.rule))),
-        Err(err) => Err(err),
-    }
-}
-
+/// Returns what is known of a node, except of its ports.
 pub(super) fn candidate(
     txn: &impl Snapshot,
     node: NodeId,
     record: NodeRecord,
     is_connected: bool,
 ) -> Result<Candidate, HubError> {
+    let known = txn.get(NODE_STATES, &node)?.map(|it| it.state);
     Ok(Candidate {
         node,
         name: record.name,
         is_active: record.standing == Standing::Active,
         is_connected,
         settings: record.settings,
-        size: size(txn, node)?,
+        size: known.as_ref().map(|it| Size {
+            memory_bytes: it.memory_bytes,
+            disk_bytes: it.disk_bytes,
+            cpu_millicores: u64::from(it.cpus) * 1_000,
+        }),
+        cpus: known.map_or(0, |it| it.cpus),
         promised: promised(txn, node)?,
         ports_missing: None,
     })
 }
 
-/// Checks that the node has room for what a server's limits grow by. What shrinks always fits, also
-/// on a node that was promised away already.
+/// Checks that the node has what a server's limits grow by. What shrinks always fits, also on a node
+/// that was promised away already; and processors that are gone since stop no other change.
 pub(super) fn check_growth(
     txn: &impl Snapshot,
     record: &ServerRecord,
     before: &Limits,
 ) -> Result<(), HubError> {
-    let growth = Size::of(&record.choices.limits).beyond(Size::of(before));
-    if growth == Size::default() {
+    let limits = &record.choices.limits;
+    let growth = Size::of(limits).beyond(Size::of(before));
+    let threads =
+        limits.sharing.threads.filter(|_| limits.sharing.threads != before.sharing.threads);
+    if growth == Size::default() && threads.is_none() {
         return Ok(());
     }
     let unknown = || HubError::Bug("the node of a server has no record".to_owned());
     let node = txn.get(NODES, &record.node)?.ok_or_else(unknown)?;
     let candidate = candidate(txn, record.node, node, true)?;
+    if let Some(reason) = threads.and_then(|it| it.missing_on(candidate.cpus)) {
+        return Err(HubError::invalid("limits.sharing.threads", format!("the node {reason}")));
+    }
     match no_room(&candidate, growth) {
         Some(reason) => Err(HubError::invalid("limits", format!("the server's node {reason}"))),
         None => Ok(()),
     }
-}
-
-fn size(txn: &impl Snapshot, node: NodeId) -> Result<Option<Size>, HubError> {
-    let size = |it: NodeStateRecord| Size {
-        memory_bytes: it.state.memory_bytes,
-        disk_bytes: it.state.disk_bytes,
-        cpu_millicores: u64::from(it.state.cpus) * 1_000,
-    };
-    Ok(txn.get(NODE_STATES, &node)?.map(size))
 }
 
 /// Returns what the servers of a node may use together, and those that are on their way to it.

@@ -116,9 +116,7 @@ fn give(
     if tenants::lineage(txn, to.0)?.is_empty() && !tenants::lineage(txn, from.0)?.is_empty() {
         return Err(HubError::NotFound { what: "tenant" });
     }
-    if install::is_open(txn, &from, &record)? {
-        return refused("server is being installed");
-    }
+    install::check_closed(txn, &from, &record)?;
     if txn.get(TRANSFERS, &from)?.is_some_and(|it| it.phase == Phase::Arriving) {
         return refused("server is being moved to another node: wait until it has arrived");
     }

@@ -11,10 +11,11 @@ use crate::{
     store::{ENVELOPES, EnvelopeRecord, SERVERS, ServerRecord},
 };
 use mamba_core::{
+    audit::MASK,
     db::{Snapshot, Txn},
     desired::{Order, SignedEnvelope},
     ids::{NodeId, ServerId},
-    server::is_secret_name,
+    server::{is_secret_name, mask_typed, secret_values},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -121,6 +122,36 @@ fn secret_names(view: &impl Snapshot, record: &ServerRecord) -> Result<BTreeSet<
         Err(err) => return Err(err),
     }
     Ok(names)
+}
+
+/// Masks a line that somebody typed into the console of a server. What of it is secret cannot be known
+/// where the sealed values cannot be read: then all of it is masked.
+pub(crate) fn mask_line(
+    hub: &Hub,
+    view: &impl Snapshot,
+    key: &ServerKey,
+    line: &str,
+) -> Result<String, HubError> {
+    match secrets_of(hub, view, key) {
+        Ok(secrets) => Ok(mask_typed(line, &secrets)),
+        Err(HubError::NotFound { .. }) => Ok(mask_typed(line, &[])),
+        Err(err @ HubError::Unavailable(_)) => Err(err),
+        Err(_) => Ok(MASK.to_owned()),
+    }
+}
+
+/// Returns the values of the secret variables of a server: those that were given and those of the
+/// blueprint.
+fn secrets_of(hub: &Hub, view: &impl Snapshot, key: &ServerKey) -> Result<Vec<String>, HubError> {
+    let record = Whole::find(hub, view, key)?;
+    let names = secret_names(view, &record)?;
+    let mut values = match blueprint_of(view, &record) {
+        Ok(it) => it.variables.into_iter().map(|it| (it.env, it.default)).collect(),
+        Err(HubError::NotFound { .. }) => BTreeMap::new(),
+        Err(err) => return Err(err),
+    };
+    values.extend(record.choices.variables.clone());
+    Ok(secret_values(values.iter().filter(|(name, _)| names.contains(*name))))
 }
 
 /// Stores the signed wish of a server.

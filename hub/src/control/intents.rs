@@ -48,7 +48,7 @@ impl Hub {
             let why = "power actions at the hub need a user's account; on the node use mamba-edge";
             return Err(HubError::Refused(why.to_owned()));
         };
-        let key = (scope.tenant(), server);
+        let (key, keys) = ((scope.tenant(), server), scope.keys());
         let intent = self.new_id(IntentId::new);
         let happened = Happened::of(self, scope);
         let record = self
@@ -62,7 +62,7 @@ impl Hub {
                 let expires_at = given_at.plus(ttl_ms);
                 let (state, state_at) = (IntentState::Pending, given_at);
                 let record =
-                    IntentRecord { node, action, by, given_at, expires_at, state, state_at };
+                    IntentRecord { node, action, by, keys, given_at, expires_at, state, state_at };
                 txn.put(INTENTS, &(key.0, key.1, intent), &record)?;
                 let waiting = IntentWaiting { tenant: key.0, server: key.1 };
                 txn.put(INTENTS_OF_NODE, &(node, intent), &waiting)?;

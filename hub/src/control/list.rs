@@ -1,7 +1,11 @@
 //! Lists servers by filter and order, from the store alone: no node is asked, and each item says how
 //! old what is known of it is.
 
-use super::{Cut, wish::ServerKey};
+use super::{
+    Cut,
+    sort::{PlaceOf, Sort, Sorted},
+    wish::ServerKey,
+};
 use crate::{
     Hub, HubError,
     blueprints::Shelf,
@@ -40,13 +44,8 @@ pub enum Seen {
     },
 }
 
-/// What servers are sorted by, and whether the last comes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sort {
-    Made,
-    Name,
-    Changed,
-}
+/// A server that is listed, by its id, and its owner.
+type Listed = (TenantId, ServerRecord);
 
 /// A query, checked.
 struct Filter {
@@ -56,8 +55,6 @@ struct Filter {
     external_id: Option<String>,
     suspended: Option<bool>,
     state: Option<ServerState>,
-    sort: Sort,
-    from_end: bool,
 }
 
 /// Where servers are looked for. Each walks in the order of ids.
@@ -100,8 +97,13 @@ impl Hub {
     /// `Invalid` for the query.
     pub fn list_servers(&self, seen: &Seen, query: &ServerQuery) -> Result<Page<Server>, HubError> {
         let filter = Filter::new(seen, query)?;
+        let others: [(_, PlaceOf<Listed>); 2] = [
+            ("name", |(_, it)| it.choices.name.to_lowercase().into_bytes()),
+            ("changed", |(_, it)| it.changed_at.0.to_be_bytes().to_vec()),
+        ];
+        let sort = Sort::read(query.sort.as_deref(), "made", &others)?;
         let page = PageQuery { after: query.after.clone(), limit: query.limit };
-        if filter.sort == Sort::Made && !filter.from_end {
+        if sort.is_own() {
             let cut = Cut::<ServerId>::new(&page)?;
             return self.read(|txn| {
                 let (mut found, mut shelf) = (Vec::new(), Shelf::default());
@@ -112,65 +114,23 @@ impl Hub {
                 Ok(cut.page(found))
             });
         }
-        let cut = Cut::<(Vec<u8>, ServerId)>::new(&page)?;
+        let mut sorted = Sorted::new(sort, &page)?;
         self.read(|txn| {
-            let mut places = Vec::new();
-            filter.walk(txn, None, STEP, |key, record| {
-                places.push(((filter.sort.place(&record), key.1), key.0));
+            filter.walk(txn, None, STEP, |(tenant, server), record| {
+                sorted.look_at(1)?;
+                sorted.offer(server, (tenant, record));
                 Ok(true)
             })?;
-            places.sort_unstable();
-            if filter.from_end {
-                places.reverse();
-            }
-            let is_before = |place: &(Vec<u8>, ServerId)| {
-                cut.after.as_ref().is_some_and(|after| match filter.from_end {
-                    false => place <= after,
-                    true => place >= after,
-                })
-            };
-            let rest = places.into_iter().skip_while(|(place, _)| is_before(place));
-            let (mut found, mut shelf) = (Vec::new(), Shelf::default());
-            for (place, tenant) in rest.take(cut.fetch()) {
-                let key = (tenant, place.1);
-                let gone = || HubError::Bug("a listed server is gone".to_owned());
-                let record = txn.get(SERVERS, &key)?.ok_or_else(gone)?;
-                found.push((place, self.show(txn, &mut shelf, key, record)?));
-            }
-            Ok(cut.page(found))
+            let mut shelf = Shelf::default();
+            sorted.page(|server, (tenant, record)| {
+                self.show(txn, &mut shelf, (tenant, *server), record)
+            })
         })
-    }
-}
-
-impl Sort {
-    fn read(text: Option<&str>) -> Result<(Self, bool), HubError> {
-        let text = text.unwrap_or("made");
-        let (name, from_end) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
-        let sort = match name {
-            "made" => Self::Made,
-            "name" => Self::Name,
-            "changed" => Self::Changed,
-            _ => {
-                let rule = "must be `made`, `name` or `changed`, with `-` in front from the end";
-                return Err(HubError::invalid("sort", rule));
-            }
-        };
-        Ok((sort, from_end))
-    }
-
-    /// Returns bytes whose order is that of the servers. Ids decide between equals.
-    fn place(self, record: &ServerRecord) -> Vec<u8> {
-        match self {
-            Self::Made => Vec::new(),
-            Self::Name => record.choices.name.to_lowercase().into_bytes(),
-            Self::Changed => record.changed_at.0.to_be_bytes().to_vec(),
-        }
     }
 }
 
 impl Filter {
     fn new(seen: &Seen, query: &ServerQuery) -> Result<Self, HubError> {
-        let (sort, from_end) = Sort::read(query.sort.as_deref())?;
         let state = query.state.as_ref().map(|text| {
             let value = serde_json::Value::String(text.clone());
             let rule = "must be `offline`, `preparing`, `starting`, `running` or `stopping`";
@@ -199,8 +159,6 @@ impl Filter {
             external_id: query.external_id.clone(),
             suspended: query.suspended,
             state: state.transpose()?,
-            sort,
-            from_end,
         })
     }
 

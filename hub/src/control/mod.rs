@@ -18,8 +18,11 @@ mod intents;
 pub(crate) mod leases;
 mod list;
 mod page;
+mod placing;
 mod read;
 mod remake;
+mod sort;
+mod startup;
 pub mod transfer;
 mod give;
 mod usage;
@@ -27,13 +30,15 @@ mod wish;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_limits;
+#[cfg(test)]
 mod tests_list;
 #[cfg(test)]
 mod tests_give;
 #[cfg(test)]
 mod tests_ports;
 
-pub use allocations::{AllocationWords, PortSieve};
+pub use allocations::AllocationWords;
 pub(crate) use create::promised;
 pub use create::{Maker, NewServer, Placing};
 pub(crate) use ended::end_on_node;
@@ -44,7 +49,8 @@ pub use own_ports::PortAsker;
 pub use page::Cut;
 pub(crate) use ports::ALLOCATIONS_MAX;
 pub use remake::Remake;
-pub(crate) use wish::{commit, holder, note};
+pub(crate) use sort::{PlaceOf, Sort, behind};
+pub(crate) use wish::{commit, find as find_server, holder, note};
 
 use mamba_core::{
     blueprint::Pick,
@@ -72,6 +78,8 @@ pub struct ServerChange {
     pub external_id: Option<String>,
     /// Most ports that its owner may bring it to.
     pub allocation_limit: Option<u32>,
+    /// Most backups that it may have.
+    pub backup_limit: Option<u32>,
     /// Values of these variables; others stay.
     pub variables: Option<BTreeMap<String, String>>,
     /// All of its limits.

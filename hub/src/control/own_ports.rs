@@ -113,12 +113,10 @@ impl Hub {
         server: ServerId,
         change: PortChange,
     ) -> Result<Server, HubError> {
-        let key = (scope.tenant(), server);
-        let happened = Happened::of(self, scope);
-        let hub = self.clone();
-        let node = self.write(move |txn| apply(&hub, txn, key, &change, &happened)).await?;
-        self.live().changed(node);
-        self.server(scope, server)
+        self.make_wish(scope, server, move |hub, txn, key, happened| {
+            apply(hub, txn, key, &change, happened)
+        })
+        .await
     }
 }
 

@@ -7,6 +7,9 @@ use mamba_wire::api::{
     page::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX},
 };
 
+/// Most digits of a cursor: what a row is sorted by, cut to a length, and its key take less.
+const CURSOR_DIGITS_MAX: usize = 640;
+
 /// Where a page begins and how long it is, checked. A cursor is the key of the last item in
 /// hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +99,7 @@ fn write_cursor(key: &impl Key) -> String {
 }
 
 fn read_cursor<K: Key>(text: &str) -> Result<K, HubError> {
-    let digits: Option<Vec<u8>> = (text.len().is_multiple_of(2) && text.len() <= 256)
+    let digits: Option<Vec<u8>> = (text.len().is_multiple_of(2) && text.len() <= CURSOR_DIGITS_MAX)
         .then(|| {
             let digit = |c: &u8| char::from(*c).to_digit(16).and_then(|it| u8::try_from(it).ok());
             let pair = |pair: &[u8]| Some(digit(&pair[0])? << 4 | digit(&pair[1])?);

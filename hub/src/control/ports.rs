@@ -3,7 +3,7 @@
 //!
 //! `FREE_PORTS` holds exactly the allocations without a server. What a deleted server had is not
 //! written in the transaction of the facts that tell of its end: `GONE_PORTS` notes the server, and
-//! the next transaction that looks for ports of the node settles it.
+//! the next transaction that takes ports of the node settles it.
 
 use super::wish::{ServerKey, holder};
 use crate::{
@@ -58,18 +58,27 @@ pub(crate) fn remove(
 
 /// Gives the ports of deleted servers back.
 pub(super) fn settle_gone(txn: &mut Txn<'_>, node: NodeId) -> Result<(), HubError> {
-    for (key, _) in txn.prefix(GONE_PORTS, &(node,), SETTLED_MAX)? {
-        let (_, tenant, server) = key;
-        let record = txn.get(SERVERS, &(tenant, server))?;
-        // A restore can bring a server back: then it keeps its ports.
-        if let Some(record) = record.filter(|it| !it.is_present()) {
-            for allocation in record.allocations {
-                give_back(txn, node, (tenant, server), allocation)?;
-            }
+    for (owner, allocations) in unsettled(txn, node)? {
+        for allocation in allocations {
+            give_back(txn, node, owner, allocation)?;
         }
-        txn.delete(GONE_PORTS, &key)?;
+        txn.delete(GONE_PORTS, &(node, owner.0, owner.1))?;
     }
     Ok(())
+}
+
+/// Returns the deleted servers that [`settle_gone`] looks at, each with its ports. A restore can bring
+/// a server back: then it keeps its ports.
+fn unsettled(
+    txn: &impl Snapshot,
+    node: NodeId,
+) -> Result<Vec<(ServerKey, Vec<AllocationId>)>, HubError> {
+    let mut found = Vec::new();
+    for ((_, tenant, server), _) in txn.prefix(GONE_PORTS, &(node,), SETTLED_MAX)? {
+        let record = txn.get(SERVERS, &(tenant, server))?.filter(|it| !it.is_present());
+        found.push(((tenant, server), record.map(|it| it.allocations).unwrap_or_default()));
+    }
+    Ok(found)
 }
 
 /// Frees a port unless another server has it by now.
@@ -79,9 +88,44 @@ pub(crate) fn give_back(
     owner: ServerKey,
     allocation: AllocationId,
 ) -> Result<(), HubError> {
-    let found = txn.get(ALLOCATIONS, &(node, allocation))?;
-    let Some(record) = found.filter(|it| it.server == Some(owner)) else { return Ok(()) };
+    let Some(record) = held(txn, node, owner, allocation)? else { return Ok(()) };
     put(txn, node, allocation, &AllocationRecord { server: None, note: None, ..record })
+}
+
+/// Returns a port if the server has it.
+fn held(
+    txn: &impl Snapshot,
+    node: NodeId,
+    owner: ServerKey,
+    allocation: AllocationId,
+) -> Result<Option<AllocationRecord>, HubError> {
+    let found = txn.get(ALLOCATIONS, &(node, allocation))?;
+    Ok(found.filter(|it| it.server == Some(owner)))
+}
+
+/// Returns why a node has no such ports; `None` when [`settle_gone`] and then [`grant`] find them.
+pub(super) fn missing(
+    txn: &impl Snapshot,
+    node: NodeId,
+    needs: &[PortProtocol],
+    wishes: &[AllocationId],
+) -> Result<Option<String>, HubError> {
+    match grant(txn, node, needs, wishes) {
+        Err(HubError::Invalid(_)) => {}
+        found => return found.map(|_| None),
+    }
+    let mut gone = Vec::new();
+    for (owner, allocations) in unsettled(txn, node)? {
+        for allocation in allocations.into_iter().filter(|it| !wishes.contains(it)) {
+            let port = held(txn, node, owner, allocation)?;
+            gone.extend(port.map(|it| Offer { allocation, binding: it.binding, is_taken: false }));
+        }
+    }
+    match grant_beside(txn, node, needs, wishes, gone) {
+        Ok(_) => Ok(None),
+        Err(HubError::Invalid(err)) => Ok(Some(format!("{}: {}", err.field, err.rule))),
+        Err(err) => Err(err),
+    }
 }
 
 /// Chooses ports of a node for `needs`, see [`choose`]. Reads no more of the index than it takes.
@@ -91,7 +135,17 @@ pub(super) fn grant(
     needs: &[PortProtocol],
     wishes: &[AllocationId],
 ) -> Result<Vec<Granted>, HubError> {
-    let mut offers = Vec::new();
+    grant_beside(txn, node, needs, wishes, Vec::new())
+}
+
+/// Chooses as [`grant`] does, also from `offers` that the index does not hold.
+fn grant_beside(
+    txn: &impl Snapshot,
+    node: NodeId,
+    needs: &[PortProtocol],
+    wishes: &[AllocationId],
+    mut offers: Vec<Offer>,
+) -> Result<Vec<Granted>, HubError> {
     for wish in wishes.iter().take(PORTS_MAX) {
         offers.extend(offer(txn, node, *wish)?);
     }

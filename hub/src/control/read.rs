@@ -163,6 +163,7 @@ impl Hub {
             external_id: record.external_id,
             limits: record.choices.limits,
             allocation_limit: record.allocation_limit,
+            backup_limit: record.backup_limit,
             variables,
             blueprint: record.blueprint,
             image,

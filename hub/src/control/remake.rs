@@ -53,12 +53,10 @@ impl Hub {
         server: ServerId,
         remake: Remake,
     ) -> Result<Server, HubError> {
-        let happened = Happened::of(self, scope);
-        let (hub, key) = (self.clone(), (scope.tenant(), server));
-        let change = move |txn: &mut Txn<'_>| apply(&hub, txn, key, &remake, &happened);
-        let node = self.write(change).await?;
-        self.live().changed(node);
-        self.server(scope, server)
+        self.make_wish(scope, server, move |hub, txn, key, happened| {
+            apply(hub, txn, key, &remake, happened)
+        })
+        .await
     }
 }
 
@@ -70,9 +68,7 @@ fn apply(
     happened: &Happened,
 ) -> Result<NodeId, HubError> {
     let mut record = Whole::find_kept(hub, txn, &key)?;
-    if install::is_open(txn, &key, &record)? {
-        return Err(HubError::Refused("server is being installed".to_owned()));
-    }
+    install::check_closed(txn, &key, &record)?;
     let unknown = || HubError::invalid("blueprint", "is not a blueprint of this hub");
     let Known { version, blueprint } =
         blueprints::newest(txn, &remake.blueprint)?.ok_or_else(unknown)?;
@@ -87,7 +83,7 @@ fn apply(
     }
     ports::arrange(txn, &mut record, &blueprint.ports, &allocations).map_err(at_ports)?;
     if let Some(files) = remake.install {
-        check_install(&blueprint, record.choices.suspended, record.skip_scripts)?;
+        install::check_script(&blueprint, &record)?;
         record.choices.install = Some(InstallAsk::new(next_order(hub, &record), files));
     } else if blueprint.install.is_none() {
         record.choices.install = None;
@@ -154,23 +150,6 @@ fn choices(
     };
     let startup = keep(&before.startup, &is_line);
     Ok(Choices { image, startup, variables, ..before.clone() })
-}
-
-fn check_install(
-    blueprint: &Blueprint,
-    suspended: bool,
-    skip_scripts: bool,
-) -> Result<(), HubError> {
-    let why = if blueprint.install.is_none() {
-        "the blueprint has no install script"
-    } else if suspended {
-        "server is suspended"
-    } else if skip_scripts {
-        "install scripts are switched off for this server"
-    } else {
-        return Ok(());
-    };
-    Err(HubError::Refused(why.to_owned()))
 }
 
 /// The server's own ports are at fault, not a list that somebody gave.

@@ -4,7 +4,7 @@ use super::{Deleting, NewServer, ServerChange};
 use crate::{
     HubError,
     store::{ALLOCATIONS, ENVELOPES, PLACED, SERVERS},
-    testing::{World, admin, limits, new_server, tenant},
+    testing::{World, admin, limits, new_server, ports_of, tenant},
 };
 use mamba_core::{
     clock::UnixMs,
@@ -66,8 +66,7 @@ async fn a_new_server_has_a_signed_wish_a_port_and_an_event() {
 async fn of_two_creates_for_one_port_exactly_one_wins() {
     let mut world = World::new().await;
     let node = world.node("a").await;
-    let offers =
-        world.hub.allocations(&admin(), Some(node), Default::default(), &PageQuery::FIRST).unwrap();
+    let offers = world.hub.allocations(&admin(), &ports_of(node, PageQuery::FIRST)).unwrap();
     let allocations = vec![offers.items[3].allocation];
     let new = NewServer { node: Some(node), allocations, ..new_server() };
     let (one, two) = (tenant(1), tenant(2));
@@ -121,11 +120,15 @@ async fn without_a_node_the_connected_one_with_room_is_chosen() {
     let (_away, here) = (world.node("away").await, world.node("here").await);
     let scope = NodeScope::granted(_away);
     let instance = mamba_core::ids::InstanceId::from_bytes([1; 16]);
-    world.hub.note_gone(&scope, instance, world.hub.now()).await.unwrap();
+    world.hub.note_gone(&scope, instance, world.hub.now(), "test").await.unwrap();
     let server = world.hub.create_server(&tenant(1), new_server()).await.unwrap();
     assert_eq!(server.node, here);
     let instance = mamba_core::ids::InstanceId::from_bytes([1; 16]);
-    world.hub.note_gone(&NodeScope::granted(here), instance, world.hub.now()).await.unwrap();
+    world
+        .hub
+        .note_gone(&NodeScope::granted(here), instance, world.hub.now(), "test")
+        .await
+        .unwrap();
     let err = world.hub.create_server(&tenant(1), new_server()).await.unwrap_err();
     let expected = "no node can take the server: away is not connected; here is not connected";
     assert_eq!(err.to_string(), expected);
@@ -339,9 +342,9 @@ async fn an_offered_port_is_offered_once_and_withdrawn_only_when_free() {
     let err = again.unwrap_err();
     assert_eq!(err.to_string(), "`port`: 30009 is offered on this node already");
     let page = PageQuery { after: None, limit: Some(6) };
-    let first = world.hub.allocations(&admin, Some(node), Default::default(), &page).unwrap();
+    let first = world.hub.allocations(&admin, &ports_of(node, page)).unwrap();
     let rest = PageQuery { after: first.next, limit: Some(6) };
-    let rest = world.hub.allocations(&admin, Some(node), Default::default(), &rest).unwrap();
+    let rest = world.hub.allocations(&admin, &ports_of(node, rest)).unwrap();
     assert_eq!((first.items.len(), rest.items.len(), rest.next), (6, 4, None));
     let taken = first.items.iter().find(|it| it.server == Some(server)).unwrap().allocation;
     assert!(world.hub.delete_allocation(&admin, taken).await.is_err());

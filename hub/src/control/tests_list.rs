@@ -56,7 +56,7 @@ async fn fleet() -> (World, Vec<NodeId>, UnixMs) {
     for node in &nodes[..50] {
         let instance = hello(*node, vec![]).instance;
         let now = world.hub.now();
-        world.hub.note_gone(&NodeScope::granted(*node), instance, now).await.unwrap();
+        world.hub.note_gone(&NodeScope::granted(*node), instance, now, "test").await.unwrap();
     }
     (world, nodes, reported_at)
 }

@@ -3,14 +3,14 @@
 use super::{AllocationWords, Deleting, NewServer, PortAsker, ServerChange};
 use crate::{
     Hub, HubError,
-    store::{ALLOCATIONS, FREE_PORTS, SERVERS},
-    testing::{World, admin, new_server, tenant},
+    store::{ALLOCATIONS, FREE_PORTS, GONE_PORTS, SERVERS},
+    testing::{World, admin, new_server, ports_of, tenant},
 };
 use mamba_core::{
     allocation::PortRange,
     db::{Snapshot as _, Span},
     ids::{AllocationId, NodeId, ServerId},
-    placement::NodeSettings,
+    placement::{Needs, NodeSettings},
     server::PortProtocol,
 };
 use mamba_wire::api::PageQuery;
@@ -65,8 +65,7 @@ async fn a_thousand_ports_asked_for_at_once_never_collide_and_none_leaks() {
     let range = PortRange { first: FIRST, last: FIRST + PORTS - 1 };
     offer(&world, node, Some(range)).await;
     let owner = tenant(1);
-    let wish =
-        world.hub.allocations(&admin(), Some(node), Default::default(), &PageQuery::FIRST).unwrap();
+    let wish = world.hub.allocations(&admin(), &ports_of(node, PageQuery::FIRST)).unwrap();
     let mut servers = Vec::new();
     for index in 0..25 {
         let first = wish.items[10 + index].allocation;
@@ -137,11 +136,21 @@ async fn ports_of_a_deleted_server_go_to_the_next() {
     let new = NewServer { node: Some(node), ..new_server() };
     let err = world.hub.create_server(&owner, new.clone()).await.unwrap_err();
     assert!(err.to_string().contains("no free UDP port is left"), "{err}");
+    let would = async || world.hub.would_place(Needs::default(), Some("teeworlds")).await.unwrap();
+    assert!(would().await.rejected[0].reason.contains("no free UDP port is left"));
     let now = Deleting { after_ms: 0, ..Deleting::default() };
     world.hub.delete_server(&owner, servers[4], now).await.unwrap();
     world.end_server(node, &owner, servers[4]).await;
+    // A look knows of the port that came back, and leaves giving it back to who takes it.
+    let revision = *world.hub.store().subscribe().borrow();
+    assert_eq!(would().await.node, Some(node));
+    assert_eq!(*world.hub.store().subscribe().borrow(), revision, "a look writes nothing");
+    let unsettled = |hub: &Hub| hub.read(|txn| Ok(txn.range(GONE_PORTS, Span::all(), 9)?.len()));
+    assert_eq!(unsettled(&world.hub).unwrap(), 1);
     let made = world.hub.create_server(&owner, new).await.unwrap();
     assert_eq!(made.ports[0].port, 30_004);
+    assert_eq!(unsettled(&world.hub).unwrap(), 0);
+    assert_eq!(would().await.node, None);
     assert_eq!(check_books(&world.hub), 10);
 }
 

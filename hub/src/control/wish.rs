@@ -21,7 +21,7 @@ use mamba_core::{
     scope::TenantScope,
     server::ServerSpec,
 };
-use mamba_wire::link::v1::SERVERS_MAX;
+use mamba_wire::{api::server::Server, link::v1::SERVERS_MAX};
 
 /// Returns the blueprint of a server, in the version that it is made from.
 pub(super) fn blueprint_of(
@@ -34,8 +34,27 @@ pub(super) fn blueprint_of(
 /// Names one server.
 pub(crate) type ServerKey = (TenantId, ServerId);
 
+impl Hub {
+    /// Changes what is wanted of a server in one write, has its node told, and shows the server. `change`
+    /// returns the node.
+    pub(super) async fn make_wish(
+        &self,
+        scope: &TenantScope,
+        server: ServerId,
+        change: impl Fn(&Self, &mut Txn<'_>, ServerKey, &Happened) -> Result<NodeId, HubError>
+        + Send
+        + 'static,
+    ) -> Result<Server, HubError> {
+        let (hub, key) = (self.clone(), (scope.tenant(), server));
+        let happened = Happened::of(self, scope);
+        let node = self.write(move |txn| change(&hub, txn, key, &happened)).await?;
+        self.live().changed(node);
+        self.server(scope, server)
+    }
+}
+
 /// Returns the record of a server that exists for the tenant: not one that is deleted and gone.
-pub(super) fn find(txn: &impl Snapshot, key: &ServerKey) -> Result<ServerRecord, HubError> {
+pub(crate) fn find(txn: &impl Snapshot, key: &ServerKey) -> Result<ServerRecord, HubError> {
     let record = txn.get(SERVERS, key)?.filter(ServerRecord::is_present);
     record.ok_or(HubError::NotFound { what: "server" })
 }

@@ -1,5 +1,6 @@
 //! Pure: what a viewer looks at, what of it a change concerns, and what waits to be told.
 
+use super::taps::Place;
 use crate::{
     blueprints::BLUEPRINTS,
     control::Seen,
@@ -9,6 +10,7 @@ use crate::{
     tenants::TENANTS,
 };
 use mamba_core::{
+    access::ServerKeys,
     clock::UnixMs,
     db::{ChangedKey, TableDef},
     ids::{EventId, IntentId, NodeId, ServerId, TenantId},
@@ -76,6 +78,8 @@ impl About {
 pub(super) struct Sight {
     /// What it is told of; of a server, with its node.
     pub(super) topics: BTreeMap<Topic, Option<NodeId>>,
+    /// What it holds for the servers among them.
+    pub(super) keys: BTreeMap<ServerId, ServerKeys>,
     /// Whose servers it may see, when it looks at the list.
     pub(super) seen: Option<Seen>,
 }
@@ -119,10 +123,10 @@ impl Sight {
         found.map(|(topic, _)| *topic).collect()
     }
 
-    /// Returns the servers whose gauges it looks at, with their nodes.
-    pub(super) fn gauges(&self) -> BTreeMap<ServerId, NodeId> {
+    /// Returns the servers whose gauges it looks at, with their places.
+    pub(super) fn gauges(&self) -> BTreeMap<ServerId, Place> {
         let gauges = self.topics.iter().filter_map(|(topic, node)| match topic {
-            Topic::Gauges(server) => Some((*server, (*node)?)),
+            Topic::Gauges(server) => Some((*server, ((*node)?, *self.keys.get(server)?))),
             Topic::Servers | Topic::Nodes | Topic::Administration | Topic::Server(_) => None,
         });
         gauges.collect()

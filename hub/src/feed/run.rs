@@ -91,7 +91,7 @@ impl<'a> Feed<'a> {
         Self {
             // Before anything is looked at, so that no change falls between.
             follower: viewer.hub.store().follow(&TABLES),
-            taps: Taps::new(viewer.hub.clone(), viewer.links.clone()),
+            taps: Taps::new(viewer.hub.clone(), viewer.links.clone(), viewer.user),
             wanted: BTreeSet::new(),
             sight: Sight::default(),
             waiting: Waiting::default(),

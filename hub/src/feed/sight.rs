@@ -1,6 +1,6 @@
 //! Who views, and what of all that they look at they may see.
 
-use super::looks::Sight;
+use super::{looks::Sight, taps::Place};
 use crate::{
     Hub, HubError,
     control::Seen,
@@ -53,7 +53,8 @@ impl Viewer {
                     None
                 }
                 Topic::Server(server) | Topic::Gauges(server) => {
-                    let Some(node) = self.node_of(caller, *server)? else { continue };
+                    let Some((node, keys)) = self.place_of(caller, *server)? else { continue };
+                    sight.keys.insert(*server, keys);
                     Some(node)
                 }
             };
@@ -62,8 +63,9 @@ impl Viewer {
         Ok(sight)
     }
 
-    /// Returns where a server is, `None` when there is none that the caller may see.
-    fn node_of(&self, caller: &Caller, server: ServerId) -> Result<Option<NodeId>, HubError> {
+    /// Returns where a server is and what the caller holds for it, `None` when there is none that the
+    /// caller may see.
+    fn place_of(&self, caller: &Caller, server: ServerId) -> Result<Option<Place>, HubError> {
         self.hub.read(|view| {
             let Some(TenantRef(tenant)) = view.get(SERVER_TENANTS, &server)? else {
                 return Ok(None);
@@ -72,7 +74,8 @@ impl Viewer {
             if !keys.contains(&ServerKey::WebsocketConnect) {
                 return Ok(None);
             }
-            Ok(view.get(SERVERS, &(tenant, server))?.map(|record| record.node))
+            let keys = keys.into_iter().collect();
+            Ok(view.get(SERVERS, &(tenant, server))?.map(|record| (record.node, keys)))
         })
     }
 

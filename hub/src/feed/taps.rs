@@ -1,10 +1,13 @@
 //! Gauges from nodes, for one viewer, as long as it looks.
 
 use crate::{Hub, relay::NodeDoor};
-use mamba_core::ids::{NodeId, ServerId};
+use mamba_core::{
+    access::ServerKeys,
+    ids::{NodeId, ServerId, UserId},
+};
 use mamba_wire::{
     api::feed::GAUGES_MAX,
-    node::{Answer, Gauges, NodeReply, NodeRequest},
+    node::{Answer, Ask, Asker, Gauges, NodeReply, NodeRequest},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
@@ -17,36 +20,42 @@ use tokio::{
 /// is live again stays without gauges.
 const AGAIN_MS: u64 = 5_000;
 
+/// Where a server is asked for its gauges, and what the viewer holds for it.
+pub(super) type Place = (NodeId, ServerKeys);
+
 /// The open requests of one viewer. Dropped, they end.
 pub(super) struct Taps {
     hub: Hub,
     links: Arc<dyn NodeDoor>,
-    open: BTreeMap<ServerId, (NodeId, AbortHandle)>,
+    user: UserId,
+    open: BTreeMap<ServerId, (Place, AbortHandle)>,
     tasks: JoinSet<()>,
     sender: mpsc::Sender<Gauges>,
     gauges: mpsc::Receiver<Gauges>,
 }
 
 impl Taps {
-    pub(super) fn new(hub: Hub, links: Arc<dyn NodeDoor>) -> Self {
+    pub(super) fn new(hub: Hub, links: Arc<dyn NodeDoor>, user: UserId) -> Self {
         let (sender, gauges) = mpsc::channel(GAUGES_MAX);
-        Self { hub, links, open: BTreeMap::new(), tasks: JoinSet::new(), sender, gauges }
+        Self { hub, links, user, open: BTreeMap::new(), tasks: JoinSet::new(), sender, gauges }
     }
 
     /// Asks for the gauges of these servers and of no others.
-    pub(super) fn turn(&mut self, wanted: &BTreeMap<ServerId, NodeId>) {
-        self.open.retain(|server, (node, task)| {
-            let is_kept = wanted.get(server) == Some(node);
+    pub(super) fn turn(&mut self, wanted: &BTreeMap<ServerId, Place>) {
+        self.open.retain(|server, (place, task)| {
+            let is_kept = wanted.get(server) == Some(place);
             if !is_kept {
                 task.abort();
             }
             is_kept
         });
-        for (&server, &node) in wanted {
+        for (&server, &place) in wanted {
             if !self.open.contains_key(&server) {
                 let (hub, links) = (self.hub.clone(), self.links.clone());
-                let tap = tap(hub, links, node, server, self.sender.clone());
-                self.open.insert(server, (node, self.tasks.spawn(tap)));
+                let (node, keys) = place;
+                let by = Asker::User { user: self.user, keys };
+                let tap = tap(hub, links, (node, server), by, self.sender.clone());
+                self.open.insert(server, (place, self.tasks.spawn(tap)));
             }
         }
         // What ended is forgotten.
@@ -70,13 +79,13 @@ impl Taps {
 async fn tap(
     hub: Hub,
     links: Arc<dyn NodeDoor>,
-    node: NodeId,
-    server: ServerId,
+    (node, server): (NodeId, ServerId),
+    by: Asker,
     out: mpsc::Sender<Gauges>,
 ) {
     loop {
         let request = NodeRequest::Gauges { server, query: hub.query_of(server) };
-        follow(&*links, node, server, request, &out).await;
+        follow(&*links, (node, server), Ask { by: by.clone(), request }, &out).await;
         sleep(Duration::from_millis(AGAIN_MS)).await;
     }
 }
@@ -84,12 +93,11 @@ async fn tap(
 /// Passes gauges on until the node ends it or says something else.
 async fn follow(
     links: &dyn NodeDoor,
-    node: NodeId,
-    server: ServerId,
-    request: NodeRequest,
+    (node, server): (NodeId, ServerId),
+    ask: Ask,
     out: &mpsc::Sender<Gauges>,
 ) {
-    let Ok(mut stream) = links.open(node, request).await else { return };
+    let Ok(mut stream) = links.open(node, ask).await else { return };
     while let Ok(Some(frame)) = stream.reader.next().await {
         let Ok(NodeReply::Ok(answer)) = NodeReply::from_frame(&frame) else { return };
         match *answer {

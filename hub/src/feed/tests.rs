@@ -27,7 +27,8 @@ fn node(n: u8) -> NodeId {
 
 fn sight(topics: &[(Topic, u8)], seen: Option<Seen>) -> Sight {
     let at = |n: u8| (n > 0).then(|| node(n));
-    Sight { topics: topics.iter().map(|(topic, n)| (*topic, at(*n))).collect(), seen }
+    let topics = topics.iter().map(|(topic, n)| (*topic, at(*n))).collect();
+    Sight { topics, seen, ..Sight::default() }
 }
 
 fn gauges(n: u8, at: u64) -> Gauges {

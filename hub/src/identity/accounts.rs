@@ -7,13 +7,13 @@ use super::{
 };
 use crate::{
     audit,
-    tenants::{self, TENANTS, Tenant, check_pool},
+    tenants::{self, TENANTS, Tenant},
 };
 use mamba_core::{
     access::Administration,
     audit::{AuditEntry, Change, HUB_CHAIN},
     clock::{Entropy, UnixMs, draw},
-    db::{Order, Snapshot, Span, Store, Txn, TxnError},
+    db::{Snapshot, Span, Store, Txn, TxnError},
     error::Invalid,
     ids::{TenantId, UserId},
     lifecycle::Actor,
@@ -37,14 +37,12 @@ pub struct NewAccount {
     pub password: Zeroizing<String>,
 }
 
-/// A tenant to make, with the account that owns it.
+/// A tenant to make, which only the hub owns, with the account that owns it.
 pub struct NewTenant {
     /// Name for people.
     pub name: String,
     /// What it may use.
     pub quota: Quota,
-    /// Tenant that owns it, with who makes it there; `None` when only the hub does.
-    pub parent: Option<TenantId>,
     /// Its owner.
     pub owner: NewAccount,
 }
@@ -160,7 +158,7 @@ impl Identity {
     }
 
     /// Makes a tenant and its owner's account, both or neither. The trails of the new tenant and of
-    /// the one above, or the installation's, tell it.
+    /// the installation tell it.
     ///
     /// # Errors
     /// `Invalid`, `EmailTaken`, `Busy`, or what the store says.
@@ -177,7 +175,7 @@ impl Identity {
         let id = TenantId::new(now, draw(&*inner.entropy));
         let owner = UserId::new(now, draw(&*inner.entropy));
         let account = Account::new(email, Administration::None, password, now);
-        let tenant = Tenant { name: new.name, parent: new.parent, quota: new.quota, made_at: now };
+        let tenant = Tenant { name: new.name, parent: None, quota: new.quota, made_at: now };
         let row = tenant.clone();
         let entry = AuditEntry::new(now, &Actor::User(by.user), by.origin, "tenant:create");
         let entry = entry.with([
@@ -190,8 +188,7 @@ impl Identity {
             .write(move |txn| {
                 insert(txn, owner, &account)?;
                 tenants::insert(txn, id, &row, owner)?;
-                check_pool(txn, &row)?;
-                audit::append(txn, row.parent.unwrap_or(HUB_CHAIN), entry.clone())?;
+                audit::append(txn, HUB_CHAIN, entry.clone())?;
                 Ok(audit::append(txn, id, entry.clone())?)
             })
             .await?;
@@ -204,19 +201,6 @@ impl Identity {
     /// When the store cannot be read.
     pub fn tenant(&self, id: TenantId) -> Result<Option<Tenant>, IdentityError> {
         self.inner.store.read(|view| Ok(tenant(view, id)?))
-    }
-
-    /// Returns up to `limit` tenants after one, oldest first.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn tenants(
-        &self,
-        after: Option<TenantId>,
-        limit: usize,
-    ) -> Result<Vec<(TenantId, Tenant)>, IdentityError> {
-        let span = after.map_or_else(Span::all, |after| Span::all().after(&after));
-        self.inner.store.read(|view| Ok(view.scan(TENANTS, span, Order::Ascending, limit)?))
     }
 }
 

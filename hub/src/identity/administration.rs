@@ -7,7 +7,7 @@ use super::{
     Caller, Identity, IdentityError,
     accounts::normal_email,
     records::{ACCOUNTS, Account, Present, ROOTS},
-    sign_in::find,
+    sign_in,
     trail::note,
 };
 use crate::{
@@ -43,7 +43,7 @@ impl Identity {
     ) -> Result<User, IdentityError> {
         let (by, now) = (by.clone(), self.inner.clock.wall());
         let change = move |txn: &mut Txn<'_>| {
-            let account = txn.get(ACCOUNTS, &user)?.ok_or(IdentityError::NotFound("account"))?;
+            let account = sign_in::account(txn, user)?;
             check_within(txn, &by, &[&account.admin, &admin])?;
             match set(txn, user, account, admin.clone())? {
                 Some(changes) => note(txn, now, by.who(), EVENT, changes),
@@ -70,8 +70,7 @@ pub async fn set_administration(
     let (email, scope) = (normal_email(email), scope.clone());
     store
         .write(move |txn| {
-            let found = find(txn, &email)?;
-            let (user, account) = found.ok_or(IdentityError::NotFound("account"))?;
+            let (user, account) = sign_in::account_at(txn, &email)?;
             match set(txn, user, account, admin.clone())? {
                 Some(changes) => Ok(audit::append_admin(txn, &scope, now, EVENT, changes)?),
                 None => Ok(()),

@@ -8,6 +8,7 @@ use super::{
     Caller, Identity, IdentityError, factors,
     records::{ACCOUNTS, API_KEYS, ApiKeyRecord, Present, USER_API_KEYS},
     sessions::{hash_of, hex, unhex},
+    tenant_keys,
     trail::note,
 };
 use crate::{
@@ -97,7 +98,7 @@ impl Identity {
     /// Makes an API key.
     ///
     /// # Errors
-    /// `Invalid`, `Refused` when there are too many, or what the store says.
+    /// `Invalid`, `Refused` when the account or the tenant has too many, or what the store says.
     pub async fn create_api_key(
         &self,
         caller: &Caller,
@@ -131,14 +132,17 @@ impl Identity {
                 if own.len() >= API_KEYS_MAX {
                     return Err(IdentityError::Refused("the account has too many API keys"));
                 }
-                txn.put(USER_API_KEYS, &(user, id), &Present)?;
-                txn.put(API_KEYS, &id, &row)?;
+                if let Some(tenant) = row.tenant {
+                    tenant_keys::check_binding(txn, user, tenant)?;
+                }
+                tenant_keys::insert(txn, id, &row)?;
+                tenant_keys::note_bound(txn, now, who, "tenant:api-key.create", (id, &row))?;
                 note(txn, now, who, "user:api-key.create", described(id, &row))?;
                 let added = Letter::WayAdded { way: Way::ApiKey, name: row.name.clone() };
                 factors::tell(txn, now, letter, user, added)
             })
             .await?;
-        let token = format!("{KEY_PREFIX}{}_{}", hex(&id.to_bytes()), hex(&secret));
+        let token = format!("{}_{}", prefix_of(id), hex(&secret));
         Ok(NewApiKey { token, key: shown(id, record) })
     }
 
@@ -157,8 +161,8 @@ impl Identity {
             .write(move |txn| {
                 let own = txn.get(API_KEYS, &id)?.filter(|record| record.user == user);
                 let record = own.ok_or(IdentityError::NotFound("API key"))?;
-                txn.delete(API_KEYS, &id)?;
-                txn.delete(USER_API_KEYS, &(user, id))?;
+                tenant_keys::remove(txn, id, &record)?;
+                tenant_keys::note_bound(txn, now, who, "tenant:api-key.delete", (id, &record))?;
                 note(txn, now, who, "user:api-key.delete", described(id, &record))
             })
             .await?;
@@ -256,16 +260,21 @@ impl Identity {
         }
     }
 
-    fn uses(&self) -> MutexGuard<'_, Uses> {
+    pub(super) fn uses(&self) -> MutexGuard<'_, Uses> {
         self.inner.uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns how a key begins: all of it but its secret.
+pub(super) fn prefix_of(id: SessionId) -> String {
+    format!("{KEY_PREFIX}{}", hex(&id.to_bytes()))
 }
 
 fn shown(id: SessionId, record: ApiKeyRecord) -> ApiKey {
     ApiKey {
         key: id,
         name: record.name,
-        prefix: format!("{KEY_PREFIX}{}", hex(&id.to_bytes())),
+        prefix: prefix_of(id),
         admin: record.admin,
         rights: record.rights,
         tenant: record.tenant,
@@ -277,7 +286,7 @@ fn shown(id: SessionId, record: ApiKeyRecord) -> ApiKey {
 }
 
 /// Says of a key what there is to know, without its secret.
-fn described(id: SessionId, record: &ApiKeyRecord) -> Vec<Change> {
+pub(super) fn described(id: SessionId, record: &ApiKeyRecord) -> Vec<Change> {
     let admin: Vec<_> = record.admin.iter().map(|right| right.name()).collect();
     let networks: Vec<_> = record.networks.iter().map(ToString::to_string).collect();
     let mut changes = vec![

@@ -11,9 +11,10 @@ use super::{
     administration::{check_within, text, unroot},
     factors,
     planted::void_keys,
-    records::{ACCOUNTS, EMAILS, FACTORS, LETTERS},
+    records::{ACCOUNTS, Account, EMAILS, FACTORS, LETTERS},
+    seen,
     sessions::end_all,
-    sign_in::find,
+    sign_in,
 };
 use crate::{
     audit,
@@ -25,7 +26,7 @@ use mamba_core::{
     access::Administration,
     audit::{AuditEntry, Change, HUB_CHAIN, Origin},
     clock::{Entropy, UnixMs, draw},
-    db::{Snapshot as _, Store, Txn},
+    db::{Store, Txn},
     ids::{EventId, UserId},
     lifecycle::Actor,
     scope::AdminScope,
@@ -82,9 +83,9 @@ impl Identity {
         let (actor, origin) = (Actor::User(by.user), by.origin);
         let end = End { actor, origin, now, letter: self.draw_id(now) };
         let change = move |txn: &mut Txn<'_>| {
-            let account = txn.get(ACCOUNTS, &user)?.ok_or(IdentityError::NotFound("account"))?;
+            let account = sign_in::account(txn, user)?;
             check(txn, &account.admin)?;
-            erase(txn, &vault, &end, user)
+            erase(txn, &vault, &end, (user, account))
         };
         self.inner.store.write(change).await?;
         self.sessions_ended();
@@ -109,9 +110,8 @@ pub async fn delete_account(
     let email = normal_email(email);
     store
         .write(move |txn| {
-            let found = find(txn, &email)?;
-            let (user, _) = found.ok_or(IdentityError::NotFound("account"))?;
-            erase(txn, &vault, &end, user)
+            let found = sign_in::account_at(txn, &email)?;
+            erase(txn, &vault, &end, found)
         })
         .await?;
     Ok(())
@@ -119,8 +119,12 @@ pub async fn delete_account(
 
 /// Removes an account and what is its own: at most some 3,000 of the 4,096 writes that a transaction of
 /// the hub may have, for one that is everywhere with everything.
-fn erase(txn: &mut Txn<'_>, vault: &Vault, end: &End, user: UserId) -> Result<(), IdentityError> {
-    let account = txn.get(ACCOUNTS, &user)?.ok_or(IdentityError::NotFound("account"))?;
+fn erase(
+    txn: &mut Txn<'_>,
+    vault: &Vault,
+    end: &End,
+    (user, account): (UserId, Account),
+) -> Result<(), IdentityError> {
     if account.admin == Administration::Root {
         unroot(txn, user)?;
     }
@@ -135,6 +139,7 @@ fn erase(txn: &mut Txn<'_>, vault: &Vault, end: &End, user: UserId) -> Result<()
     vault.delete(txn, &factors::seed_place(user))?;
     txn.delete(FACTORS, &user)?;
     txn.delete(LETTERS, &user)?;
+    seen::forget(txn, user)?;
     txn.delete(EMAILS, &account.email)?;
     txn.delete(ACCOUNTS, &user)?;
     mail::forget(txn, &account.email)?;

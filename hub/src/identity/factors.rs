@@ -15,6 +15,7 @@ use super::{
 use crate::{
     mail::{self, Letter},
     secrets::{Place, Vault},
+    store::META,
 };
 use mamba_core::{
     clock::{Entropy, UnixMs, draw},
@@ -27,6 +28,8 @@ use zeroize::Zeroizing;
 
 /// Recovery codes made at one time.
 pub const RECOVERY_CODES: usize = 10;
+/// Seconds for which an app shows one code.
+const STEP_S: u64 = 30;
 /// Bytes of a seed: as many as the hash has (RFC 4226).
 const SEED_BYTES: usize = 20;
 /// What apps show above the account.
@@ -240,7 +243,8 @@ impl Identity {
         let Some(totp) = &mut factors.totp else { return Err(IdentityError::NotFound("app")) };
         let seed = vault.get(txn, &seed_place(user))?.ok_or_else(unusable)?;
         let app = app(&seed, "").ok_or_else(unusable)?;
-        let step = app.check(code.trim(), now.0 / 1_000).filter(|step| *step > totp.last_step);
+        let last = totp.last_step.max(restored_step(txn)?);
+        let step = app.check(code.trim(), now.0 / 1_000).filter(|step| *step > last);
         let how = if let Some(step) = step {
             totp.last_step = step;
             How::App
@@ -253,6 +257,13 @@ impl Identity {
         txn.put(FACTORS, &user, &factors)?;
         Ok(how)
     }
+}
+
+/// Returns the newest step of a code that may have been used in a life of the hub that a restore ended: what
+/// was written down of that is gone. For a minute after a restore only recovery codes are good.
+fn restored_step(view: &impl Snapshot) -> Result<u64, IdentityError> {
+    let restored_at = view.get(META, &())?.and_then(|it| it.restored_at);
+    Ok(restored_at.map_or(0, |at| at.0 / 1_000 / STEP_S + 1))
 }
 
 /// Writes to the owner of an account.
@@ -290,6 +301,7 @@ fn app(seed: &[u8], email: &str) -> Option<Totp> {
     Builder::new()
         .with_secret(Secret::from(seed.to_vec()))
         .with_issuer(Some(ISSUER))
+        .with_step_duration(STEP_S)
         .with_account_name(email.replace(':', " "))
         .build()
         .ok()

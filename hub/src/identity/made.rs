@@ -13,6 +13,7 @@ use super::{
     passwords::{hash_now, void},
     records::{ACCOUNTS, Account, FACTORS, Factors},
     sessions::end_all,
+    sign_in,
     trail::{Who, note},
 };
 use crate::{audit, mail::Letter};
@@ -20,7 +21,7 @@ use mamba_core::{
     access::Administration,
     audit::Change,
     clock::{Entropy, UnixMs, draw},
-    db::{Snapshot as _, Store, Txn},
+    db::{Store, Txn},
     ids::UserId,
     scope::AdminScope,
 };
@@ -93,7 +94,7 @@ impl Identity {
         let (by, now) = (by.clone(), self.inner.clock.wall());
         let letter = self.draw_id(now);
         let change = move |txn: &mut Txn<'_>| {
-            let account = txn.get(ACCOUNTS, &user)?.ok_or(IdentityError::NotFound("account"))?;
+            let account = sign_in::account(txn, user)?;
             check_takeover(txn, &by, (user, &account))?;
             let mut factors = factors::of(txn, user)?;
             let told = Change::set("account", user.to_string());
@@ -133,7 +134,7 @@ impl Identity {
         let (by, now) = (by.clone(), self.inner.clock.wall());
         let password = void(draw(&*self.inner.entropy));
         self.send(ADDRESS_TTL_MS, RESET_PAGE, move |txn, link| {
-            let account = txn.get(ACCOUNTS, &user)?.ok_or(IdentityError::NotFound("account"))?;
+            let account = sign_in::account(txn, user)?;
             check_within(txn, &by, &[&account.admin])?;
             let account = Account { password: password.clone(), ..account };
             txn.put(ACCOUNTS, &user, &account)?;

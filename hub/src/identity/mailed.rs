@@ -253,7 +253,7 @@ impl Identity {
         Ok(())
     }
 
-    /// Writes of a sign-in from a device that has no session.
+    /// Writes of a sign-in from a new place.
     pub(super) fn mail_of_new_device(
         &self,
         txn: &mut Txn<'_>,

@@ -21,13 +21,16 @@ mod administration;
 mod made;
 mod ended;
 mod sessions;
+mod seen;
 mod factors;
 mod sign_in;
 mod mailed;
 mod planted;
 mod letters;
+mod invited;
 mod ssh_keys;
 mod api_keys;
+mod tenant_keys;
 mod passkeys;
 mod presence;
 mod provider;
@@ -55,6 +58,7 @@ pub use records::{Account, TABLES};
 pub(crate) use settings::is_safe;
 pub use settings::{PublicUrl, Registration, SecondFactorPolicy, Settings};
 pub use ssh_keys::SSH_KEYS_MAX;
+pub(crate) use tenant_keys::{ENDED as KEY_ENDED, remove_bound as remove_bound_keys};
 pub use tickets::{Opens, Ticket, TicketError, Tickets};
 
 use crate::{

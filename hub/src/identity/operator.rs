@@ -8,7 +8,7 @@ use super::{
     passwords::hash_now,
     records::{ACCOUNTS, Account, FACTORS, PASSKEY_IDS, PASSKEYS},
     sessions::end_all,
-    sign_in::find,
+    sign_in,
 };
 use crate::{audit, mail::Letter, secrets::Vault};
 use mamba_core::{
@@ -39,8 +39,7 @@ pub async fn set_password(
     let (id, scope) = (EventId::new(now, draw(entropy)), scope.clone());
     store
         .write(move |txn| {
-            let found = find(txn, &email)?;
-            let (user, account) = found.ok_or(IdentityError::NotFound("account"))?;
+            let (user, account) = sign_in::account_at(txn, &email)?;
             let next = Account { password: hash.clone(), locked_at: None, ..account };
             txn.put(ACCOUNTS, &user, &next)?;
             end_all(txn, user, None)?;
@@ -69,8 +68,7 @@ pub async fn disable_second_factor(
     let (id, scope) = (EventId::new(now, draw(entropy)), scope.clone());
     store
         .write(move |txn| {
-            let found = find(txn, &email)?;
-            let (user, _) = found.ok_or(IdentityError::NotFound("account"))?;
+            let (user, _) = sign_in::account_at(txn, &email)?;
             let mut factors = factors::of(txn, user)?;
             (factors.totp, factors.recovery) = (None, Vec::new());
             txn.put(FACTORS, &user, &factors)?;

@@ -16,6 +16,7 @@ use super::{
         USER_API_KEYS, USER_LINKS,
     },
     ssh_keys::SSH_KEYS_MAX,
+    tenant_keys,
 };
 use mamba_core::{
     audit::Change,
@@ -29,7 +30,7 @@ pub(super) fn is_app_void(account: &Account, factors: &Factors) -> bool {
     factors.email_verified_at.is_none() && !account.admin.is_admin() && factors.totp.is_some()
 }
 
-/// Removes the keys and links of an account that were made until then, some 220 deletions at most;
+/// Removes the keys and links of an account that were made until then, some 250 deletions at most;
 /// returns of each kind how many, where there were any.
 pub(super) fn void_keys(
     txn: &mut Txn<'_>,
@@ -38,9 +39,9 @@ pub(super) fn void_keys(
 ) -> Result<Vec<Change>, IdentityError> {
     let (mut api_keys, mut ssh_keys, mut passkeys, mut links) = (0_u32, 0_u32, 0_u32, 0_u32);
     for (own, Present) in txn.prefix(USER_API_KEYS, &(user,), API_KEYS_MAX)? {
-        if txn.get(API_KEYS, &own.1)?.is_none_or(|it| it.made_at <= until) {
-            txn.delete(API_KEYS, &own.1)?;
-            txn.delete(USER_API_KEYS, &own)?;
+        let Some(record) = txn.get(API_KEYS, &own.1)? else { continue };
+        if record.made_at <= until {
+            tenant_keys::remove(txn, own.1, &record)?;
             api_keys += 1;
         }
     }

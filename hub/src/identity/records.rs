@@ -36,6 +36,9 @@ pub(super) const API_KEYS: Table<SessionId, ApiKeyRecord> = Table::new(180, "api
 /// API keys of each account.
 pub(super) const USER_API_KEYS: Table<(UserId, SessionId), Present> =
     Table::new(181, "user_api_keys");
+/// API keys that are bound to each tenant.
+pub(super) const TENANT_API_KEYS: Table<(TenantId, SessionId), Present> =
+    Table::new(390, "tenant_api_keys");
 /// SSH keys of each account.
 pub(super) const SSH_KEYS: Table<(UserId, TokenId), SshKeyRecord> = Table::new(182, "ssh_keys");
 /// Owner of each SSH key, by the SHA-256 of its blob.
@@ -48,6 +51,9 @@ pub(super) const MAIL_TOKEN_ENDS: Table<(UnixMs, [u8; 32]), Present> =
 
 /// Which letters an account wants.
 pub(super) const LETTERS: Table<UserId, LettersRecord> = Table::new(186, "letters");
+
+/// Where each account was signed in, and when last.
+pub(super) const SEEN: Table<(UserId, [u8; 32]), SeenAt> = Table::new(350, "seen_places");
 
 /// Accounts that are root.
 pub(super) const ROOTS: Table<UserId, Present> = Table::new(187, "roots");
@@ -65,12 +71,14 @@ pub const TABLES: &[TableDef] = &[
     USER_LINKS.def(),
     API_KEYS.def(),
     USER_API_KEYS.def(),
+    TENANT_API_KEYS.def(),
     SSH_KEYS.def(),
     SSH_KEY_IDS.def(),
     MAIL_TOKENS.def(),
     MAIL_TOKEN_ENDS.def(),
     LETTERS.def(),
     ROOTS.def(),
+    SEEN.def(),
 ];
 
 /// One account.
@@ -248,6 +256,10 @@ pub(super) struct LettersRecord {
     pub(super) servers: bool,
 }
 
+/// When somebody was at a place last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SeenAt(pub(super) UnixMs);
+
 /// The key says it all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Present;
@@ -265,3 +277,4 @@ record!(LinkSubject, 1);
 record!(SshKeyRecord, 1);
 record!(MailToken, 1);
 record!(LettersRecord, 1);
+record!(SeenAt, 1);

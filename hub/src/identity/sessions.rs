@@ -15,6 +15,7 @@ use super::{
     passkeys::PASSKEYS_MAX,
     passwords::is_void,
     records::{ACCOUNTS, Account, PASSKEYS, Present, SESSIONS, Session, USER_SESSIONS},
+    seen,
     trail::note,
 };
 use crate::tenants::{access_of, memberships};
@@ -302,8 +303,7 @@ impl Identity {
         }
         let mut live = live(txn, now, user)?;
         live.sort_by_key(|(id, other)| (other.refreshed_at, *id));
-        let is_seen = live.iter().any(|(_, other)| other.device == client.device);
-        if !live.is_empty() && !is_seen {
+        if seen::remember(txn, now, client, user)? {
             self.mail_of_new_device(txn, now, client, &account)?;
         }
         let surplus = (live.len() + 1).saturating_sub(SESSIONS_PER_USER_MAX);
@@ -369,6 +369,7 @@ impl Identity {
             row.device.clone_from(&client.device);
             row.address = client.peer;
             txn.put(SESSIONS, &id, &row)?;
+            seen::renew(txn, now, client, row.user)?;
         }
         Ok(Rotated::Next(Box::new(Begun { id, session: row, account })))
     }

@@ -178,6 +178,19 @@ pub(super) fn find(
     Ok(view.get(ACCOUNTS, &owner.user)?.map(|account| (owner.user, account)))
 }
 
+/// The same for an address that must have an account: `NotFound`.
+pub(super) fn account_at(
+    view: &impl Snapshot,
+    email: &String,
+) -> Result<(UserId, Account), IdentityError> {
+    find(view, email)?.ok_or(IdentityError::NotFound("account"))
+}
+
+/// Returns an account that must be there: `NotFound`.
+pub(super) fn account(view: &impl Snapshot, user: UserId) -> Result<Account, IdentityError> {
+    view.get(ACCOUNTS, &user)?.ok_or(IdentityError::NotFound("account"))
+}
+
 fn is_known(
     view: &impl Snapshot,
     now: UnixMs,

@@ -8,13 +8,17 @@ use super::{
     passkeys::PASSKEYS_MAX,
     records::{ACCOUNTS, Account, PASSKEYS},
     sessions::{end_all, live},
+    sign_in,
     trail::note,
 };
-use crate::{control::Cut, tenants::memberships};
+use crate::{
+    control::{PlaceOf, Sort, behind},
+    tenants::memberships,
+};
 use mamba_core::{
     audit::Change,
     clock::UnixMs,
-    db::{Order, Snapshot, Span, Txn},
+    db::{Snapshot, Txn},
     ids::UserId,
 };
 use mamba_wire::api::{
@@ -23,25 +27,24 @@ use mamba_wire::api::{
 };
 
 impl Identity {
-    /// Lists accounts, oldest first. With a filter a page may be short, or empty, and have a next one all
-    /// the same.
+    /// Lists accounts, oldest first unless another order is asked for. With a filter a page may be short,
+    /// or empty, and have a next one all the same.
     ///
     /// # Errors
     /// `Invalid` for the query, or what the store says.
     pub fn users(&self, query: &UserQuery) -> Result<Page<User>, IdentityError> {
         let page = PageQuery { after: query.after.clone(), limit: query.limit };
-        let cut = Cut::<UserId>::new(&page)?;
+        let by_email: PlaceOf<Account> = |it| it.email.clone().into_bytes();
+        let sort = Sort::read(query.sort.as_deref(), "made", &[("email", by_email)])?;
         let wanted = query.email.as_deref().map(normal_email).unwrap_or_default();
         let now = self.inner.clock.wall();
         self.inner.store.read(|view| {
-            let span = cut.after.map_or_else(Span::all, |after| Span::all().after(&after));
-            cut.sift(
+            sort.page(
+                &page,
                 !wanted.is_empty(),
-                |most| Ok(view.scan(ACCOUNTS, span, Order::Ascending, most)?),
-                |user, account| {
-                    let fits = account.email.contains(&wanted);
-                    fits.then(|| shown(view, now, *user, account)).transpose()
-                },
+                |after, most| Ok(view.range(ACCOUNTS, behind(after), most)?),
+                |_, account| Ok(account.email.contains(&wanted)),
+                |user, account| shown(view, now, *user, account),
             )
         })
     }
@@ -53,7 +56,7 @@ impl Identity {
     pub fn user(&self, user: UserId) -> Result<User, IdentityError> {
         let now = self.inner.clock.wall();
         self.inner.store.read(|view| {
-            let account = view.get(ACCOUNTS, &user)?.ok_or(IdentityError::NotFound("account"))?;
+            let account = sign_in::account(view, user)?;
             shown(view, now, user, account)
         })
     }
@@ -88,7 +91,7 @@ impl Identity {
     ) -> Result<User, IdentityError> {
         let (by, now) = (by.clone(), self.inner.clock.wall());
         let change = move |txn: &mut Txn<'_>| {
-            let account = txn.get(ACCOUNTS, &user)?.ok_or(IdentityError::NotFound("account"))?;
+            let account = sign_in::account(txn, user)?;
             check_within(txn, &by, &[&account.admin])?;
             if account.locked_at.is_some() == locked_at.is_some() {
                 return Ok(());

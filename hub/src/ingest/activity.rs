@@ -3,7 +3,7 @@
 use super::{Booked, Booking, Doubt};
 use crate::{
     HubError, audit,
-    control::{end_on_node, note},
+    control::{end_on_node, hidden::mask_line, note},
     store::{ActivityRecord, EVENTS, NODE_ACTIVITY, NODE_EVENTS, PLACED},
     tenants::about_server,
 };
@@ -18,7 +18,7 @@ use mamba_core::{
 impl Booking {
     pub(super) fn book_activity(&mut self, txn: &mut Txn<'_>, body: &[u8]) -> Booked {
         let fact = match self.read_activity(txn, body)? {
-            Ok(fact) => fact,
+            Ok(fact) => self.masked(txn, fact)?,
             Err(doubt) => return Ok(Err(doubt)),
         };
         let entry = AuditEntry::of_fact(self.now, self.node, &fact);
@@ -75,6 +75,18 @@ impl Booking {
         };
         let about = Some((owner_of_event(&owners, named, fact.at), server));
         Ok(Ok(ActivityFact { about, ..fact }))
+    }
+
+    /// Masks what was typed: the node does so too, by what it knows.
+    fn masked(
+        &self,
+        view: &impl Snapshot,
+        mut fact: ActivityFact,
+    ) -> Result<ActivityFact, HubError> {
+        if let (Activity::ConsoleCommand { line }, Some(server)) = (&mut fact.body, &fact.about) {
+            *line = mask_line(&self.hub, view, server, line)?;
+        }
+        Ok(fact)
     }
 
     /// Whether an event was listed before: also for an owner that the server had then.

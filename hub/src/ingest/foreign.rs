@@ -11,22 +11,118 @@ use mamba_core::{
     desired::{Order, SignedEnvelope},
     fact::{Activity, ActivityFact, Quantities, Stream, UsageBody, UsageFact},
     ids::{EventId, IntentId, NodeId, ServerId},
-    lifecycle::{Actor, Observed, PowerAction, PowerWish, ServerState},
+    lifecycle::{Actor, Exit, Observed, PowerAction, PowerWish, Refused, ServerState},
     seq::{Generation, Incarnation},
+    server::InstallFiles,
 };
 use mamba_wire::{
-    api::{PageQuery, usage::UsageQuery},
+    api::{PageQuery, audit::AuditQuery, usage::UsageQuery},
     link::v1::{
         DesiredOutcome, DesiredResult, EdgeFrame, IntentOutcome, IntentResult, LaneOpen,
         StateReport,
     },
 };
+use std::collections::BTreeSet;
 
 /// What a message names.
 struct Target {
     server: ServerId,
     intent: IntentId,
     envelope: Vec<SignedEnvelope>,
+}
+
+/// Kinds of activity.
+const KINDS: usize = 36;
+
+/// Returns activity of each kind; [`number`] does not compile without a new one.
+fn kinds(order: Order) -> Vec<Activity> {
+    let (text, action, exit) =
+        (|| "x".to_owned(), PowerAction::Start, Exit { code: 1, oom_killed: false, at: START });
+    let error = mamba_core::error::Invalid::new("name", "must be shorter");
+    let node = NodeId::from_bytes([3; 16]);
+    let all = vec![
+        Activity::EdgeStarted { version: text(), after_reboot: true },
+        Activity::Power { action },
+        Activity::Started,
+        Activity::Ready { after_ms: 1 },
+        Activity::Adopted,
+        Activity::Stopped { exit: exit.clone(), killed: true },
+        Activity::Ended { exit: exit.clone() },
+        Activity::Crashed { exit, crashes: 1, lines: vec![text()] },
+        Activity::GaveUp { crashes: 5 },
+        Activity::StepFailed { step: text(), error: text() },
+        Activity::ConsoleCommand { line: text() },
+        Activity::Applied { generation: 9 },
+        Activity::Refused(Refused { order, error }),
+        Activity::StoppedByHub { suspended: true },
+        Activity::Deleted,
+        Activity::Purged,
+        Activity::ClockStep { by_ms: 1 },
+        Activity::Created,
+        Activity::Changed { generation: 9, fields: vec![text()] },
+        Activity::PowerAsked { action },
+        Activity::DeletionAsked { not_before: START },
+        Activity::Lost { count: 1 },
+        Activity::InstallBegun { asked: order },
+        Activity::Installed { asked: order, took_ms: 1 },
+        Activity::InstallFailed { asked: order, code: Some(1), error: text(), lines: vec![] },
+        Activity::InstallCancelled { asked: order },
+        Activity::ReinstallAsked { files: InstallFiles::Wipe },
+        Activity::InstallCancelAsked,
+        Activity::PowerCancelled { action },
+        Activity::TransferAsked { to: node },
+        Activity::Transferred { from: node, to: node },
+        Activity::TransferCancelled,
+        Activity::TransferFailed { error: text() },
+        Activity::Left,
+        Activity::GivenAway,
+        Activity::TakenOver,
+    ];
+    let numbers: BTreeSet<usize> = all.iter().map(number).collect();
+    assert_eq!(numbers, (0..KINDS).collect());
+    all
+}
+
+/// Numbers the kinds of activity.
+fn number(kind: &Activity) -> usize {
+    match kind {
+        Activity::EdgeStarted { .. } => 0,
+        Activity::Power { .. } => 1,
+        Activity::Started => 2,
+        Activity::Ready { .. } => 3,
+        Activity::Adopted => 4,
+        Activity::Stopped { .. } => 5,
+        Activity::Ended { .. } => 6,
+        Activity::Crashed { .. } => 7,
+        Activity::GaveUp { .. } => 8,
+        Activity::StepFailed { .. } => 9,
+        Activity::ConsoleCommand { .. } => 10,
+        Activity::Applied { .. } => 11,
+        Activity::Refused(_) => 12,
+        Activity::StoppedByHub { .. } => 13,
+        Activity::Deleted => 14,
+        Activity::Purged => 15,
+        Activity::ClockStep { .. } => 16,
+        Activity::Created => 17,
+        Activity::Changed { .. } => 18,
+        Activity::PowerAsked { .. } => 19,
+        Activity::DeletionAsked { .. } => 20,
+        Activity::Lost { .. } => 21,
+        Activity::InstallBegun { .. } => 22,
+        Activity::Installed { .. } => 23,
+        Activity::InstallFailed { .. } => 24,
+        Activity::InstallCancelled { .. } => 25,
+        Activity::ReinstallAsked { .. } => 26,
+        Activity::InstallCancelAsked => 27,
+        Activity::PowerCancelled { .. } => 28,
+        Activity::TransferAsked { .. } => 29,
+        Activity::Transferred { .. } => 30,
+        Activity::TransferCancelled => 31,
+        Activity::TransferFailed { .. } => 32,
+        Activity::Left => 33,
+        Activity::GivenAway => 34,
+        Activity::TakenOver => 35,
+    }
 }
 
 /// Returns one message of each kind about a target. A new kind does not compile until it is here:
@@ -51,16 +147,16 @@ fn messages(node: NodeId, target: &Target) -> Vec<EdgeFrame> {
     let body = UsageBody::Measured(Quantities { cpu_used: 7, ..Quantities::default() });
     let usage =
         UsageFact { tenant, server: target.server, from: START, to: START.plus(1_000), body };
-    let activity = ActivityFact {
-        event: EventId::from_bytes([target.server.to_bytes()[0]; 16]),
+    let activity = |(number, body): (u8, Activity)| ActivityFact {
+        event: EventId::from_bytes([target.server.to_bytes()[0] ^ number; 16]),
         at: START.plus(1),
         about: Some((tenant, target.server)),
         actor: Actor::Edge,
-        body: Activity::Started,
+        body,
     };
+    let bodies = (0..).zip(kinds(order)).map(|it| activity(it).encode().unwrap()).collect();
     let usage = Outbox { bodies: vec![usage.encode().unwrap()], ..Outbox::new(Stream::Usage, 1) };
-    let activity =
-        Outbox { bodies: vec![activity.encode().unwrap()], ..Outbox::new(Stream::Activity, 2) };
+    let activity = Outbox { bodies, ..Outbox::new(Stream::Activity, 2) };
     let mut greeting = hello(node, vec![]);
     greeting.streams = vec![usage.hello(1), activity.hello(1)];
     let result = |outcome| DesiredResult { server: target.server, order, outcome };
@@ -68,7 +164,7 @@ fn messages(node: NodeId, target: &Target) -> Vec<EdgeFrame> {
         EdgeFrame::Hello(greeting),
         EdgeFrame::LaneOpen(LaneOpen::Control),
         EdgeFrame::Facts(usage.batch(1, 1)),
-        EdgeFrame::Facts(activity.batch(1, 1)),
+        EdgeFrame::Facts(activity.batch(1, activity.bodies.len() as u64)),
         EdgeFrame::State(StateReport { complete: true, servers: vec![observed], node: machine() }),
         EdgeFrame::DesiredResults(vec![
             result(DesiredOutcome::Adopted),
@@ -106,11 +202,13 @@ async fn deliver(world: &World, node: NodeId, frame: EdgeFrame) -> String {
 fn seen(world: &World, server: ServerId) -> String {
     let (hub, scope, page) = (&world.hub, tenant(1), PageQuery::FIRST);
     format!(
-        "{:?}\n{:?}\n{:?}\n{:?}",
+        "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
         hub.server(&scope, server).unwrap(),
         hub.intents(&scope, server, &page).unwrap(),
         hub.activity(&scope, server, &page).unwrap(),
         hub.usage(&scope, server, &UsageQuery { from: None, to: None }).unwrap(),
+        hub.audit(scope.tenant(), &AuditQuery::ALL).unwrap().items,
+        hub.read(|view| Ok(crate::mail::kept(view)?)).unwrap(),
     )
 }
 
@@ -141,7 +239,7 @@ async fn no_message_about_a_server_of_another_node_does_anything() {
             told.push(deliver(&world, other, frame).await);
             assert_eq!(seen(&world, server), before, "{kind}");
         }
-        assert_eq!(reasons(&world).len(), 2, "kept, and not believed");
+        assert_eq!(reasons(&world).len(), KINDS + 1, "kept, and not believed");
         // Nor does the node get to know the server.
         let asked = LinkBackend::envelopes(&world.hub, other, vec![target.server]).await;
         told.push(format!("{asked:?}"));

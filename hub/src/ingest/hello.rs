@@ -3,7 +3,7 @@
 
 use crate::{
     Hub, HubError,
-    nodes::raise,
+    nodes::{note_begin, raise},
     store::{
         AlarmKind, NODES_SEEN, NodeSeen, OPEN_EPOCHS, PLACED, STREAM_GAPS, STREAMS, StreamGap,
         StreamGapKind, StreamRecord, stream_number,
@@ -40,7 +40,7 @@ impl Hub {
         let alarms: Vec<EventId> =
             hello.streams.iter().map(|_| self.new_id(EventId::new)).collect();
         // Before the store is asked: the end of the session is noted also when the store fails.
-        self.live().begin(node, hello.instance, now);
+        let is_only = self.live().begin(node, hello.instance, now);
         self.write(move |txn| {
             let ahead = i128::from(hello.now.0) - i128::from(now.0);
             let seen = NodeSeen {
@@ -51,6 +51,7 @@ impl Hub {
                 remote: peer.to_string(),
                 calendar_ahead_ms: i64::try_from(ahead).unwrap_or(i64::MAX),
             };
+            note_begin(txn, node, now, peer.to_string(), is_only)?;
             txn.put(NODES_SEEN, &node, &seen)?;
             note_held(txn, node, &hello.desired)?;
             let streams = hello.streams.iter().zip(&alarms);

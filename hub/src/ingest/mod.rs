@@ -66,7 +66,8 @@ impl Hub {
         let node = scope.node();
         let now = self.now();
         let alarm = self.new_id(EventId::new);
-        let taken = self.write(move |txn| take(txn, node, &facts, now, alarm)).await;
+        let hub = self.clone();
+        let taken = self.write(move |txn| take(&hub, txn, node, &facts, (now, alarm))).await;
         self.live().heard(node, now);
         match taken {
             Ok(Taken::Acked(ack)) => Ok(ack),
@@ -89,11 +90,11 @@ enum Taken {
 
 /// Takes what is new of a batch.
 fn take(
+    hub: &Hub,
     txn: &mut Txn<'_>,
     node: NodeId,
     facts: &Facts,
-    now: UnixMs,
-    alarm: EventId,
+    (now, alarm): (UnixMs, EventId),
 ) -> Result<Taken, HubError> {
     let newest = UnixMs(txn.get(RECEIVED, &())?.unwrap_or_default());
     if now.plus(BACK_MS_MAX) < newest {
@@ -117,7 +118,7 @@ fn take(
     if is_comparable && end != *chain {
         return Ok(Taken::Diverged);
     }
-    let mut booking = Booking::new(txn, (node, *stream, *epoch), now)?;
+    let mut booking = Booking::new(hub, txn, (node, *stream, *epoch), now)?;
     booking.counters.repeated += (bodies.len() - new.len()) as u64;
     let mut seq = next;
     for body in new {
@@ -161,6 +162,7 @@ fn follow(record: &StreamRecord, epoch: Epoch, new: &[Vec<u8>]) -> (Chain, Seq) 
 
 /// One batch on its way into the books.
 struct Booking {
+    hub: Hub,
     node: NodeId,
     stream: Stream,
     epoch: Epoch,
@@ -172,13 +174,15 @@ struct Booking {
 
 impl Booking {
     fn new(
+        hub: &Hub,
         view: &impl Snapshot,
         (node, stream, epoch): (NodeId, Stream, Epoch),
         now: UnixMs,
     ) -> Result<Self, HubError> {
         let counters = view.get(COUNTERS, &node)?.unwrap_or_default();
         let (leases, touched) = (Leases::default(), usage::Touched::default());
-        Ok(Self { node, stream, epoch, now, leases, touched, counters })
+        let hub = hub.clone();
+        Ok(Self { hub, node, stream, epoch, now, leases, touched, counters })
     }
 
     /// Takes one fact into custody and books it, or puts it into quarantine.

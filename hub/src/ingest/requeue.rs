@@ -46,13 +46,14 @@ impl Hub {
         let mut done = Requeued::default();
         let mut after = None;
         loop {
-            let (seen, bookable) = self.read(|view| look(view, after, now))?;
+            let (seen, bookable) = self.read(|view| look(self, view, after, now))?;
             let Some(last) = seen.last() else { return Ok(done) };
             after = Some(*last);
             let mut booked = 0;
             for keys in bookable.chunks(BOOK_FACTS_MAX) {
                 let keys = keys.to_vec();
-                booked += self.write(move |txn| book(txn, &keys, now)).await?;
+                let hub = self.clone();
+                booked += self.write(move |txn| book(&hub, txn, &keys, now)).await?;
             }
             done.booked += booked;
             done.left += (seen.len() as u64).saturating_sub(booked);
@@ -91,6 +92,7 @@ pub async fn keep_requeued(hub: Hub, mut stop: watch::Receiver<bool>) {
 
 /// Returns the next facts in quarantine, and those of them that can be booked.
 fn look(
+    hub: &Hub,
     view: &impl Snapshot,
     after: Option<FactKey>,
     now: UnixMs,
@@ -100,7 +102,7 @@ fn look(
     let seen: Vec<FactKey> = rows.into_iter().map(|(key, _)| key).collect();
     let mut bookable = Vec::new();
     for key in &seen {
-        let Some((mut booking, body)) = take_up(view, key, now)? else { continue };
+        let Some((mut booking, body)) = take_up(hub, view, key, now)? else { continue };
         let is_bookable = match booking.stream {
             Stream::Usage => booking.read_usage(view, &body)?.is_ok(),
             Stream::Activity => booking.read_activity(view, &body)?.is_ok(),
@@ -113,13 +115,13 @@ fn look(
 }
 
 /// Books facts that are in quarantine, and returns how many.
-fn book(txn: &mut Txn<'_>, keys: &[FactKey], now: UnixMs) -> Result<u64, HubError> {
+fn book(hub: &Hub, txn: &mut Txn<'_>, keys: &[FactKey], now: UnixMs) -> Result<u64, HubError> {
     let mut booked = 0;
     for key in keys {
         if !txn.contains(QUARANTINE, key)? {
             continue;
         }
-        let Some((mut booking, body)) = take_up(txn, key, now)? else { continue };
+        let Some((mut booking, body)) = take_up(hub, txn, key, now)? else { continue };
         if booking.decide(txn, key.3, &body)?.is_err() {
             continue;
         }
@@ -134,6 +136,7 @@ fn book(txn: &mut Txn<'_>, keys: &[FactKey], now: UnixMs) -> Result<u64, HubErro
 
 /// Returns a fact in custody with its booking.
 fn take_up(
+    hub: &Hub,
     view: &impl Snapshot,
     key: &FactKey,
     now: UnixMs,
@@ -141,7 +144,7 @@ fn take_up(
     let (node, number, epoch, _) = *key;
     let stream = Stream::ALL.into_iter().find(|stream| stream_number(*stream) == number);
     let (Some(stream), Some(custody)) = (stream, view.get(CUSTODY, key)?) else { return Ok(None) };
-    Ok(Some((Booking::new(view, (node, stream, epoch), now)?, custody.body)))
+    Ok(Some((Booking::new(hub, view, (node, stream, epoch), now)?, custody.body)))
 }
 
 #[cfg(test)]

@@ -9,17 +9,18 @@ use crate::{
     mail,
     store::{CUSTODY, HOURS, QUARANTINE, STREAM_GAPS, STREAMS, StreamGapKind},
     tenants::join,
-    testing::{Outbox, START, World, admin, hello, tenant},
+    testing::{Outbox, START, World, admin, hello, ports_of, tenant},
 };
 use mamba_core::{
     access::Role,
     clock::{HOUR_MS, SystemEntropy, UnixMs},
     db::{Snapshot as _, Span},
+    desired::Order,
     fact::{Activity, ActivityFact, GapReason, Quantities, Stream, UsageBody, UsageFact},
     ids::{EventId, NodeId, ServerId, TenantId},
     lifecycle::Actor,
     scope::NodeScope,
-    seq::Seq,
+    seq::{Generation, Incarnation, Seq},
 };
 use mamba_wire::{
     api::{PageQuery, server::ServerQuery, usage::UsageQuery},
@@ -194,7 +195,20 @@ async fn owners_are_written_to_once_an_hour_of_a_server_that_stays_off() {
     let joined = world.hub.write(move |txn| Ok(join(txn, server.0, user, Role::Owner, START)?));
     joined.await.unwrap();
     let gave_up = |event| activity(Some(server), event, Activity::GaveUp { crashes: 4 });
-    let facts = [activity(Some(server), 1, Activity::Started), gave_up(2), gave_up(3), gave_up(4)];
+    let asked = Order { incarnation: Incarnation(1), generation: Generation(1) };
+    let installed = Activity::Installed { asked, took_ms: 1 };
+    let (error, lines) = ("code 1".to_owned(), vec![]);
+    let failed = Activity::InstallFailed { asked, code: Some(1), error, lines };
+    let of = |event, body: &Activity| activity(Some(server), event, body.clone());
+    let facts = [
+        activity(Some(server), 1, Activity::Started),
+        gave_up(2),
+        gave_up(3),
+        gave_up(4),
+        of(5, &installed),
+        of(6, &installed),
+        of(7, &failed),
+    ];
     let bodies = facts.iter().map(|fact| fact.encode().unwrap()).collect();
     let outbox = Outbox { bodies, ..Outbox::new(Stream::Activity, 1) };
     greet(&world, node, vec![outbox.hello(1)]).await;
@@ -208,6 +222,11 @@ async fn owners_are_written_to_once_an_hour_of_a_server_that_stays_off() {
     world.clock.advance(HOUR_MS);
     assert_eq!(send(&world, node, outbox.batch(4, 4)).await, Ok(4));
     assert_eq!(letters().len(), 2);
+    // Each kind has its own hour.
+    assert_eq!(send(&world, node, outbox.batch(5, 7)).await, Ok(7));
+    let subjects: Vec<_> = letters().into_iter().map(|it| it.subject).collect();
+    let count = |end: &str| subjects.iter().filter(|it| it.ends_with(end)).count();
+    assert_eq!((subjects.len(), count(" is ready"), count(" crashed")), (4, 1, 2), "{subjects:?}");
 }
 
 #[tokio::test]
@@ -232,11 +251,7 @@ async fn a_deleted_server_frees_its_port_and_its_last_usage_still_counts() {
         .unwrap()
         .items;
     assert_eq!(listed, []);
-    let ports = world
-        .hub
-        .allocations(&admin(), Some(node), Default::default(), &PageQuery::FIRST)
-        .unwrap()
-        .items;
+    let ports = world.hub.allocations(&admin(), &ports_of(node, PageQuery::FIRST)).unwrap().items;
     assert!(ports.iter().all(|it| it.server.is_none()));
     world.clock.advance(120_000);
     send(&world, node, last.batch(1, 3)).await.unwrap();

@@ -123,6 +123,13 @@ pub trait LinkBackend: Send + Sync + 'static {
         node: NodeId,
     ) -> impl Future<Output = Result<Option<NodeAccess>, BackendError>> + Send;
 
+    /// Notes the end of a certificate that is about to be given to a node.
+    fn certified(
+        &self,
+        node: NodeId,
+        until: UnixMs,
+    ) -> impl Future<Output = Result<(), BackendError>> + Send;
+
     /// Bars a node whose identity two daemons fight over, and raises an alarm.
     fn quarantine(&self, node: NodeId) -> impl Future<Output = Result<(), BackendError>> + Send;
 
@@ -184,12 +191,13 @@ pub trait LinkBackend: Send + Sync + 'static {
         results: Vec<IntentResult>,
     ) -> impl Future<Output = Result<(), BackendError>> + Send;
 
-    /// Notes that a session ended. Another one of the same node may already be up.
+    /// Notes that a session ended, and why. Another one of the same node may already be up.
     fn gone(
         &self,
         node: NodeId,
         instance: InstanceId,
         at: UnixMs,
+        why: &str,
     ) -> impl Future<Output = Result<(), BackendError>> + Send;
 
     /// Notes a sign of life of a connected node: any frame, often only the answer to a ping. Must be

@@ -96,7 +96,7 @@ async fn enrol<B: LinkBackend>(
         peer,
     };
     match context.backend.enrol(enrolment).await {
-        Ok(node) => match certify(context, node, key) {
+        Ok(node) => match certify(context, node, key).await {
             Some(renewal) => {
                 tracing::info!(%node, %peer, "node enrolled");
                 EnrolAnswer::Enrolled(EnrolReply { node, renewal })
@@ -126,7 +126,7 @@ async fn renew<B: LinkBackend>(
     };
     match may_renew(request, nonce, access) {
         Err(refused) => EnrolAnswer::Refused(refused),
-        Ok(key) => match certify(context, request.node, key) {
+        Ok(key) => match certify(context, request.node, key).await {
             Some(renewal) => EnrolAnswer::Renewed(renewal),
             None => EnrolAnswer::Refused(EnrolRefused::Busy),
         },
@@ -155,21 +155,30 @@ fn may_renew(
     }
 }
 
-fn certify<B>(context: &Context<B>, node: NodeId, key: PublicKey) -> Option<RenewReply> {
+async fn certify<B: LinkBackend>(
+    context: &Context<B>,
+    node: NodeId,
+    key: PublicKey,
+) -> Option<RenewReply> {
     let now = context.clock.wall();
-    match context.keys.node_ca.issue_node(node, key, now, &*context.entropy) {
-        Ok(leaf) => Some(RenewReply {
-            certificate_chain: leaf.chain.iter().map(|part| part.to_vec()).collect(),
-            valid_until: leaf.valid_until,
-            hub_ca: context.keys.hub_ca.certificate().to_vec(),
-            envelope_key: context.keys.envelopes.public(),
-            now,
-        }),
+    let leaf = match context.keys.node_ca.issue_node(node, key, now, &*context.entropy) {
+        Ok(leaf) => leaf,
         Err(err) => {
             tracing::error!(%node, "certificate: {}", chain(&err));
-            None
+            return None;
         }
+    };
+    if let Err(err) = context.backend.certified(node, leaf.valid_until).await {
+        tracing::warn!(%node, "certificate: {err}");
+        return None;
     }
+    Some(RenewReply {
+        certificate_chain: leaf.chain.iter().map(|part| part.to_vec()).collect(),
+        valid_until: leaf.valid_until,
+        hub_ca: context.keys.hub_ca.certificate().to_vec(),
+        envelope_key: context.keys.envelopes.public(),
+        now,
+    })
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use mamba_wire::{
         endpoint::BULK_PRIORITY,
         frames::{FrameStream, FramedError},
     },
-    node::NodeRequest,
+    node::Ask,
 };
 use quinn::Connection;
 use std::{
@@ -101,22 +101,18 @@ impl Links {
     ///
     /// # Errors
     /// See [`RequestError`]; nothing reached the node, or the stream to it broke.
-    pub async fn request(
-        &self,
-        node: NodeId,
-        request: &NodeRequest,
-    ) -> Result<FrameStream, RequestError> {
+    pub async fn request(&self, node: NodeId, ask: &Ask) -> Result<FrameStream, RequestError> {
         let connection = self.state().live.get(&node).map(|live| live.connection.clone());
         let connection = connection.ok_or(RequestError::NotConnected(node))?;
         let open = timeout(Duration::from_millis(OPEN_MS_MAX), connection.open_bi()).await;
         let (send, receive) =
             open.map_err(|_| RequestError::Busy(node))?.map_err(RequestError::Broken)?;
-        if request.is_bulk() {
+        if ask.request.is_bulk() {
             // A stream that is closed by now says so when it is written to.
             send.set_priority(BULK_PRIORITY).ok();
         }
         let mut stream = FrameStream::new(receive, send);
-        let frame = request.to_frame().map_err(RequestError::Encode)?;
+        let frame = ask.to_frame().map_err(RequestError::Encode)?;
         stream.writer.send(&frame).await.map_err(RequestError::Send)?;
         Ok(stream)
     }

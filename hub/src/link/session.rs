@@ -99,7 +99,7 @@ pub(super) async fn serve<B: LinkBackend>(
     tracing::info!(%node, %peer, "session ended: {why}");
     drop(registered);
     if let Some(instance) = instance
-        && let Err(err) = context.backend.gone(node, instance, context.clock.wall()).await
+        && let Err(err) = context.backend.gone(node, instance, context.clock.wall(), &why).await
     {
         tracing::warn!(%node, "{err}");
     }

@@ -248,7 +248,8 @@ impl Letter {
                 format!("Your account was signed in to from {device} at {address}, {at}.")
             }
             Self::Invitation { by, to, .. } => {
-                format!("{by} invites you to {to}. If that means nothing to you, do nothing.")
+                format!("{by} invites you to {to}. Without an account yet, make one there. If \
+                         that means nothing to you, do nothing.")
             }
             Self::Added { to } => format!("You were given access to {to}. Sign in to see it."),
             Self::Removed { from } => format!("Your access to {from} was taken back."),

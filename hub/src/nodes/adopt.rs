@@ -1,7 +1,10 @@
 //! Takes over wishes that a node holds and the hub lost: after the restore of an older backup, the
 //! nodes know better what was wanted.
 
-use super::registry::raise;
+use super::{
+    origin::{choices, origin},
+    registry::raise,
+};
 use crate::{
     Hub, HubError, blueprints,
     control::{
@@ -16,7 +19,6 @@ use crate::{
     },
 };
 use mamba_core::{
-    blueprint::{Blueprint, Choices, Pick},
     clock::UnixMs,
     db::{Snapshot as _, Txn},
     desired::{Envelope, Home, SignedEnvelope, Verdict, Wish, judge},
@@ -24,7 +26,7 @@ use mamba_core::{
     lifecycle::Actor,
     placement::Size,
     scope::NodeScope,
-    server::{InstallAsk, PortBinding, ServerSpec},
+    server::{PortBinding, ServerSpec},
 };
 use mamba_wire::{link::v1::SERVERS_MAX, net::keys::EnvelopeVerifier};
 
@@ -260,19 +262,8 @@ fn existing(
     now: UnixMs,
     taken: &mut Vec<String>,
 ) -> Result<ServerRecord, HubError> {
-    let key = known.as_ref().map(|it| (it.blueprint.clone(), it.blueprint_version));
-    let blueprint = match &key {
-        Some((key, version)) => blueprints::version(txn, key, *version).ok(),
-        None => {
-            let runs = |it: &Blueprint| it.images.iter().any(|it| it.image == spec.image);
-            Blueprint::built_in().iter().find(|it| runs(it)).cloned()
-        }
-    };
-    let blueprint = blueprint.as_ref();
-    let mut variables = spec.environment.clone();
-    variables.retain(|name, _| {
-        blueprint.is_some_and(|it| it.variables.iter().any(|variable| variable.env == *name))
-    });
+    let origin = origin(txn, spec, known.as_ref())?;
+    let blueprint = origin.as_ref().map(|(_, _, blueprint)| blueprint);
     let mut allocations = Vec::new();
     for binding in &spec.ports {
         // Named also when another server has it, for the node holds a wish with this port.
@@ -282,45 +273,23 @@ fn existing(
             taken.push(format!("port {} of {}", binding.port, binding.ip));
         }
     }
-    let choices = Choices {
-        name: spec.name.clone(),
-        image: Some(match blueprint {
-            Some(blueprint) => blueprint.pick_of_image(&spec.image),
-            None => Pick::Own(spec.image.clone()),
-        }),
-        startup: match blueprint {
-            Some(blueprint) => blueprint.pick_of_startup(&spec.startup),
-            None => Some(Pick::Own(spec.startup.clone())),
-        },
-        variables,
-        limits: spec.limits,
-        ports: spec.ports.clone(),
-        auto_start: spec.auto_start,
-        restart: spec.restart,
-        mounts: spec.mounts.clone(),
-        suspended: spec.suspended,
-        run_until: spec.run_until,
-        install: spec.install.as_ref().map(|it| InstallAsk {
-            asked: it.asked,
-            files: it.files,
-            cancelled: it.cancelled,
-        }),
-        eula_accepted: spec.accepts_eula(),
-    };
+    let choices = choices(blueprint, spec);
+    // Of one that the hub does not know any more the name stays.
+    let remembered = known.as_ref().map(|it| (it.blueprint.clone(), it.blueprint_version));
+    let found = origin.map(|(key, version, _)| (key, version));
+    let (blueprint, blueprint_version) = found.or(remembered).unwrap_or_default();
     Ok(ServerRecord {
         node: envelope.node,
         home: envelope.home,
         moving: None,
         passed_on: None,
-        blueprint_version: key.as_ref().map_or(0, |(_, version)| *version),
-        blueprint: match key {
-            Some((key, _)) => key,
-            None => blueprint.map(|it| it.key.clone()).unwrap_or_default(),
-        },
+        blueprint,
+        blueprint_version,
         has_secrets: false,
         choices,
         allocations,
         allocation_limit: known.as_ref().map_or(0, |it| it.allocation_limit),
+        backup_limit: known.as_ref().map_or(0, |it| it.backup_limit),
         description: known.as_ref().and_then(|it| it.description.clone()),
         external_id: known.as_ref().and_then(|it| it.external_id.clone()),
         skip_scripts: known.as_ref().is_some_and(|it| it.skip_scripts),

@@ -53,6 +53,10 @@ impl LinkBackend for Hub {
         Ok(record.map(access))
     }
 
+    async fn certified(&self, node: NodeId, until: UnixMs) -> Result<(), BackendError> {
+        told(self.note_certificate(&proven(node), until).await)
+    }
+
     async fn quarantine(&self, node: NodeId) -> Result<(), BackendError> {
         told(self.quarantine_node(node).await)
     }
@@ -115,8 +119,9 @@ impl LinkBackend for Hub {
         node: NodeId,
         instance: InstanceId,
         at: UnixMs,
+        why: &str,
     ) -> Result<(), BackendError> {
-        told(self.note_gone(&proven(node), instance, at).await)
+        told(self.note_gone(&proven(node), instance, at, why).await)
     }
 
     fn heard(&self, node: NodeId) {

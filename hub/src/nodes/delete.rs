@@ -14,9 +14,9 @@ use crate::{
     control::{end_on_node, ports, transfer},
     link::backend::Standing as LinkStanding,
     store::{
-        ALLOCATIONS, COUNTERS, GONE_PORTS, INTENTS_OF_NODE, JOIN_TOKENS, KeyRecord, NODE_KEYS,
-        NODE_STATES, NODES, NODES_SEEN, OPEN_EPOCHS, PLACED, PlacedServer, STREAM_GAPS, STREAMS,
-        StreamGap, StreamGapKind, stream_number,
+        ALLOCATIONS, COUNTERS, GONE_PORTS, INTENTS_OF_NODE, JOIN_TOKENS, KeyRecord, LINK_CHANGES,
+        NODE_KEYS, NODE_STATES, NODES, NODES_SEEN, OPEN_EPOCHS, PLACED, PlacedServer, STREAM_GAPS,
+        STREAMS, StreamGap, StreamGapKind, stream_number,
     },
 };
 use mamba_core::{
@@ -175,6 +175,10 @@ fn clear(txn: &mut Txn<'_>, node: NodeId, now: UnixMs) -> Result<bool, HubError>
     for (key, _) in &freed {
         txn.delete(GONE_PORTS, key)?;
     }
+    let links = txn.prefix(LINK_CHANGES, &(node,), STEP)?;
+    for (key, _) in &links {
+        txn.delete(LINK_CHANGES, key)?;
+    }
     let offered = txn.prefix(ALLOCATIONS, &(node,), STEP)?;
     for ((_, allocation), record) in &offered {
         ports::remove(txn, node, *allocation, record)?;
@@ -184,7 +188,7 @@ fn clear(txn: &mut Txn<'_>, node: NodeId, now: UnixMs) -> Result<bool, HubError>
         txn.delete(INTENTS_OF_NODE, key)?;
     }
     let is_more = transfer::forget_node(txn, node, STEP)?;
-    let counts = [open.len(), freed.len(), offered.len(), intents.len()];
+    let counts = [open.len(), freed.len(), links.len(), offered.len(), intents.len()];
     Ok(is_more || counts.contains(&STEP))
 }
 

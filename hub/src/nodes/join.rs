@@ -68,7 +68,7 @@ impl Hub {
                 None => new.name.clone(),
             };
             check_name(txn, &name, new.replaces)?;
-            if drop_expired(txn, now)? >= TOKENS_MAX {
+            if make_room(txn, now)? >= TOKENS_MAX {
                 return Err(HubError::Refused(format!(
                     "{TOKENS_MAX} join tokens are open already"
                 )));
@@ -202,6 +202,7 @@ fn take(
             why: None,
             enrolled_at: now,
             replaced_at: None,
+            certificate_until: None,
             settings: NodeSettings::default(),
         },
         Some(node) => {
@@ -220,15 +221,23 @@ fn take(
     Ok(Ok((node, token.replaces.is_some())))
 }
 
-/// Forgets tokens past their life. Returns how many stay.
-fn drop_expired(txn: &mut Txn<'_>, now: UnixMs) -> Result<usize, HubError> {
+/// Forgets tokens past their life, and the oldest of too many used ones: a used one only answers a machine
+/// that lost the first answer. Returns how many are open.
+fn make_room(txn: &mut Txn<'_>, now: UnixMs) -> Result<usize, HubError> {
     let mut open = 0;
+    let mut used = Vec::new();
     for (hash, record) in txn.range(JOIN_TOKENS, Span::all(), 2 * TOKENS_MAX)? {
         if now >= record.expires_at {
             txn.delete(JOIN_TOKENS, &hash)?;
+        } else if record.used.is_some() {
+            used.push((record.token, hash));
         } else {
             open += 1;
         }
+    }
+    used.sort_unstable();
+    for (_, hash) in used.iter().rev().skip(TOKENS_MAX) {
+        txn.delete(JOIN_TOKENS, hash)?;
     }
     Ok(open)
 }

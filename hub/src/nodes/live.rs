@@ -62,12 +62,14 @@ impl LiveNode {
 }
 
 impl Live {
-    /// Notes that a session begins. Each beginning has its end.
-    pub fn begin(&self, node: NodeId, instance: InstanceId, now: UnixMs) {
+    /// Notes that a session begins. Each beginning has its end. Returns whether it is the only one.
+    pub fn begin(&self, node: NodeId, instance: InstanceId, now: UnixMs) -> bool {
         let mut nodes = self.nodes();
         let entry = nodes.entry(node).or_default();
+        let is_only = entry.sessions.is_empty();
         *entry.sessions.entry(instance).or_default() += 1;
         entry.last_heard = entry.last_heard.max(now);
+        is_only
     }
 
     /// Notes a sign of life.
@@ -77,16 +79,17 @@ impl Live {
         }
     }
 
-    /// Notes that a session ended.
-    pub fn end(&self, node: NodeId, instance: InstanceId) {
+    /// Notes that a session ended. Returns whether it was the last one.
+    pub fn end(&self, node: NodeId, instance: InstanceId) -> bool {
         let mut nodes = self.nodes();
-        let Some(entry) = nodes.get_mut(&node) else { return };
+        let Some(entry) = nodes.get_mut(&node) else { return true };
         if let Some(count) = entry.sessions.get_mut(&instance) {
             *count -= 1;
             if *count == 0 {
                 entry.sessions.remove(&instance);
             }
         }
+        entry.sessions.is_empty()
     }
 
     /// Wakes the node's session: what it should have, or was promised, changed. Called after the
@@ -187,15 +190,15 @@ mod tests {
         let (old, new) = (InstanceId::from_bytes([1; 16]), InstanceId::from_bytes([2; 16]));
         live.begin(node(), old, UnixMs(1));
         live.begin(node(), new, UnixMs(2));
-        live.end(node(), old);
+        assert!(!live.end(node(), old));
         assert!(live.connected().contains(&node()));
         assert_eq!(live.link_state(node(), UnixMs(3)), LinkState::Live);
         assert_eq!(live.link_state(node(), UnixMs(3 + SILENCE_MS)), LinkState::Delayed);
         assert_eq!(live.link_states(UnixMs(3)), [(node(), LinkState::Live)].into());
         live.begin(node(), new, UnixMs(3));
-        live.end(node(), new);
+        assert!(!live.end(node(), new));
         assert!(live.connected().contains(&node()), "of two sessions of one run one is left");
-        live.end(node(), new);
+        assert!(live.end(node(), new));
         assert_eq!(live.link_state(node(), UnixMs(3)), LinkState::Unreachable);
     }
 

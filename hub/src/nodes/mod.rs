@@ -9,6 +9,8 @@ mod adopt;
 mod backend;
 mod delete;
 mod join;
+mod origin;
+mod past;
 mod registry;
 mod reports;
 mod wanted;
@@ -17,6 +19,7 @@ mod tests;
 
 pub use delete::Force;
 pub use join::NewToken;
+pub(crate) use past::note_begin;
 pub use registry::NodeDetail;
 pub(crate) use registry::raise;
 

@@ -2,7 +2,7 @@
 
 use crate::{
     Hub, HubError, audit,
-    control::Cut,
+    control::{Cut, PlaceOf, Sort, behind},
     link::backend::Standing as LinkStanding,
     store::{
         ALARMS, ALARMS_OF, Alarm, AlarmKind, COUNTERS, Counters, EventRef, JOIN_TOKENS,
@@ -40,6 +40,8 @@ pub struct NodeDetail {
     pub key: [u8; 32],
     /// When its key was replaced last.
     pub replaced_at: Option<UnixMs>,
+    /// End of the newest certificate that it was given.
+    pub certificate_until: Option<UnixMs>,
     /// Why its standing is not active.
     pub why: Option<String>,
     /// Its last connection.
@@ -49,13 +51,14 @@ pub struct NodeDetail {
 }
 
 impl Hub {
-    /// Lists nodes in the order of their making.
+    /// Lists nodes, in the order of their making unless another is asked for.
     ///
     /// # Errors
     /// `Invalid` for the query.
     pub fn nodes(&self, _admin: &AdminScope, query: &NodeQuery) -> Result<Page<Node>, HubError> {
-        let NodeQuery { name, region, tag, link, after, limit } = query.clone();
-        let cut = Cut::<NodeId>::new(&PageQuery { after, limit })?;
+        let NodeQuery { name, region, tag, link, sort, after, limit } = query.clone();
+        let by_name: PlaceOf<NodeRecord> = |it| it.name.to_lowercase().into_bytes();
+        let sort = Sort::read(sort.as_deref(), "made", &[("name", by_name)])?;
         let link = link.as_deref().map(read_link).transpose()?;
         let name = name.map(|it| it.to_lowercase());
         let is_filtered = name.is_some() || region.is_some() || tag.is_some() || link.is_some();
@@ -68,17 +71,12 @@ impl Hub {
                 && link.is_none_or(|link| self.live().link_state(*node, now) == link)
         };
         self.read(|txn| {
-            let mut span = Span::all();
-            if let Some(after) = &cut.after {
-                span = span.after(after);
-            }
-            cut.sift(
+            sort.page(
+                &PageQuery { after, limit },
                 is_filtered,
-                |most| Ok(txn.range(NODES, span, most)?),
-                |node, record| {
-                    let fits = fits(node, &record);
-                    fits.then(|| self.show_node(txn, *node, record)).transpose()
-                },
+                |after, most| Ok(txn.range(NODES, behind(after), most)?),
+                |node, record| Ok(fits(node, record)),
+                |node, record| self.show_node(txn, *node, record),
             )
         })
     }
@@ -99,6 +97,7 @@ impl Hub {
             Ok(NodeDetail {
                 key: record.key,
                 replaced_at: record.replaced_at,
+                certificate_until: record.certificate_until,
                 why: record.why.clone(),
                 seen,
                 counters: txn.get(COUNTERS, &node)?.unwrap_or_default(),

@@ -3,7 +3,7 @@
 //! Everything here is claimed by a node about itself. What it says of a server that is not placed on
 //! it is ignored, in the same way as for a server that does not exist (T1).
 
-use super::registry::raise;
+use super::{past, registry::raise};
 use crate::{
     Hub, HubError,
     store::{
@@ -87,7 +87,7 @@ impl Hub {
         .await
     }
 
-    /// Notes that a session ended.
+    /// Notes that a session ended, and why.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -96,11 +96,16 @@ impl Hub {
         scope: &NodeScope,
         instance: InstanceId,
         at: UnixMs,
+        why: &str,
     ) -> Result<(), HubError> {
         let node = scope.node();
         let heard = self.live().last_heard(node);
-        self.live().end(node, instance);
+        let is_last = self.live().end(node, instance);
+        let why = why.to_owned();
         self.write(move |txn| {
+            if is_last {
+                past::note_end(txn, node, at, &why)?;
+            }
             let Some(mut seen) = txn.get(NODES_SEEN, &node)? else { return Ok(()) };
             if seen.instance == instance {
                 seen.last_heard = seen.last_heard.max(heard.unwrap_or(at).min(at));

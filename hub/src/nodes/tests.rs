@@ -4,14 +4,17 @@ use super::{Force, NewToken};
 use crate::{
     HubError,
     link::backend::{EnrolError, LinkBackend, Standing},
-    store::{ALLOCATIONS, NODE_KEYS, PLACED, SERVERS, STREAM_GAPS, StreamGapKind},
-    testing::{Outbox, World, admin, enrolment, hello, machine, observed, tenant},
+    store::{
+        ALLOCATIONS, JOIN_TOKENS, JoinTokenRecord, NODE_KEYS, PLACED, SERVERS, STREAM_GAPS,
+        StreamGapKind,
+    },
+    testing::{Outbox, World, admin, enrolment, hello, machine, observed, ports_of, tenant},
 };
 use mamba_core::{
     db::{Snapshot as _, Span},
     desired::{Envelope, Order, Wish},
     fact::Stream,
-    ids::NodeId,
+    ids::{NodeId, TokenId},
     scope::NodeScope,
     seq::{Generation, Incarnation},
 };
@@ -43,6 +46,45 @@ async fn a_token_that_expired_or_was_withdrawn_looks_unknown() {
     assert_eq!(open.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["withdrawn"]);
     world.hub.delete_join_token(&admin(), open[0].id).await.unwrap();
     assert_eq!(world.hub.enrol(enrolment(&withdrawn, 1)).await, Err(EnrolError::Token));
+}
+
+#[tokio::test]
+async fn open_tokens_are_bounded_and_used_ones_are_in_nobodys_way() {
+    let world = World::new().await;
+    let make = |number: usize, node: Option<NodeId>| {
+        let now = world.hub.now();
+        let name = format!("node-{number}");
+        let used = node.map(|node| (node, [0; 32]));
+        let token = world.hub.new_id(TokenId::new);
+        let expires_at = now.plus(super::TOKEN_MS_DEFAULT);
+        JoinTokenRecord { token, name, made_at: now, expires_at, replaces: None, used }
+    };
+    let put = async |used: Option<NodeId>, first: usize| {
+        let records: Vec<_> =
+            (first..first + super::TOKENS_MAX).map(|it| (it, make(it, used))).collect();
+        let done = world.hub.write(move |txn| {
+            for (number, record) in &records {
+                let mut hash = [0; 32];
+                hash[..8].copy_from_slice(&number.to_be_bytes());
+                txn.put(JOIN_TOKENS, &hash, record)?;
+            }
+            Ok(())
+        });
+        done.await.unwrap();
+    };
+    put(Some(NodeId::from_bytes([1; 16])), 0).await;
+    let last = world.token("after a thousand").await;
+    let node = world.hub.enrol(enrolment(&last, 1)).await.unwrap();
+    world.token("one more").await;
+    let all = world.hub.read(|txn| Ok(txn.range(JOIN_TOKENS, Span::all(), usize::MAX)?)).unwrap();
+    let is_first = |hash: &[u8; 32]| *hash == [0; 32];
+    assert_eq!(all.len(), super::TOKENS_MAX + 1);
+    assert!(!all.iter().any(|(hash, _)| is_first(hash)), "the oldest used one went");
+    assert_eq!(world.hub.enrol(enrolment(&last, 1)).await, Ok(node), "the newest stays");
+    put(None, super::TOKENS_MAX).await;
+    let new = NewToken { name: "too many".to_owned(), ..NewToken::default() };
+    let err = world.hub.create_join_token(&admin(), new).await.map(|_| ()).unwrap_err();
+    assert_eq!(err.to_string(), "1000 join tokens are open already");
 }
 
 #[tokio::test]
@@ -180,11 +222,7 @@ async fn a_server_that_comes_back_does_not_take_the_port_of_another() {
     assert_eq!(port_of(&world, 2, holder), 30_000);
     world.hub.adopt(&scope, signed).await.unwrap();
     assert_eq!(port_of(&world, 1, lost), 30_000, "what the node holds is told as it is");
-    let ports = world
-        .hub
-        .allocations(&admin(), Some(node), Default::default(), &PageQuery::FIRST)
-        .unwrap()
-        .items;
+    let ports = world.hub.allocations(&admin(), &ports_of(node, PageQuery::FIRST)).unwrap().items;
     assert_eq!((ports[0].port, ports[0].server), (30_000, Some(holder)));
     let alarms = world.hub.alarms(&admin(), &PageQuery::FIRST).unwrap().items;
     let texts: Vec<_> = alarms.iter().map(|it| (it.server, it.text.as_str())).collect();
@@ -194,11 +232,7 @@ async fn a_server_that_comes_back_does_not_take_the_port_of_another() {
         "{texts:?}"
     );
     world.hub.delete_server(&tenant(1), lost, Default::default()).await.unwrap();
-    let ports = world
-        .hub
-        .allocations(&admin(), Some(node), Default::default(), &PageQuery::FIRST)
-        .unwrap()
-        .items;
+    let ports = world.hub.allocations(&admin(), &ports_of(node, PageQuery::FIRST)).unwrap().items;
     assert_eq!(ports[0].server, Some(holder));
 }
 

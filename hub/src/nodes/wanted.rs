@@ -65,6 +65,7 @@ impl Hub {
                     server: waiting.server,
                     action: record.action,
                     by: record.by,
+                    keys: record.keys,
                     expires_at: record.expires_at,
                 });
             }

@@ -1,7 +1,7 @@
 //! What the relay needs of the link: one request to a node that goes on.
 
 use mamba_core::ids::NodeId;
-use mamba_wire::{net::frames::FrameStream, node::NodeRequest};
+use mamba_wire::{net::frames::FrameStream, node::Ask};
 use std::{future::Future, pin::Pin};
 
 /// A future behind a pointer, so that fakes and the link fit one type.
@@ -10,8 +10,7 @@ pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Asks connected nodes.
 pub trait NodeDoor: Send + Sync + 'static {
     /// Sends a request to a node; the replies come through the stream. Dropping it ends the request.
-    fn open(&self, node: NodeId, request: NodeRequest)
-    -> Boxed<'_, Result<FrameStream, DoorError>>;
+    fn open(&self, node: NodeId, ask: Ask) -> Boxed<'_, Result<FrameStream, DoorError>>;
 }
 
 /// Why a node cannot be asked.

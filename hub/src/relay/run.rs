@@ -12,11 +12,11 @@ use crate::{
 };
 use futures_util::{Sink, Stream, StreamExt as _};
 use mamba_core::{
-    access::ServerKey,
+    access::{ServerKey, ServerKeys},
     db::Snapshot as _,
     error::chain,
     ids::{NodeId, ServerId, SessionId, UserId},
-    lifecycle::{Actor, ServerState},
+    lifecycle::ServerState,
     scope::TenantScope,
     seq::LineNumber,
 };
@@ -27,8 +27,8 @@ use mamba_wire::{
     },
     net::frames::{FrameStream, FramedError},
     node::{
-        Answer, ConsoleEvent, ConsoleFrom, ConsoleInput, ConsoleLine, INPUT_BYTES_MAX, NodeError,
-        NodeReply, NodeRequest,
+        Answer, Ask, Asker, ConsoleEvent, ConsoleFrom, ConsoleInput, ConsoleLine, INPUT_BYTES_MAX,
+        NodeError, NodeReply, NodeRequest,
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -61,14 +61,14 @@ pub(crate) struct Visit {
     pub(crate) server: ServerId,
     pub(crate) session: SessionId,
     pub(crate) user: UserId,
-    /// Whose input it is; `None` may only read.
-    pub(crate) by: Option<Actor>,
+    /// What the visitor holds for the server; who is not to type holds no key for that.
+    pub(crate) keys: ServerKeys,
 }
 
 impl Visit {
-    /// Returns which keys of the console the visitor still has; `None` when the session ended. When
-    /// the store cannot be read, nobody can be shown to be signed in.
-    fn keys(&self) -> Option<Keys> {
+    /// Returns what the visitor holds now; `None` when the session ended. When the store cannot be read,
+    /// nobody can be shown to be signed in.
+    fn held(&self) -> Option<ServerKeys> {
         let caller = self.identity.caller(self.session).ok()??;
         // It may have changed hands since.
         let above = self.hub.read(|view| {
@@ -76,40 +76,24 @@ impl Visit {
             Ok(owner.map_or(Ok(Vec::new()), |TenantRef(owner)| lineage(view, owner))?)
         });
         let above = above.ok()?;
-        let keys = caller.access.with_server(self.server, &above);
-        let has = |key| keys.contains(&key);
-        Some(Keys {
-            can_read: has(ServerKey::ControlReadConsole),
-            can_write: has(ServerKey::ControlConsole),
-        })
+        Some(caller.access.with_server(self.server, &above).into_iter().collect())
     }
 
     /// Returns why the visit is over, if it is. Who may no longer type goes on reading.
     fn over(&mut self) -> Option<End> {
-        match self.keys() {
-            None => Some(End::new(CLOSE_SIGNED_OUT, "the session ended")),
-            Some(Keys { can_read: false, .. }) => {
-                Some(End::new(CLOSE_SIGNED_OUT, "the right to read this console ended"))
-            }
-            Some(Keys { can_write, .. }) => {
-                if !can_write {
-                    self.by = None;
-                }
-                None
-            }
-        }
+        let Some(held) = self.held() else {
+            return Some(End::new(CLOSE_SIGNED_OUT, "the session ended"));
+        };
+        self.keys = self.keys.and(held);
+        let can_read = self.keys.contains(ServerKey::ControlReadConsole);
+        let ended = || End::new(CLOSE_SIGNED_OUT, "the right to read this console ended");
+        (!can_read).then(ended)
     }
 
     fn state(&self) -> Option<ServerState> {
         let server = self.hub.server(&self.scope, self.server).ok()?;
         Some(server.observed?.state)
     }
-}
-
-/// What a visitor may do with a console.
-struct Keys {
-    can_read: bool,
-    can_write: bool,
 }
 
 /// Why a console ends: a message for people, and the close code.
@@ -163,9 +147,9 @@ where
         server: visit.server,
         from: ConsoleFrom::Last(HISTORY_LINES),
         follow: true,
-        by: visit.by.clone(),
     };
-    let mut node = match visit.links.open(visit.node, request).await {
+    let ask = Ask { by: Asker::User { user: visit.user, keys: visit.keys }, request };
+    let mut node = match visit.links.open(visit.node, ask).await {
         Ok(node) => node,
         Err(err) => return Ok(err.into()),
     };
@@ -273,7 +257,7 @@ where
         let rule = r#"messages must be like {"input":"a line"}"#;
         return Ok(Some(End::new(CLOSE_MALFORMED, rule)));
     };
-    let refusal = if visit.by.is_none() {
+    let refusal = if !visit.keys.contains(ServerKey::ControlConsole) {
         Some("this console is read-only".to_owned())
     } else if line.len() > INPUT_BYTES_MAX || line.contains(['\n', '\r', '\0']) {
         Some(format!("input must be one line of at most {INPUT_BYTES_MAX} bytes"))
@@ -297,6 +281,7 @@ where
 fn refused(err: &NodeError) -> End {
     let code = match err {
         NodeError::NoSuchServer(_) => CLOSE_NO_SERVER,
+        NodeError::Forbidden(_) => CLOSE_SIGNED_OUT,
         NodeError::Invalid(_)
         | NodeError::NotAllowed(_)
         | NodeError::NotRunning

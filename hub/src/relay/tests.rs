@@ -33,6 +33,28 @@ async fn places_are_bounded_per_user_and_over_all() {
     closing.await;
 }
 
+/// CVE-2025-69199 (GHSA-8w7m): ten thousand at once, of one user and of many.
+#[test]
+fn ten_thousand_at_once_take_no_more_places_than_there_are() {
+    let limits = ConsoleLimits { all_max: 400, user_max: 5 };
+    for users in [1_u8, 250] {
+        let sockets = Sockets::new(limits);
+        let enter = |thread: usize| {
+            let users_of = (0..1_250).map(|number| (thread * 1_250 + number) % usize::from(users));
+            let ids = users_of.map(|it| UserId::from_bytes([u8::try_from(it).unwrap(); 16]));
+            ids.filter_map(|user| sockets.enter(user)).collect::<Vec<_>>()
+        };
+        let held: Vec<_> = std::thread::scope(|scope| {
+            let enter = &enter;
+            let threads: Vec<_> = (0..8).map(|it| scope.spawn(move || enter(it))).collect();
+            threads.into_iter().flat_map(|it| it.join().unwrap()).collect()
+        });
+        assert_eq!(held.len(), limits.all_max.min(usize::from(users) * limits.user_max));
+        drop(held);
+        assert!(sockets.enter(UserId::from_bytes([0; 16])).is_some(), "all places are free again");
+    }
+}
+
 #[test]
 fn lines_are_cut_by_count_and_bytes_and_keep_their_numbers() {
     let line = |bytes: usize| ConsoleLine {

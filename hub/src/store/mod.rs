@@ -1,7 +1,7 @@
 //! Pure: what the hub stores: tables, keys and records. Nothing here reads or writes.
 //!
-//! Keys of what a tenant owns begin with the tenant. Table ids 100 to 149 are here; 150 to 179
-//! belong to identity. An id is never used for another meaning.
+//! Keys of what a tenant owns begin with the tenant. Table ids 100 to 149, 240 to 242 and 370 are here; 150
+//! to 179 belong to identity. An id is never used for another meaning.
 //!
 //! | tables | hold |
 //! |---|---|
@@ -22,7 +22,8 @@ pub use facts::{
     Quarantined, StreamGap, StreamGapKind, StreamRecord,
 };
 pub use node::{
-    AllocationRecord, FreePort, JoinTokenRecord, KeyRecord, NodeRecord, NodeSeen, NodeStateRecord,
+    AllocationRecord, FreePort, JoinTokenRecord, KeyRecord, LinkRecord, NodeRecord, NodeSeen,
+    NodeStateRecord,
 };
 pub use server::{
     Deletion, EnvelopeRecord, IntentRecord, IntentState, IntentWaiting, Lease, Moving,
@@ -55,6 +56,8 @@ pub const META: Table<(), Meta> = Table::new(100, "meta");
 pub const NODES: Table<NodeId, NodeRecord> = Table::new(102, "nodes");
 /// When and how a node was connected last.
 pub const NODES_SEEN: Table<NodeId, NodeSeen> = Table::new(103, "nodes_seen");
+/// The last changes of each node's link, numbered from 1 on.
+pub const LINK_CHANGES: Table<(NodeId, u64), LinkRecord> = Table::new(370, "link_changes");
 /// What a node said of its machine last.
 pub const NODE_STATES: Table<NodeId, NodeStateRecord> = Table::new(104, "node_states");
 /// Join tokens by the hash of their secret.
@@ -140,6 +143,7 @@ pub const TABLES: &[TableDef] = &[
     META.def(),
     NODES.def(),
     NODES_SEEN.def(),
+    LINK_CHANGES.def(),
     NODE_STATES.def(),
     JOIN_TOKENS.def(),
     ALLOCATIONS.def(),
@@ -224,6 +228,6 @@ mod tests {
     #[test]
     fn no_two_tables_share_an_id_or_name() {
         assert_eq!(mamba_core::db::duplicate_table(TABLES), None);
-        assert!(TABLES.iter().all(|table| (100..280).contains(&table.id)));
+        assert!(TABLES.iter().all(|table| (100..390).contains(&table.id)));
     }
 }

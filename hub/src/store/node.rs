@@ -7,7 +7,10 @@ use mamba_core::{
     record,
     server::PortBinding,
 };
-use mamba_wire::{api::node::Standing, link::v1::NodeState};
+use mamba_wire::{
+    api::node::{LinkEvent, Standing},
+    link::v1::NodeState,
+};
 use serde::{Deserialize, Serialize};
 
 /// One machine.
@@ -25,6 +28,8 @@ pub struct NodeRecord {
     pub enrolled_at: UnixMs,
     /// When its key was replaced last.
     pub replaced_at: Option<UnixMs>,
+    /// End of the newest certificate that it was given.
+    pub certificate_until: Option<UnixMs>,
     /// What an administrator says about it.
     pub settings: NodeSettings,
 }
@@ -39,6 +44,18 @@ pub struct KeyRecord {
     pub revoked_at: Option<UnixMs>,
 }
 record!(KeyRecord, 1);
+
+/// A change of a node's link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkRecord {
+    /// When.
+    pub at: UnixMs,
+    /// What it was.
+    pub event: LinkEvent,
+    /// Address that it came from, or why it was lost.
+    pub detail: String,
+}
+record!(LinkRecord, 1);
 
 /// Last connection of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

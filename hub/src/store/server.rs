@@ -1,6 +1,7 @@
 //! Pure: records of what is wanted and seen of servers.
 
 use mamba_core::{
+    access::ServerKeys,
     blueprint::Choices,
     clock::UnixMs,
     desired::{EnvelopeHash, Home, Order},
@@ -36,6 +37,8 @@ pub struct ServerRecord {
     pub allocations: Vec<AllocationId>,
     /// Most ports that its owner may bring it to; those that it has already stay.
     pub allocation_limit: u32,
+    /// Most backups that it may have.
+    pub backup_limit: u32,
     /// What it is for, for people.
     pub description: Option<String>,
     /// Its name in another system, of which there is one in the whole hub.
@@ -168,6 +171,8 @@ pub struct IntentRecord {
     pub action: PowerAction,
     /// Who wants it.
     pub by: UserId,
+    /// What they held for the server when they asked.
+    pub keys: ServerKeys,
     /// When it was given.
     pub given_at: UnixMs,
     /// Not carried out at or after this.

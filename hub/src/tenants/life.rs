@@ -3,12 +3,13 @@
 use super::{
     CHILDREN, MEMBERS, MEMBERSHIPS, Present, ROLES, TENANTS, Tenant,
     access::{CHILDREN_MAX, lineage},
+    invitations::withdraw,
     letters,
     people::MEMBERS_MAX,
     quota::used,
-    records::{INVITATIONS, INVITATIONS_BY_TOKEN},
+    records::INVITATIONS,
 };
-use crate::{Hub, HubError, audit, mail, store::SERVERS};
+use crate::{Hub, HubError, audit, identity::remove_bound_keys, store::SERVERS};
 use mamba_core::{
     access::TENANT_DEPTH_MAX,
     audit::{AuditEntry, Change},
@@ -72,8 +73,8 @@ impl Hub {
         .await
     }
 
-    /// Deletes a tenant that has neither servers nor tenants below, with its members, roles and open
-    /// invitations. Its audit trail stays.
+    /// Deletes a tenant that has neither servers nor tenants below, with its members, roles, open
+    /// invitations and the API keys that are bound to it. Its audit trail stays.
     ///
     /// # Errors
     /// `NotFound`, `Invalid` when the typed name is not its name, `Refused` while it is not empty.
@@ -102,13 +103,12 @@ impl Hub {
                 txn.delete(ROLES, &key)?;
             }
             for (key, it) in txn.prefix(INVITATIONS, &(tenant,), ROWS_MAX)? {
-                txn.delete(INVITATIONS, &key)?;
-                txn.delete(INVITATIONS_BY_TOKEN, &it.token)?;
-                mail::remove(txn, it.letter)?;
+                withdraw(txn, tenant, key.1, &it)?;
             }
             if let Some(parent) = record.parent {
                 txn.delete(CHILDREN, &(parent, tenant))?;
             }
+            remove_bound_keys(txn, tenant)?;
             txn.delete(TENANTS, &tenant)?;
             note(
                 txn,

@@ -1,34 +1,54 @@
 //! Lists what a caller may see, and what tenants have.
 
 use super::{CHILDREN, TENANTS, Tenant, access::reach, lineage, quota::used};
-use crate::{Hub, HubError};
+use crate::{
+    Hub, HubError,
+    control::{PlaceOf, Sort, behind},
+};
 use mamba_core::{
-    access::{Access, Rights},
-    db::{Snapshot as _, Span},
-    ids::TenantId,
+    access::{Access, AdminRight, Rights},
+    db::{Snapshot, Span},
+    ids::{ServerId, TenantId},
     scope::TenantScope,
 };
-use mamba_wire::api::tenant::QuotaUse;
+use mamba_wire::api::{
+    Page, PageQuery,
+    tenant::{QuotaUse, TenantQuery},
+};
+use std::{collections::BTreeSet, ops::Bound};
 
 impl Hub {
-    /// Returns up to `limit` tenants after one in which the caller may do something, oldest first.
+    /// Lists tenants, oldest first unless another order is asked for: all for who may read them all, else
+    /// those in which the caller may do something. With a filter a page may be short, or empty, and have a
+    /// next one all the same.
     ///
     /// # Errors
-    /// What the store says.
-    pub fn tenants_of(
+    /// `Invalid` for the query.
+    pub fn tenants(
         &self,
         access: &Access,
-        after: Option<TenantId>,
-        limit: usize,
-    ) -> Result<Vec<(TenantId, Tenant)>, HubError> {
+        query: &TenantQuery,
+    ) -> Result<Page<(TenantId, Tenant)>, HubError> {
+        let TenantQuery { name, parent, sort, after, limit } = query.clone();
+        let by_name: PlaceOf<Tenant> = |it| it.name.to_lowercase().into_bytes();
+        let sort = Sort::read(sort.as_deref(), "made", &[("name", by_name)])?;
+        let name = name.map(|it| it.to_lowercase());
+        let sees_all = access.has(AdminRight::TenantsRead);
         self.read(|view| {
-            let mut found = Vec::new();
-            let all = reach(view, access)?;
-            let rest = all.into_iter().filter(|it| after.is_none_or(|after| *it > after));
-            for tenant in rest.take(limit) {
-                found.extend(view.get(TENANTS, &tenant)?.map(|it| (tenant, it)));
-            }
-            Ok(found)
+            let own = if sees_all { BTreeSet::new() } else { reach(view, access)? };
+            sort.page(
+                &PageQuery { after, limit },
+                name.is_some() || parent.is_some(),
+                |after, most| match sees_all {
+                    true => Ok(view.range(TENANTS, behind(after), most)?),
+                    false => some_of(view, &own, after, most),
+                },
+                |_, it| {
+                    Ok(name.as_ref().is_none_or(|name| it.name.to_lowercase().contains(name))
+                        && (parent.is_none() || it.parent == parent))
+                },
+                |id, it| Ok((*id, it)),
+            )
         })
     }
 
@@ -77,4 +97,37 @@ impl Hub {
         let above = self.read(|view| Ok(lineage(view, scope.tenant())?))?;
         Ok(access.rights_over(&above))
     }
+
+    /// Returns what a caller may do with a server of a tenant, and with the tenant.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn rights_with(
+        &self,
+        scope: &TenantScope,
+        access: &Access,
+        server: ServerId,
+    ) -> Result<Rights, HubError> {
+        let above = self.read(|view| Ok(lineage(view, scope.tenant())?))?;
+        let keys = access.with_server(server, &above);
+        Ok(Rights { server: keys, ..access.rights_over(&above) })
+    }
+}
+
+/// Returns up to `most` of these tenants behind one.
+fn some_of(
+    view: &impl Snapshot,
+    own: &BTreeSet<TenantId>,
+    after: Option<&TenantId>,
+    most: usize,
+) -> Result<Vec<(TenantId, Tenant)>, HubError> {
+    let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(*after));
+    let mut found = Vec::new();
+    for tenant in own.range((from, Bound::Unbounded)) {
+        if found.len() == most {
+            break;
+        }
+        found.extend(view.get(TENANTS, tenant)?.map(|it| (*tenant, it)));
+    }
+    Ok(found)
 }

@@ -5,6 +5,8 @@
 //! taken away is gone with the next request and within one tick of an open console.
 
 mod access;
+mod answers;
+mod children;
 mod invitations;
 mod letters;
 mod leave;
@@ -19,6 +21,7 @@ mod tests;
 
 pub(crate) use access::{CHILDREN_MAX, reach};
 pub use access::{access_of, lineage, memberships};
+pub(crate) use answers::{Answer, give_answer, mailed_to};
 pub(crate) use leave::{Leaving, leave_all, only_owner_of};
 pub(crate) use letters::{about_server, server_deleted};
 pub(crate) use life::check_pool;

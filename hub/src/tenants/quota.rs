@@ -71,5 +71,5 @@ pub(crate) fn check_quota_limits_all(
 }
 
 fn of_record(record: &ServerRecord) -> Amounts {
-    Amounts::of_server(&record.choices.limits, record.allocations.len())
+    Amounts::of_server(&record.choices.limits, record.allocations.len(), record.backup_limit)
 }

@@ -106,14 +106,27 @@ pub(crate) struct InvitationRecord {
     pub(crate) made_at: UnixMs,
     /// End of its life.
     pub(crate) until: UnixMs,
-    /// Hash of its token.
+    /// Hash of the token that who invited may hand over.
     pub(crate) token: [u8; 32],
+    /// Hash of the token in its letter.
+    pub(crate) mailed: [u8; 32],
     /// Its letter.
     pub(crate) letter: EventId,
     /// Who invited.
     pub(crate) by: UserId,
     /// API key that it used.
     pub(crate) key: Option<SessionId>,
+    /// By which right.
+    pub(crate) ground: Ground,
+}
+
+/// By which right somebody invites.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Ground {
+    /// It may give what it invites to.
+    Given,
+    /// It made the tenant below one of its own, and names the first owner.
+    Made,
 }
 
 /// Where an invitation is.

@@ -27,29 +27,20 @@ const ROWS: &[(&[&str], State)] = &[
     (&["CVE-2026-26016", "GHSA-g7vw"], Tested),
     (&["GHSA-v97c-v3vw-p5ff"], Tested),
     (&["GHSA-43h8", "GHSA-4wxv"], Tested),
-    (
-        &["CVE-2019-1020002", "GHSA-fg52"],
-        Partly("how long a refusal takes, and accounts with a second factor"),
-    ),
+    (&["CVE-2019-1020002", "GHSA-fg52"], Tested),
     (&["CVE-2026-61609", "GHSA-xvc3"], Tested),
     (&["CVE-2021-41273", "GHSA-wwgq"], Tested),
-    (
-        &["CVE-2024-34067", "GHSA-384w"],
-        Partly("fields of eggs and texts of nodes, which only the browser tries"),
-    ),
+    (&["CVE-2024-34067", "GHSA-384w"], Tested),
     (&["Panel 1.11.8"], Tested),
     (&["CVE-2026-54593", "GHSA-8r6w"], Tested),
-    (&["CVE-2025-69199", "GHSA-8w7m"], Partly("ten thousand sockets at once")),
+    (&["CVE-2025-69199", "GHSA-8w7m"], Tested),
     (&["CVE-2026-21696", "GHSA-2497"], Tested),
     (&["CVE-2026-52855", "GHSA-pfvc"], Tested),
     (&["CVE-2026-52857", "GHSA-q6hh"], Tested),
     (&["CVE-2021-32699", "GHSA-jj6m"], Tested),
     (&["CVE-2023-32080", "GHSA-p744"], Tested),
     (&["CVE-2024-34066", "GHSA-gqmf"], Tested),
-    (
-        &["RUSTSEC-2024-0373", "RUSTSEC-2026-0037", "RUSTSEC-2026-0185", "RUSTSEC-2026-0258"],
-        Partly("raw datagrams: the versions alone are looked at"),
-    ),
+    (&["RUSTSEC-2024-0373", "RUSTSEC-2026-0037", "RUSTSEC-2026-0185", "RUSTSEC-2026-0258"], Tested),
     (
         &[
             "RUSTSEC-2024-0336",
@@ -62,7 +53,7 @@ const ROWS: &[(&[&str], State)] = &[
         Tested,
     ),
     (&["CVE-2025-69198", "GHSA-jw2v"], Tested),
-    (&["CVE-2025-69197", "GHSA-rgmp"], Partly("a restart and a restored hub in between")),
+    (&["CVE-2025-69197", "GHSA-rgmp"], Tested),
     (&["CVE-2021-41129"], Tested),
     (&["GHSA-j7f5"], Tested),
     (&["GHSA-7v3x"], Tested),
@@ -101,7 +92,7 @@ const ROWS: &[(&[&str], State)] = &[
             "CVE-2025-52881",
             "CVE-2026-41579",
         ],
-        Partly("no container is refused for an old runc: the doctor warns"),
+        Tested,
     ),
 ];
 
@@ -165,7 +156,7 @@ fn every_advisory_that_applies_has_its_tests() {
             }
         }
     }
-    assert!(tested >= 20, "{tested}");
+    assert!(tested >= 29, "{tested}");
     assert_eq!(tests_of(&sources, &["CVE-0000-0000"]), [""; 0], "the test can fail");
 }
 

@@ -1,45 +1,70 @@
-//! Mails to a real SMTP server (aiosmtpd): plain, and with STARTTLS and a password.
+//! Mails to a real SMTP server (aiosmtpd): plain, and over TLS, from the first byte or by STARTTLS, with a
+//! password.
 
 use mamba_core::{
-    clock::{Clock as _, SystemClock, SystemEntropy, draw},
-    db::{DataDir, Store, StoreOptions},
+    clock::{Clock as _, SystemClock, SystemEntropy, UnixMs, draw},
+    db::{DataDir, Store, StoreOptions, Txn},
     ids::EventId,
 };
 use mamba_hub::{
-    mail::{self, Letter, Mailer, Secret, Shown, SmtpConfig, SmtpTls},
+    mail::{self, Letter, Mailer, Rendered, Secret, Shown, SmtpConfig, SmtpTls, Way},
     store::KIND,
 };
+use serde::Deserialize;
 use std::{
     io::{BufRead as _, BufReader},
     process::{Child, ChildStdout, Command, Stdio},
     sync::Arc,
 };
 
-/// Prints its port, then the envelope and text of each message.
+/// Prints its port, then each message as one line of JSON. With a certificate, its key and `starttls` or
+/// `tls` it takes mail from who signs in over TLS.
 const SERVER: &str = r#"
-import asyncio, ssl, sys
+import asyncio, email, email.policy, json, ssl, sys
 from aiosmtpd.smtp import SMTP, AuthResult
 class Handler:
     async def handle_DATA(self, server, session, envelope):
-        text = envelope.content.decode().replace("\r\n", "|")
-        print(envelope.mail_from, envelope.rcpt_tos[0], session.ssl is not None, text, flush=True)
+        mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        part = lambda kind: mail.get_body((kind,)).get_content()
+        tls = session.ssl is not None or server.transport.get_extra_info("sslcontext") is not None
+        print(json.dumps(dict(sender=envelope.mail_from, to=envelope.rcpt_tos[0], tls=tls,
+                              subject=mail["subject"], id=mail["message-id"],
+                              plain=part("plain"), html=part("html"))), flush=True)
         return "250 taken"
 def check(server, session, envelope, mechanism, data):
-    return AuthResult(success=(data.login, data.password) == (b"panel", b"secret word"))
+    right = (data.login, data.password) == (b"panel", b"secret word")
+    # Not handled: the server itself answers, and does not leave the client waiting.
+    return AuthResult(success=right, handled=right)
 async def main():
-    options = {}
+    options, wrapped = {}, None
     if len(sys.argv) > 1:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(sys.argv[1], sys.argv[2])
-        options = dict(tls_context=tls, require_starttls=True, auth_required=True,
-                       authenticator=check)
+        options = dict(auth_required=True, authenticator=check)
+        if sys.argv[3] == "starttls":
+            options.update(tls_context=tls, require_starttls=True)
+        else:
+            options.update(auth_require_tls=False)
+            wrapped = tls
     loop = asyncio.get_running_loop()
     make = lambda: SMTP(Handler(), hostname="localhost", **options)
-    server = await loop.create_server(make, "127.0.0.1", 0)
+    server = await loop.create_server(make, "127.0.0.1", 0, ssl=wrapped)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 asyncio.run(main())
 "#;
+
+/// A message as the server got it.
+#[derive(Debug, Deserialize)]
+struct Taken {
+    sender: String,
+    to: String,
+    tls: bool,
+    subject: String,
+    id: String,
+    plain: String,
+    html: String,
+}
 
 struct Server {
     child: Child,
@@ -55,12 +80,9 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Starts it; without the variable that `scripts/test` sets the test says that it was skipped.
+    /// Starts it.
     fn start(args: &[&str]) -> Option<Self> {
-        let Ok(python) = std::env::var("MAMBA_TEST_SMTP") else {
-            eprintln!("skipped: MAMBA_TEST_SMTP names no Python with aiosmtpd");
-            return None;
-        };
+        let python = crate::peers::peer("MAMBA_TEST_SMTP")?;
         let mut child = Command::new(python)
             .args(["-c", SERVER])
             .args(args)
@@ -73,10 +95,10 @@ impl Server {
         Some(Self { child, lines, port: port.trim().parse().unwrap() })
     }
 
-    fn next(&mut self) -> String {
+    fn next(&mut self) -> Taken {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
-        line
+        serde_json::from_str(&line).unwrap_or_else(|err| panic!("{err}: {line}"))
     }
 
     fn config(&self) -> SmtpConfig {
@@ -91,27 +113,101 @@ impl Server {
     }
 }
 
-/// Queues one letter, takes up the queue once, and returns what is left of it.
-async fn send(config: &SmtpConfig) -> Vec<mamba_wire::api::mail::Mail> {
+/// Every kind of letter, with what users choose in it.
+fn letters() -> Vec<Letter> {
+    let (text, link) =
+        (|| "Größe & <b>".to_owned(), || "https://panel.example.org/x#t0ken".to_owned());
+    vec![
+        Letter::Verify { link: link() },
+        Letter::Register { link: link() },
+        Letter::AlreadyRegistered,
+        Letter::Reset { link: link() },
+        Letter::AccountMade { link: link() },
+        Letter::MustReset { link: link() },
+        Letter::AccountEnded,
+        Letter::PasswordChanged,
+        Letter::AddressChanged { to: text() },
+        Letter::SecondFactorOn,
+        Letter::SecondFactorOff,
+        Letter::WayAdded { way: Way::Passkey, name: text() },
+        Letter::WayRemoved { way: Way::SshKey, name: text() },
+        Letter::NewDevice { device: text(), address: text(), at: text() },
+        Letter::Invitation { by: text(), to: text(), link: link() },
+        Letter::Added { to: text() },
+        Letter::Removed { from: text() },
+        Letter::ServerDeleted { server: text() },
+        Letter::ServerInstalled { server: text() },
+        Letter::InstallFailed { server: text() },
+        Letter::ServerCrashed { server: text(), reason: text() },
+    ]
+}
+
+/// Numbers the kinds of letters: a new one does not compile until it is here, and in [`letters`].
+fn number(letter: &Letter) -> usize {
+    match letter {
+        Letter::Verify { .. } => 0,
+        Letter::Register { .. } => 1,
+        Letter::AlreadyRegistered => 2,
+        Letter::Reset { .. } => 3,
+        Letter::AccountMade { .. } => 4,
+        Letter::MustReset { .. } => 5,
+        Letter::AccountEnded => 6,
+        Letter::PasswordChanged => 7,
+        Letter::AddressChanged { .. } => 8,
+        Letter::SecondFactorOn => 9,
+        Letter::SecondFactorOff => 10,
+        Letter::WayAdded { .. } => 11,
+        Letter::WayRemoved { .. } => 12,
+        Letter::NewDevice { .. } => 13,
+        Letter::Invitation { .. } => 14,
+        Letter::Added { .. } => 15,
+        Letter::Removed { .. } => 16,
+        Letter::ServerDeleted { .. } => 17,
+        Letter::ServerInstalled { .. } => 18,
+        Letter::InstallFailed { .. } => 19,
+        Letter::ServerCrashed { .. } => 20,
+    }
+}
+
+/// Queues letters, takes up the queue twice, and returns what is left of it.
+async fn send(config: &SmtpConfig, letters: &[Letter]) -> Vec<mamba_wire::api::mail::Mail> {
     let dir = tempfile::tempdir().unwrap();
     let data = DataDir::open(&dir.path().join("hub"), KIND).unwrap();
     let store = Store::open(&data, 0, StoreOptions::EDGE).unwrap();
     let clock = Arc::new(SystemClock::new().unwrap());
     let now = clock.wall();
-    let id = EventId::new(now, draw(&SystemEntropy));
-    let letter = Letter::Added { to: "Größe & <b>".to_owned() };
-    store.write(move |txn| mail::queue(txn, now, id, "you@example.org", &letter)).await.unwrap();
-    Mailer::new(store.clone(), clock, Some(config)).unwrap().round().await;
+    for (number, letter) in (0..).zip(letters.to_vec()) {
+        // Letters go out in the order of their making.
+        let at = UnixMs(now.0 - 1_000 + number);
+        let id = EventId::new(at, draw(&SystemEntropy));
+        let queue = move |txn: &mut Txn<'_>| mail::queue(txn, at, id, "you@example.org", &letter);
+        store.write(queue).await.unwrap();
+    }
+    let mailer = Mailer::new(store.clone(), clock, Some(config)).unwrap();
+    for _ in 0..=letters.len() / 20 {
+        mailer.round().await;
+    }
     mail::list(&store, None, 10, Shown::Whole).unwrap()
 }
 
 #[tokio::test]
-async fn a_mail_is_handed_over_and_then_forgotten() {
+async fn a_letter_of_each_kind_arrives_as_it_was_written() {
     let Some(mut server) = Server::start(&[]) else { return };
-    assert_eq!(send(&server.config()).await, []);
-    let line = server.next();
-    assert!(line.starts_with("panel@example.org you@example.org False"), "{line}");
-    assert!(line.contains("Message-ID: <") && line.contains("text/html"), "{line}");
+    let letters = letters();
+    assert!(letters.iter().map(number).eq(0..21));
+    assert_eq!(send(&server.config(), &letters).await, []);
+    let same = |text: &str| text.replace("\r\n", "\n").trim_end().to_owned();
+    for letter in letters {
+        let (taken, Rendered { subject, text, html, link }) = (server.next(), letter.render());
+        assert_eq!((&*taken.sender, &*taken.to), ("panel@example.org", "you@example.org"));
+        assert!(!taken.tls && taken.id.ends_with("@example.org>"), "{taken:?}");
+        assert_eq!(taken.subject, subject);
+        assert_eq!((same(&taken.plain), same(&taken.html)), (same(&text), same(&html)));
+        if let Some(link) = link {
+            assert!(taken.plain.contains(&link) && taken.html.contains(&link), "{taken:?}");
+        }
+        assert!(!taken.html.contains("& <b>"), "{taken:?}");
+    }
 }
 
 #[tokio::test]
@@ -119,7 +215,7 @@ async fn a_server_that_cannot_be_reached_costs_a_try_and_no_mail() {
     let Some(server) = Server::start(&[]) else { return };
     let config = server.config();
     drop(server);
-    let left = send(&config).await;
+    let left = send(&config, &[Letter::SecondFactorOn]).await;
     assert!(left.len() == 1 && left[0].tries == 1 && left[0].last_error.is_some(), "{left:?}");
     assert!(left[0].next_at.is_some());
 }
@@ -131,18 +227,36 @@ async fn a_password_goes_over_tls_to_who_has_the_right_certificate() {
     let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
     std::fs::write(&cert, own.cert.pem()).unwrap();
     std::fs::write(&key, own.signing_key.serialize_pem()).unwrap();
-    let files = [cert.to_str().unwrap(), key.to_str().unwrap()];
-    let Some(mut server) = Server::start(&files) else { return };
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let word = |text: &str| Some(("panel".to_owned(), Secret(text.to_owned().into())));
-    let good = SmtpConfig {
-        tls: SmtpTls::StartTls,
-        authority: Some(own.cert.pem().into_bytes()),
-        login: word("secret word"),
-        ..server.config()
-    };
-    let left = send(&SmtpConfig { login: word("wrong"), ..good.clone() }).await;
-    assert!(left.len() == 1 && !format!("{left:?}").contains("wrong"), "{left:?}");
-    assert_eq!(send(&good).await, []);
-    let line = server.next();
-    assert!(line.starts_with("panel@example.org you@example.org True"), "{line}");
+    let letter = [Letter::SecondFactorOff];
+    for (name, tls) in [("starttls", SmtpTls::StartTls), ("tls", SmtpTls::Tls)] {
+        let files = [cert.to_str().unwrap(), key.to_str().unwrap(), name];
+        let Some(mut server) = Server::start(&files) else { return };
+        let good = SmtpConfig {
+            tls,
+            authority: Some(own.cert.pem().into_bytes()),
+            login: word("secret word"),
+            ..server.config()
+        };
+        let left = send(&SmtpConfig { login: word("wrong"), ..good.clone() }, &letter).await;
+        assert!(left.len() == 1 && !format!("{left:?}").contains("wrong"), "{left:?}");
+        for (why, bad) in [
+            ("nobody's", SmtpConfig { authority: None, ..good.clone() }),
+            ("another authority's", {
+                let authority = Some(other.cert.pem().into_bytes());
+                SmtpConfig { authority, ..good.clone() }
+            }),
+            ("for another name", SmtpConfig { host: "127.0.0.1".to_owned(), ..good.clone() }),
+        ] {
+            let left = send(&bad, &letter).await;
+            let told = left[0].last_error.clone().unwrap_or_default();
+            assert!(told.contains("certificate"), "{name}, a certificate {why}: {told}");
+        }
+        assert_eq!(send(&good, &letter).await, [], "{name}");
+        // The first that it took: nothing went to who could not prove its name.
+        let taken = server.next();
+        assert!(taken.tls, "{name}: {taken:?}");
+        assert_eq!(taken.subject, letter[0].render().subject);
+    }
 }

@@ -9,6 +9,8 @@ mod link;
 #[cfg(test)]
 mod mail;
 #[cfg(test)]
+mod peers;
+#[cfg(test)]
 mod reconcile;
 #[cfg(test)]
 mod sim;

@@ -29,6 +29,7 @@ pub fn check(data: &[u8]) {
             cpu_millicores: Millicores(500),
             disk_mib: Mib(512),
             pids: 64,
+            sharing: mamba_core::server::Sharing::USUAL,
         },
         ports: ports.collect(),
         auto_start: AutoStart::Always,

@@ -59,5 +59,5 @@ fn messages(frame: &Frame) {
         assert_eq!(v1::HubFrame::from_frame(&sent).unwrap(), Some(message));
     }
     come_back!(frame, enrol::EnrolAsk, enrol::EnrolAnswer);
-    come_back!(frame, node::NodeRequest, node::NodeReply);
+    come_back!(frame, node::Ask, node::NodeReply);
 }

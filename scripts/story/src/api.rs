@@ -142,6 +142,7 @@ impl Api {
             node: Some(node),
             port: None,
             taken: None,
+            sort: None,
             after: None,
             limit: Some(200),
         };

@@ -72,3 +72,13 @@ export async function use_passkey(options) {
 export function scrolled(element) {
   return element.scrollTop + Math.max(0, -element.getBoundingClientRect().top);
 }
+
+// Scrolls a line of links so that the present one is in its middle.
+export function show_current(element) {
+  const show = () => {
+    const it = element.querySelector("[aria-current]");
+    if (it !== null) element.scrollLeft = it.offsetLeft - (element.clientWidth - it.offsetWidth) / 2;
+  };
+  // At once, and when there is more or less room; it ends with the element.
+  new ResizeObserver(show).observe(element);
+}

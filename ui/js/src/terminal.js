@@ -39,7 +39,18 @@ export function mount(element) {
       terminal.write(text, () => (waiting -= 1));
     },
     is_busy: () => waiting > 0,
-    clear: () => terminal.clear(),
+    clear() {
+      terminal.clearSelection();
+      terminal.clear();
+    },
+    // What is marked, or all that is kept.
+    text() {
+      if (terminal.hasSelection()) return terminal.getSelection();
+      terminal.selectAll();
+      const all = terminal.getSelection();
+      terminal.clearSelection();
+      return all.trimEnd();
+    },
     find: (text, backwards) => (backwards ? search.findPrevious(text) : search.findNext(text)),
     dispose: () => {
       observer.disconnect();

@@ -26,10 +26,6 @@ export async function accounts({ browser, step, address, folder, admin, password
     await browser.type(browser.field("Password"), word);
     await browser.button("Sign in");
   };
-  const signOut = async () => {
-    await browser.click("//button[@aria-label='Sign out']");
-    await browser.field("Password");
-  };
   const gone = () => until("the dialog to close", async () => !(await browser.run("return document.querySelector('dialog')")));
   const submit = () => browser.click("//dialog//button[@type='submit']");
   const line = (email) => `//tr[td//strong[.='${email}']]`;
@@ -64,7 +60,7 @@ export async function accounts({ browser, step, address, folder, admin, password
     await submit();
     await gone();
     assert.equal(await browser.run("return document.body.textContent.includes(arguments[0])", MOVED), false);
-    await signOut();
+    await browser.signOut();
   });
 
   await step("who is asked whether it is still there proves it, and what it did happens by itself", async () => {
@@ -120,6 +116,6 @@ export async function accounts({ browser, step, address, folder, admin, password
     await browser.views(folder, "account-close");
     await browser.complaints();
     await browser.click("//dialog//button[@aria-label='Close']");
-    await signOut();
+    await browser.signOut();
   });
 }

@@ -6,6 +6,7 @@ import { until } from "./driver.js";
 import { game } from "./game.js";
 import { Machine } from "./machine.js";
 import { moving } from "./moving.js";
+import { shares } from "./shares.js";
 
 const EGGS = new URL("../../../core/src/blueprint/egg/fixtures/", import.meta.url);
 const OWNER = "owner@second.example";
@@ -105,6 +106,15 @@ export async function administration({ browser, step, address, folder, admin, pa
     await shoot("blueprint-edited");
   });
 
+  await step("a blueprint is saved as an egg, which can be read again", async () => {
+    await browser.run("const make = URL.createObjectURL; URL.createObjectURL = (blob) => { window.made = blob; return make(blob); }");
+    await browser.button("Export as egg");
+    const text = await until("the file", () => browser.run("return window.made?.text()"));
+    const egg = JSON.parse(text);
+    assert.equal(egg.meta.version, "PTDL_v2");
+    assert.match(egg.description, /^Changed\. /);
+  });
+
   await step("a tenant is made within a quota", async () => {
     await section("Tenants");
     await browser.button("New tenant");
@@ -148,9 +158,21 @@ export async function administration({ browser, step, address, folder, admin, pa
     const answer = await fetch(`${address}/api/v1${path}`, { method, headers, body: body && JSON.stringify(body) });
     const text = await answer.text();
     assert.ok(answer.ok, `${path}: ${answer.status} ${text}`);
-    return JSON.parse(text);
+    return text && JSON.parse(text);
   };
+  await shares({ browser, step, address, folder, ask, server });
   await moving({ browser, step, address, folder, ask, server, to: "demo-node" });
+
+  await step("a server is deleted when its name is typed, and is kept for a while", async () => {
+    const { name } = await ask("GET", `/servers/${server}`);
+    await browser.go(`${address}/servers/${server}/settings`);
+    await browser.button("Delete the server");
+    await browser.type(browser.find("//dialog//input[@name='confirm']"), name);
+    await inDialog("Delete the server");
+    await until("the list", async () => (await browser.run("return location.pathname")) === "/servers");
+    await browser.find(`//tr[.//a[.="${name}"]]//span[@class='badge'][.='Being deleted']`);
+    assert.ok((await ask("GET", `/servers/${server}`)).deleted_at > 0);
+  });
 
   await step("the audit trail tells it, is filtered, and becomes a file", async () => {
     await browser.go(`${address}/admin`);
@@ -166,8 +188,28 @@ export async function administration({ browser, step, address, folder, admin, pa
     assert.match(text, /"node:update"/);
   });
 
-  await step("a node whose daemon ends is shown as unreachable, and is revoked when its name is typed", async () => {
+  const other = new Machine(process.env.MAMBA_EDGE);
+  await step("another machine takes the place of a lost one", async () => {
     await machine.stop();
+    await browser.go(`${address}/admin/nodes/${node}/settings`);
+    await browser.button("Replace the machine");
+    await browser.text("Another machine becomes second.");
+    await inDialog("Make the command");
+    await browser.text("Waiting for the machine.");
+    await views("replace-waiting");
+    const command = await browser.run("return document.querySelector('dialog .copyable code').textContent");
+    const [, token] = /^sudo mamba-edge enrol (\S+)$/.exec(command);
+    await other.do("enrol", token);
+    other.do("run").catch(() => {});
+    await browser.text("The machine is connected.");
+    await browser.go(`${address}/admin/nodes/${node}`);
+    await browser.text("Key replaced");
+    assert.equal((await ask("GET", `/nodes/${node}`)).freshness.link, "live");
+    assert.ok((await ask("GET", `/nodes/${node}/link`)).replaced_at > 0, "the old key is told apart");
+  });
+
+  await step("a node whose daemon ends is shown as unreachable, and is revoked when its name is typed", async () => {
+    await other.stop();
     await browser.go(`${address}/admin`);
     await section("Nodes");
     await browser.find("//tr[contains(., 'second')][@data-stale]//span[contains(., 'Unreachable')]");
@@ -182,6 +224,7 @@ export async function administration({ browser, step, address, folder, admin, pa
   });
 
   await machine.remove(node);
+  await other.remove(node);
   const demo = await firstNode(browser, address);
   const pages = { "admin-overview": "/admin" };
   for (const name of ["nodes", "blueprints", "tenants", "users", "allocations", "mail", "audit", "health", "settings"]) {

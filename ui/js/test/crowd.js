@@ -1,6 +1,6 @@
 // Steps with 1,000 servers: they scroll, sort and filter at once, and news moves nothing that is read.
 import assert from "node:assert/strict";
-import { pause, until } from "./driver.js";
+import { median, pause, until } from "./driver.js";
 
 const SERVERS = 1_000;
 // Longest that one filter or sort may hold the page.
@@ -8,8 +8,8 @@ const ANSWER_MS_MAX = 500;
 // Frames longer than this are seen as a jerk; some are allowed for the machine, which does other work.
 const FRAME_MS_MAX = 50;
 const JERKS_MAX = 0.2;
-// Best of so many: what else the machine does is not the page's.
-const TRIES = 4;
+// The one in the middle of so many runs is judged; the best is told beside it.
+const RUNS = 3;
 
 // Runs in the page, before the panel: answers the list with many copies of its first server. Every answer
 // is news: another third of them has another state. The live feed is away, so that the page asks often.
@@ -90,25 +90,26 @@ export async function crowd({ browser, step, address }) {
   await step("1,000 servers scroll, sort and filter at once", async () => {
     await browser.go(`${address}/servers`);
     await until("all of them", async () => (await count()).includes(String(SERVERS)));
-    let frames;
-    let jerks;
-    for (let tried = 0; tried < TRIES; tried += 1) {
+    const [shares, longest, spent] = [[], [], { filter: [], all: [], sort: [] }];
+    for (let run = 0; run < RUNS; run += 1) {
       await browser.run("document.querySelector('.table-wrap').scrollTop = 0");
-      frames = await wait(SCROLL);
-      jerks = frames.filter((it) => it > FRAME_MS_MAX).length;
-      if (jerks <= frames.length * JERKS_MAX) break;
+      const frames = await wait(SCROLL);
+      assert.ok(frames.length > 50, `${frames.length} frames`);
+      shares.push(frames.filter((it) => it > FRAME_MS_MAX).length / frames.length);
+      longest.push(Math.round(Math.max(...frames)));
+      spent.filter.push(Math.round(await wait(FILTER("beta-01"))));
+      assert.match(await count(), /^25 /);
+      spent.all.push(Math.round(await wait(FILTER(""))));
+      spent.sort.push(Math.round(await wait(TIMED("document.querySelectorAll('.sort')[0].click();"))));
+      const first = await browser.run("return document.querySelector('tbody a').textContent");
+      assert.equal(first, run % 2 === 0 ? "gamma-0998" : "alpha-0000", "sorted the other way");
     }
-    const spent = { filter: await wait(FILTER("beta-01")) };
-    assert.match(await count(), /^25 /);
-    spent.all = await wait(FILTER(""));
-    spent.sort = await wait(TIMED("document.querySelectorAll('.sort')[0].click();"));
-    const first = await browser.run("return document.querySelector('tbody a').textContent");
-    assert.equal(first, "gamma-0998", "the last name comes first");
-    const longest = Math.round(Math.max(...frames));
-    console.log(`        ${frames.length} frames, longest ${longest} ms, ${jerks} above ${FRAME_MS_MAX} ms; `
-      + Object.entries(spent).map(([name, ms]) => `${name} ${Math.round(ms)} ms`).join(", "));
-    assert.ok(frames.length > 50 && jerks <= frames.length * JERKS_MAX, `${jerks} of ${frames.length} frames jerk`);
-    for (const [name, ms] of Object.entries(spent)) assert.ok(ms < ANSWER_MS_MAX, `${name} took ${Math.round(ms)} ms`);
+    const percent = (share) => `${Math.round(share * 100)} %`;
+    console.log(`        median of ${RUNS} runs: ${percent(median(shares))} of frames above ${FRAME_MS_MAX} ms (best run `
+      + `${percent(Math.min(...shares))}), longest ${median(longest)} ms; `
+      + Object.entries(spent).map(([name, all]) => `${name} ${median(all)} ms`).join(", "));
+    assert.ok(median(shares) <= JERKS_MAX, `${percent(median(shares))} of frames jerk`);
+    for (const [name, all] of Object.entries(spent)) assert.ok(median(all) < ANSWER_MS_MAX, `${name} took ${median(all)} ms`);
   });
 
   await step("news does not move the row that is read, nor does a new server above it", async () => {

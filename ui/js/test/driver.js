@@ -8,6 +8,8 @@ import { basename, join } from "node:path";
 
 const WAIT_MS_MAX = 30_000;
 const PAUSE_MS = 100;
+// After it a page that was just opened has its feed.
+const SETTLED_MS = 700;
 // A phone, a tablet, a desk.
 const WIDTHS = [390, 820, 1440];
 // Of a picture: longer pages are lists that go on in the same way.
@@ -19,6 +21,9 @@ const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-pra
 
 // What a stranger writes who means harm: shown as text, it does none.
 export const HOSTILE = "<img src=x onerror=window.hit=1><b>x</b>";
+
+// Returns the value in the middle.
+export const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
 export const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -123,6 +128,14 @@ export class Browser {
   button(name) { return this.click(`//button[normalize-space()=${quote(name)} and not(@disabled)]`); }
   link(name) { return this.click(`//a[normalize-space()=${quote(name)}]`); }
   async type(element, text) { await this.ask("POST", `/element/${await element}/value`, { text }); }
+
+  // Signs out. What a page asks for when somebody has just signed in comes first: the browser would note that
+  // it is refused.
+  async signOut() {
+    await pause(SETTLED_MS);
+    await this.click("//button[@aria-label='Sign out']");
+    await this.field("Password");
+  }
 
   // Gives files to a field, which need not be seen.
   async choose(xpath, files) {

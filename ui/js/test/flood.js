@@ -1,13 +1,13 @@
 // Steps with a console that gets 5,000 lines a second: one can type, and is told what was skipped.
 import assert from "node:assert/strict";
-import { until } from "./driver.js";
+import { median, until } from "./driver.js";
 
 const LINES_A_SECOND = 5_000;
 // A letter is on the screen within this after its key.
 const INPUT_MS_MAX = 100;
 const KEYS = 40;
-// Best of so many: what else the machine does is not the page's.
-const TRIES = 4;
+// The one in the middle of so many runs is judged; the best is told beside it.
+const RUNS = 3;
 
 // Runs in the page, before the panel: once a console has caught up, lines come as if the hub had sent them.
 // `window.flood` is how many a second; in bursts, as a network brings them.
@@ -64,19 +64,19 @@ export async function flood({ browser, step, address, name }) {
     await browser.text("Connected");
     await browser.run("window.flood = arguments[0]", LINES_A_SECOND);
     await until("the flood", async () => (await screen()).includes("Player"));
-    let rate;
-    let sorted;
-    for (let tried = 0; tried < TRIES; tried += 1) {
+    const [rates, usual, slow] = [[], [], []];
+    for (let run = 0; run < RUNS; run += 1) {
       const begun = await browser.run("return [performance.now(), window.poured]");
-      sorted = (await browser.ask("POST", "/execute/async", { script: TYPE, args: [KEYS] })).toSorted((a, b) => a - b);
+      const spent = (await browser.ask("POST", "/execute/async", { script: TYPE, args: [KEYS] })).toSorted((a, b) => a - b);
       const [now, poured] = await browser.run("return [performance.now(), window.poured]");
-      rate = Math.round((poured - begun[1]) / (now - begun[0]) * 1000);
-      if (rate > LINES_A_SECOND * 0.8 && sorted[Math.floor(KEYS * 0.95)] < INPUT_MS_MAX) break;
+      rates.push(Math.round((poured - begun[1]) / (now - begun[0]) * 1000));
+      usual.push(Math.round(spent[KEYS >> 1]));
+      slow.push(Math.round(spent[Math.floor(KEYS * 0.95)]));
     }
-    const [median, longest] = [sorted[KEYS >> 1], sorted[KEYS - 1]].map(Math.round);
-    console.log(`        ${rate} lines a second; keys: median ${median} ms, longest ${longest} ms`);
-    assert.ok(rate > LINES_A_SECOND * 0.8, `only ${rate} lines a second came`);
-    assert.ok(sorted[Math.floor(KEYS * 0.95)] < INPUT_MS_MAX, `one key in twenty took ${sorted[Math.floor(KEYS * 0.95)]} ms`);
+    console.log(`        median of ${RUNS} runs: ${median(rates)} lines a second, a key ${median(usual)} ms, one in twenty `
+      + `${median(slow)} ms (best run ${Math.min(...slow)} ms)`);
+    assert.ok(median(rates) > LINES_A_SECOND * 0.8, `only ${median(rates)} lines a second came`);
+    assert.ok(median(slow) < INPUT_MS_MAX, `one key in twenty took ${median(slow)} ms`);
     // At once, 2,000 more lines than wait for the screen.
     await browser.run("window.flood = 0; window.pour(6000)");
     await until("the count of what was skipped", async () => {

@@ -72,7 +72,7 @@ export async function game({ browser, step, address, folder, token, node, name, 
   });
 
   await step("its install script is watched until it is done", async () => {
-    await until("that it runs", async () => /Its install script runs for \d+ s/.test(await word(".install [role=status]")));
+    await until("that it runs", async () => /Its install script runs\. \d+ s/.test(await word(".install header p")));
     await until("what it says", async () => (await word(".install .log")).includes(`${HOSTILE} unpacking\npart 1`));
     await browser.innocent("the log of an install script");
     await browser.views(folder, "server-install");

@@ -8,16 +8,18 @@ import { crowd } from "./crowd.js";
 import { Browser, until } from "./driver.js";
 import { live } from "./feed.js";
 import { flood } from "./flood.js";
+import { honest } from "./honest.js";
 import { keys } from "./keys.js";
 import { needs } from "./needs.js";
 import { safe } from "./safe.js";
-import { tabs } from "./tabs.js";
+import { starting } from "./starting.js";
+import { tabs, walk } from "./tabs.js";
+import { terminal } from "./terminal.js";
 
 const [address, password, folder, edge] = process.argv.slice(2);
 const ADMIN = "admin@hub.example";
 const SERVER = "demo-openttd";
 const ESCAPE = "\uE00C";
-const ENTER = "\uE007";
 
 mkdirSync(folder, { recursive: true });
 const browser = await Browser.start(folder);
@@ -73,14 +75,15 @@ await step("the session outlives a reload, and no script can read its cookie", a
   assert.equal(await browser.run("return document.cookie"), "");
 });
 
-await step("the console shows what the game says, and types", async () => {
+await step("the console shows what the game says", async () => {
   await browser.link(SERVER);
   await browser.text("Connected");
   const screen = () => browser.run("return document.querySelector('.xterm-rows')?.textContent ?? ''");
   await until("lines of the game", async () => (await screen()).trim().length > 0);
-  await browser.type(browser.find("//input[@name='command']"), `list_ai${ENTER}`);
-  await until("what was typed", async () => (await screen()).includes("list_ai"));
 });
+
+const id = new URL(await browser.run("return location.href")).pathname.split("/")[2];
+await terminal({ browser, step, address, folder, server: { id } });
 
 await step("a restart is pending until the node has it, and comes back", async () => {
   await browser.link("Activity");
@@ -92,7 +95,6 @@ await step("a restart is pending until the node has it, and comes back", async (
   await browser.text("Restart accepted by the node");
 });
 
-const id = new URL(await browser.run("return location.href")).pathname.split("/")[2];
 await live({ browser, step, address, folder, server: { id, name: SERVER }, admin: ADMIN, password, edge });
 
 await step("a variable that breaks its rule is told while it is typed", async () => {
@@ -101,7 +103,7 @@ await step("a variable that breaks its rule is told while it is typed", async ()
   await browser.find("//input[@aria-invalid='true']");
 });
 
-await step("a server is renamed", async () => {
+await step("what a server is for is written down", async () => {
   await browser.link("Settings");
   await browser.type(browser.field("Description"), "Seen <b>as text</b>");
   await browser.click("(//button[@type='submit'])[1]");
@@ -119,6 +121,8 @@ await step("the deletion wants the name typed", async () => {
 });
 
 const server = new URL(await browser.run("return location.href")).pathname.split("/")[2];
+await starting({ browser, step, address, folder, admin: ADMIN, password, server: { id: server, name: SERVER } });
+await honest({ browser, step, address, folder, admin: ADMIN, password, server: { id: server, name: SERVER }, edge });
 const administrated = await administration({ browser, step, address, folder, admin: ADMIN, password });
 await needs({ browser, step, address, folder, admin: ADMIN, password, beside: SERVER });
 
@@ -129,7 +133,8 @@ for (const tab of ["console", "usage", "startup", "network", "files", "backups",
 }
 
 await step("every page in both themes and three widths", () => browser.gallery(address, folder, pages));
-await tabs({ browser, step, address, pages, dialog: { path: "/account/keys", button: "New API key" } });
+await walk({ browser, step, address, pages, which: "servers and administration" });
+await tabs({ browser, step, address, dialog: { path: "/account/keys", button: "New API key" } });
 await safe({ browser, step, address });
 await keys({ browser, step, address, folder, name: SERVER });
 await crowd({ browser, step, address });

@@ -37,6 +37,8 @@ export async function moving({ browser, step, address, folder, ask, server, to }
     assert.equal((await ask("GET", `/servers/${server}`)).node, node);
     const running = asRoot("docker", "ps", "--quiet", "--filter", `label=mamba.server=${server}`);
     assert.equal(running.split("\n").length, 1, "on one node only");
+    // Beside the page's head nothing is cut in half then.
+    await browser.run("[...document.querySelectorAll('section.card')].find((it) => it.textContent.includes('Moved from')).scrollIntoView()");
     await browser.views(folder, "server-moved");
   });
 

@@ -6,7 +6,10 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { accounts } from "./accounts.js";
+import { bound } from "./bound.js";
 import { Browser, until } from "./driver.js";
+import { own } from "./own.js";
+import { walk } from "./tabs.js";
 
 const ADMIN = "admin@hub.example";
 const OWNER = "owner@people.example";
@@ -43,15 +46,12 @@ export async function people({ browser, address, password, folder, step }) {
   let tenant;
   let admin;
   let secret;
+  let codes;
 
   async function signIn(email, word) {
     await browser.type(browser.field("E-mail address"), email);
     await browser.type(browser.field("Password"), word);
     await browser.button("Sign in");
-  }
-  async function signOut() {
-    await browser.click("//button[@aria-label='Sign out']");
-    await browser.field("Password");
   }
   // An authenticator app's code works once: the next one is waited for.
   let lastCode;
@@ -90,7 +90,7 @@ export async function people({ browser, address, password, folder, step }) {
     // A sign-out in the middle of what the page asks for first would have it refused.
     await until("the feed", () => browser.run(
       "return performance.getEntriesByType('resource').some((it) => it.name.endsWith('/feed-ticket') && it.responseEnd > 0)"));
-    await signOut();
+    await browser.signOut();
   });
 
   await step("an owner sets up a second factor and signs in with it", async () => {
@@ -111,11 +111,16 @@ export async function people({ browser, address, password, folder, step }) {
     await browser.button("Next");
     secret = await browser.run("return arguments[0].textContent", { "element-6066-11e4-a52e-4f735466cecf":
       await browser.find("//dialog//div[@class='copyable']/code") });
+    // The picture for the app, beside the secret that it holds.
+    await browser.find("//dialog//*[contains(@class, 'qr')]");
+    await browser.views(folder, "account-two-factor");
     await browser.type(browser.field("Code"), await freshCode());
     await browser.button("Turn on");
     await browser.text("Keep these recovery codes");
+    codes = (await browser.run("return document.querySelector('dialog .codes code').textContent")).split("\n");
+    assert.equal(codes.length, 10);
     await browser.click("//dialog//button[@aria-label='Close']");
-    await signOut();
+    await browser.signOut();
     await browser.go(`${address}/tenants`);
     await signIn(OWNER, SECRET);
     await browser.type(browser.field("Code"), await freshCode());
@@ -153,8 +158,7 @@ export async function people({ browser, address, password, folder, step }) {
     await browser.link("Tenants below");
     await browser.button("New tenant");
     await browser.type(browser.find("//dialog//input[@name='name']"), "Customer");
-    await browser.type(browser.find("//dialog//input[@name='email']"), "customer@people.example");
-    await browser.type(browser.find("//dialog//input[@name='password']"), SECRET);
+    await browser.type(browser.find("//dialog//input[@name='owner']"), "customer@people.example");
     await browser.type(browser.find("//dialog//input[@name='quota.memory_mib']"), "1024");
     await browser.type(browser.find("//dialog//input[@name='quota.servers']"), "1");
     await browser.views(folder, "child-new");
@@ -193,6 +197,8 @@ export async function people({ browser, address, password, folder, step }) {
     assert.equal((await ask(address, "GET", `/api/v1/tenants/${tenant}`, token)).status, 401);
   });
 
+  await bound({ browser, step, address, folder, ask, tenant, owner: OWNER });
+
   await step("a passkey is added, renamed, and signs in alone", async () => {
     const kind = { protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true,
       isUserVerified: true };
@@ -208,23 +214,29 @@ export async function people({ browser, address, password, folder, step }) {
     await browser.type(browser.find("//dialog//input[@name='name']"), " at home");
     await browser.button("Save");
     await browser.text("Laptop at home");
-    await signOut();
+    await browser.signOut();
     await browser.type(browser.field("E-mail address"), OWNER);
     await browser.button("Sign in with a passkey");
     await browser.find("//button[@aria-label='Sign out']");
     await browser.ask("DELETE", `/webauthn/authenticator/${device}`);
   });
 
+  const pages = {};
   await step("all of these pages in both themes and three widths", async () => {
-    const pages = { status: "/status", account: "/account", "account-security": "/account/security",
-      "account-keys": "/account/keys", tenants: "/tenants" };
+    Object.assign(pages, { status: "/status", account: "/account", "account-security": "/account/security",
+      "account-keys": "/account/keys", tenants: "/tenants" });
     for (const page of ["terms", "privacy", "refund", "aup", "dmca"]) pages[`legal-${page}`] = `/legal/${page}`;
-    for (const tab of ["overview", "members", "roles", "usage", "audit", "tenants", "settings"]) {
+    for (const tab of ["overview", "members", "roles", "api-keys", "usage", "audit", "tenants", "settings"]) {
       pages[`tenant-${tab}`] = `/tenants/${tenant}/${tab}`;
     }
     await browser.gallery(address, folder, pages);
+  });
+
+  await walk({ browser, step, address, pages, which: "people" });
+
+  await step("all pages of the ways in, in both themes and three widths", async () => {
     await browser.go(`${address}/account`);
-    await signOut();
+    await browser.signOut();
     await browser.gallery(address, folder, { "sign-in": "/sign-in", register: "/register", forgot: "/forgot-password",
       reset: "/reset-password#0123", "register-confirm": "/register/confirm", "address-confirm": "/confirm-address",
       "auth-callback": "/auth/callback" });
@@ -232,6 +244,8 @@ export async function people({ browser, address, password, folder, step }) {
 
   await step("who was invited accepts, and is refused what it may not do", async () => {
     await browser.go(invitation);
+    await browser.views(folder, "invited-outside");
+    await browser.button("I have an account: sign in");
     await signIn(FRIEND, SECRET);
     await browser.find("//button[normalize-space()='Accept']");
     await browser.views(folder, "invitation");
@@ -249,7 +263,7 @@ export async function people({ browser, address, password, folder, step }) {
     const answer = await ask(address, "GET", `/api/v1/tenants/${tenant}/members`, login.body.access_token);
     assert.equal(answer.status, 403);
     await forget();
-    await signOut();
+    await browser.signOut();
   });
 
   await step("an account at a provider is linked, signs in alone, and is unlinked", async () => {
@@ -258,7 +272,7 @@ export async function people({ browser, address, password, folder, step }) {
     await browser.button("Link Mock");
     await browser.find("//tr[contains(., 'Mock')]//button[normalize-space()='Unlink']");
     assert.equal(await here(), "/account/security");
-    await signOut();
+    await browser.signOut();
     await browser.button("Continue with Mock");
     await until("the servers", async () => (await here()) === "/servers");
     await browser.find(`//*[@title='${FRIEND}']`);
@@ -268,11 +282,12 @@ export async function people({ browser, address, password, folder, step }) {
     await browser.button("Unlink");
     await browser.click("//dialog//button[@type='submit']");
     await browser.find("//button[normalize-space()='Link Mock']");
-    await signOut();
+    await browser.signOut();
     await browser.button("Continue with Mock");
     await browser.find("//h1[.='This did not work']");
     await forget();
   });
+  await own({ browser, step, address, folder, ask, admin, factor: { email: OWNER, word: SECRET, codes } });
   await accounts({ browser, step, address, folder, admin: ADMIN, password, friend: FRIEND, friendWord: SECRET });
 }
 

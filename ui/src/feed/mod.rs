@@ -4,18 +4,27 @@
 
 mod gauges;
 mod told;
+mod turn;
 
 pub(crate) use gauges::{STALE_MS, Series, seconds};
 
 use crate::reactive::selector;
 use crate::{net::Socket, session::Session, time};
+use crate::{reactive::effect, time::Ticking};
 use mamba_core::ids::ServerId;
-use mamba_wire::api::{
-    console::CLOSE_SIGNED_OUT,
-    feed::{BEAT_MS, FeedMessage, FeedSend, Topic},
-    table,
+use mamba_wire::{
+    api::{
+        console::CLOSE_SIGNED_OUT,
+        feed::{BEAT_MS, FeedMessage, FeedSend, Topic},
+        table,
+    },
+    node::Gauges,
 };
-use std::{cell::Cell, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    rc::Rc,
+};
 use sycamore::{futures::spawn_local, prelude::*};
 use told::Told;
 
@@ -33,7 +42,12 @@ pub(crate) struct Feed {
     told: Signal<Told>,
     /// The newest gauges of each server that is looked at, and those before.
     series: Signal<Series>,
+    /// The newest gauges of each server of a list.
+    latest: Signal<BTreeMap<ServerId, Gauges>>,
 }
+
+/// The newest gauges of servers.
+pub(crate) type Latest = ReadSignal<BTreeMap<ServerId, Gauges>>;
 
 /// What somebody follows.
 #[derive(Clone, Copy)]
@@ -47,8 +61,11 @@ pub(crate) struct Following {
 impl Feed {
     /// Begins: opens a feed while somebody is signed in and looks at something. Call once, in the root.
     pub(crate) fn start(session: Session) -> Self {
-        let feed =
-            Self { told: create_signal(Told::default()), series: create_signal(Series::default()) };
+        let feed = Self {
+            told: create_signal(Told::default()),
+            series: create_signal(Series::default()),
+            latest: create_signal(BTreeMap::new()),
+        };
         provide_context(feed);
         if cfg!(target_arch = "wasm32") {
             spawn_local(feed.keep_open(session));
@@ -75,6 +92,33 @@ impl Feed {
         }
         on_cleanup(move || self.told.update_silent(|told| told.leave(topic)));
         *self.series
+    }
+
+    /// Looks at what many servers use as long as the component lives: in turn, when they are more than a feed
+    /// carries. Of those that are no longer among them nothing is kept.
+    pub(crate) fn in_turn(self, servers: impl Fn() -> Vec<ServerId> + 'static) -> Latest {
+        let ticking = use_context::<Ticking>().0;
+        let servers = selector(servers);
+        let turn = selector(move || {
+            let now = ticking.get();
+            servers.with(|servers| turn::turn(servers, now).to_vec())
+        });
+        let looking = Rc::new(RefCell::new(Vec::new()));
+        let look = move |next: Vec<ServerId>| {
+            let before = looking.replace(next.clone());
+            self.told.update_silent(|told| {
+                next.iter().for_each(|it| told.want(Topic::Gauges(*it)));
+                before.iter().for_each(|it| told.leave(Topic::Gauges(*it)));
+            });
+        };
+        let look_on = look.clone();
+        effect(move || look_on(turn.get_clone()));
+        effect(move || {
+            let servers = servers.get_clone();
+            self.latest.update(|latest| latest.retain(|server, _| servers.contains(server)));
+        });
+        on_cleanup(move || look(Vec::new()));
+        *self.latest
     }
 
     async fn keep_open(self, session: Session) {
@@ -112,6 +156,7 @@ impl Feed {
             let (heard, was_good) = (heard.clone(), was_good.clone());
             move |text: String| {
                 heard.set(time::now());
+                session.hear();
                 // What a newer hub says beside this is not for this page.
                 if let Ok(message) = serde_json::from_str::<FeedMessage>(&text) {
                     was_good.set(was_good.get() || matches!(message, FeedMessage::Looking(_)));
@@ -140,6 +185,10 @@ impl Feed {
             }
             time::sleep(STEP_MS).await;
             let is_silent = time::now().since(heard.get()) > SILENT_MS_MAX;
+            // A line that is dead and not closed: the next request would find that out late.
+            if is_silent && session.is_silent(SILENT_MS_MAX) {
+                session.lose();
+            }
             if ended.get().is_some() || is_silent || session.me().is_none() {
                 return (ended.get(), was_good.get());
             }
@@ -151,8 +200,19 @@ impl Feed {
             FeedMessage::Looking(topics) => self.told.update(|told| told.look(topics)),
             FeedMessage::Changed(topics) => self.told.update(|told| told.change(&topics)),
             FeedMessage::Missed(_) => self.told.update(Told::miss),
-            FeedMessage::Gauges(gauges) => self.series.update(|series| series.push(gauges)),
+            FeedMessage::Gauges(gauges) => self.gauge(gauges),
             FeedMessage::Beat(_) | FeedMessage::Error(_) => {}
+        }
+    }
+
+    fn gauge(self, gauges: Gauges) {
+        if self.series.with_untracked(|series| series.is_of(gauges.server)) {
+            self.series.update(|series| series.push(gauges));
+        }
+        if self.told.with_untracked(|told| told.wants(Topic::Gauges(gauges.server))) {
+            self.latest.update(|latest| {
+                latest.insert(gauges.server, gauges);
+            });
         }
     }
 }

@@ -40,6 +40,11 @@ impl Told {
         !self.wanted.is_empty()
     }
 
+    /// Whether anybody looks at it.
+    pub(super) fn wants(&self, topic: Topic) -> bool {
+        self.wanted.contains_key(&topic)
+    }
+
     /// Returns a number that changes with what to ask.
     pub(super) fn asks(&self) -> u32 {
         self.asks

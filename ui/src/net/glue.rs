@@ -49,6 +49,9 @@ extern "C" {
 
     fn use_passkey(options: &str) -> js_sys::Promise;
 
+    /// Scrolls a line of links so that the present one is seen.
+    pub(crate) fn show_current(element: &web_sys::Node);
+
     /// How many pixels of an element's content are above what is seen of it.
     pub(crate) fn scrolled(element: &web_sys::Node) -> f64;
 
@@ -66,6 +69,11 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(crate) fn clear(this: &Terminal);
 
+    /// What is marked, or all of it.
+    #[wasm_bindgen(method)]
+    pub(crate) fn text(this: &Terminal) -> String;
+
+    /// Marks the next place of a text, if there is one.
     #[wasm_bindgen(method)]
     pub(crate) fn find(this: &Terminal, text: &str, backwards: bool) -> bool;
 

@@ -8,7 +8,7 @@ mod socket;
 pub(crate) use failure::Failure;
 pub(crate) use glue::{
     Device, Drawing, Terminal, ask_device, drawing, has_passkeys, matches_pattern, save_text,
-    scrolled, terminal, typed_early,
+    scrolled, show_current, terminal, typed_early,
 };
 pub(crate) use requests::{Answer, Ask, exchange};
 pub(crate) use socket::Socket;

@@ -1,6 +1,6 @@
 //! Text to be copied.
 
-use super::{Icon, icon};
+use super::{Icon, icon, nothing};
 use crate::{i18n::t, time};
 use sycamore::{futures::spawn_local_scoped, prelude::*, web::window};
 
@@ -10,10 +10,20 @@ const SAID_MS: u32 = 2_000;
 /// Shows a text with a button that copies it. Without a clipboard (plain HTTP) the text can be selected.
 #[component(inline_props)]
 pub(crate) fn Copyable(#[prop(setter(into))] text: String) -> View {
-    let copied = create_signal(false);
     let shown = text.clone();
+    let button = copier(move || Some(text.clone()));
+    view! { div(class="copyable") { code { (shown) } (button) } }
+}
+
+/// Returns a button that copies what `text` gives at that time; nothing where there is no clipboard.
+pub(crate) fn copier(text: impl Fn() -> Option<String> + 'static) -> View {
+    // Plain HTTP has no clipboard.
+    if !cfg!(target_arch = "wasm32") || !window().is_secure_context() {
+        return nothing();
+    }
+    let copied = create_signal(false);
     let copy = move |_| {
-        let text = text.clone();
+        let Some(text) = text() else { return };
         spawn_local_scoped(async move {
             let writing = window().navigator().clipboard().write_text(&text);
             if wasm_bindgen_futures::JsFuture::from(writing).await.is_ok() {
@@ -23,21 +33,10 @@ pub(crate) fn Copyable(#[prop(setter(into))] text: String) -> View {
             }
         });
     };
-    // Plain HTTP has no clipboard.
-    let has_clipboard = cfg!(target_arch = "wasm32") && window().is_secure_context();
     view! {
-        div(class="copyable") {
-            code { (shown) }
-            (if has_clipboard {
-                let copy = copy.clone();
-                view! {
-                    button(r#type="button", class="btn", data-kind="quiet", on:click=copy,
-                        aria-live="polite") {
-                        span(hidden=!copied.get()) { (icon(Icon::Check)) (t().general.copied) }
-                        span(hidden=copied.get()) { (icon(Icon::Copy)) (t().general.copy) }
-                    }
-                }
-            } else { view! {} })
+        button(r#type="button", class="btn", data-kind="quiet", on:click=copy, aria-live="polite") {
+            span(class="with-icon", hidden=!copied.get()) { (icon(Icon::Check)) (t().general.copied) }
+            span(class="with-icon", hidden=copied.get()) { (icon(Icon::Copy)) (t().general.copy) }
         }
     }
 }

@@ -3,6 +3,7 @@
 mod ask;
 mod badge;
 mod button;
+mod changes;
 mod chart;
 mod copy;
 mod dialog;
@@ -25,8 +26,9 @@ mod trail;
 pub(crate) use ask::{Question, ask, rename};
 pub(crate) use badge::{Badge, Fresh, Tone, badge};
 pub(crate) use button::{Action, IconButton, Kind, Submit};
+pub(crate) use changes::Known;
 pub(crate) use chart::{Points, Shape, bytes, chart, cores, rate, short};
-pub(crate) use copy::Copyable;
+pub(crate) use copy::{Copyable, copier};
 pub(crate) use dialog::{confirm, dialog};
 pub(crate) use drop::FileDrop;
 pub(crate) use field::{Choice, Field, Select, TextArea};
@@ -38,7 +40,9 @@ pub(crate) use page::{Crumb, head, menu, nothing, titled};
 pub(crate) use qr::qr;
 pub(crate) use rights::Picked;
 pub(crate) use sight::in_sight;
-pub(crate) use states::{complaint, empty, empty_page, loading, notice, shown};
+pub(crate) use states::{
+    aged, behind, complaint, empty, empty_page, loading, notice, refused, shown,
+};
 pub(crate) use table::{numbers, table};
 pub(crate) use ticks::{Chosen, Tick, ticks};
 pub(crate) use toast::{Corner, Toasts};

@@ -1,5 +1,6 @@
 //! What pages are laid out with.
 
+use crate::net::show_current;
 use sycamore::prelude::*;
 
 /// A step on the way to a page.
@@ -59,5 +60,12 @@ pub(crate) fn menu(label: &'static str, links: Vec<(String, &'static str, bool)>
         })
         .collect::<Vec<_>>()
         .into();
-    view! { nav(class="tabs", aria-label=label) { (links) } }
+    let node = create_node_ref();
+    // On a phone they are one line that scrolls.
+    on_mount(move || {
+        if let Some(element) = node.try_get() {
+            show_current(&element);
+        }
+    });
+    view! { nav(class="tabs", aria-label=label, r#ref=node) { (links) } }
 }

@@ -13,6 +13,8 @@ const STEP: usize = 10;
 /// Rows from the first up to and without the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
+    /// Height of each.
+    pub(crate) row_px: usize,
     /// The first one that is drawn.
     pub(crate) first: usize,
     /// The first one after them.
@@ -27,13 +29,19 @@ impl Span {
 }
 
 /// Follows which of `count` rows of equal height are to be drawn in an element, whether it scrolls itself or
-/// the page does.
-pub(crate) fn in_sight(node: NodeRef, row_px: usize, count: ReadSignal<usize>) -> ReadSignal<Span> {
-    let seen = create_signal((0.0, window_height()));
+/// the page does. `row_px` says how high they are in a window of that width.
+pub(crate) fn in_sight(
+    node: NodeRef,
+    row_px: fn(f64) -> usize,
+    count: ReadSignal<usize>,
+) -> ReadSignal<Span> {
+    let (width, height) = window_size();
+    let seen = create_signal((0.0, height, row_px(width)));
     let scope = use_current_scope();
     let look = move || {
         if let Some(element) = node.try_get() {
-            seen.set((scrolled(&element), window_height()));
+            let (width, height) = window_size();
+            seen.set((scrolled(&element), height, row_px(width)));
         }
     };
     let listener = Closure::<dyn FnMut()>::new(move || scope.run_in(look));
@@ -46,11 +54,16 @@ pub(crate) fn in_sight(node: NodeRef, row_px: usize, count: ReadSignal<usize>) -
         window().remove_event_listener_with_callback("resize", &told).ok();
         drop(listener);
     });
-    selector(move || span(seen.get(), row_px, count.get()))
+    selector(move || {
+        let (above_px, seen_px, row_px) = seen.get();
+        span((above_px, seen_px), row_px, count.get())
+    })
 }
 
-fn window_height() -> f64 {
-    window().inner_height().ok().and_then(|it| it.as_f64()).unwrap_or_default()
+fn window_size() -> (f64, f64) {
+    let number = |it: Result<wasm_bindgen::JsValue, _>| it.ok().and_then(|it| it.as_f64());
+    let (width, height) = (number(window().inner_width()), number(window().inner_height()));
+    (width.unwrap_or_default(), height.unwrap_or_default())
 }
 
 /// Returns which rows to draw when so many pixels of the list are above what is seen, and so many are seen.
@@ -58,7 +71,7 @@ fn span((above_px, seen_px): (f64, f64), row_px: usize, count: usize) -> Span {
     let rows = |px: f64| usize::try_from(crate::time::whole(px)).unwrap_or(usize::MAX) / row_px;
     let first = (rows(above_px) / STEP * STEP).saturating_sub(BEYOND).min(count);
     let many = rows(seen_px).saturating_add(STEP + 2 * BEYOND);
-    Span { first, last: first.saturating_add(many).min(count) }
+    Span { first, last: first.saturating_add(many).min(count), row_px }
 }
 
 #[cfg(test)]
@@ -78,7 +91,7 @@ mod tests {
             let found = span((above, seen), 40, count);
             assert_eq!((found.first, found.last), expected, "{above} of {count}");
         }
-        assert_eq!(Span { first: 80, last: 130 }.of(100), 80..100);
+        assert_eq!(Span { first: 80, last: 130, row_px: 40 }.of(100), 80..100);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use super::{Action, Icon, Tone, icon};
 use crate::reactive::{effect, selector};
-use crate::{i18n::t, net::Failure, remote::Remote};
+use crate::{i18n::t, net::Failure, remote::Remote, session::Session, time::Age};
+use mamba_core::clock::UnixMs;
 use std::rc::Rc;
 use sycamore::prelude::*;
 
@@ -28,6 +29,11 @@ pub(crate) fn empty(
     view! {
         div(class="empty") { (picture) h2 { (title) } p { (text) } div(class="actions") { (next) } }
     }
+}
+
+/// Returns what to say where the caller may see nothing.
+pub(crate) fn refused() -> View {
+    empty(Icon::Key, t().general.not_allowed, t().general.not_allowed_text, super::nothing())
 }
 
 /// Returns what to say on a page that has nothing else.
@@ -63,6 +69,39 @@ pub(crate) fn notice(tone: Tone, text: impl Into<String>) -> View {
     view! { div(class="notice", data-tone=tone, role="status") { (picture) div { (text) } } }
 }
 
+/// Returns a sentence about something old, and how old. The age counts on beside what is read aloud.
+pub(crate) fn aged(tone: Tone, text: impl Into<String>, at: UnixMs) -> View {
+    let (tone, text) = (tone.name(), text.into());
+    let picture = icon(Icon::Warn);
+    view! {
+        div(class="notice", data-tone=tone) {
+            (picture) div { span(role="status") { (text) } " " Age(at=at) "." }
+        }
+    }
+}
+
+/// Says why what is shown could not be read again, and how old it is. That the hub is away is told once,
+/// for the whole page.
+pub(crate) fn behind(
+    failure: ReadSignal<Option<Failure>>,
+    read_at: ReadSignal<Option<UnixMs>>,
+) -> View {
+    let session = use_context::<Session>();
+    let told = selector(move || {
+        let is_lost = session.lost_since.get().is_some();
+        let failure = failure.get_clone().filter(|it| !is_lost || *it != Failure::Unreachable)?;
+        let text = failure.text();
+        let text = format!("{}. {}", text.trim_end_matches('.'), t().general.as_known);
+        Some((text, read_at.get()?))
+    });
+    view! {
+        (match told.get_clone() {
+            Some((text, at)) => aged(Tone::Busy, text, at),
+            None => view! {},
+        })
+    }
+}
+
 /// Returns a box with what went wrong, unless one of these fields says it.
 pub(crate) fn complaint(failure: Signal<Option<Failure>>, fields: &'static [&'static str]) -> View {
     let text = selector(move || {
@@ -77,7 +116,8 @@ pub(crate) fn complaint(failure: Signal<Option<Failure>>, fields: &'static [&'st
 }
 
 /// Returns what is known of something remote: grey lines at first, what went wrong, or the thing itself.
-/// `content` is called once: when the value changes, the signal that it gets does.
+/// `content` is called once: when the value changes, the signal that it gets does. What could not be read
+/// again stays, says so, and is grey.
 pub(crate) fn shown<T: 'static>(
     remote: Remote<T>,
     content: impl Fn(ReadSignal<Rc<T>>) -> View + 'static,
@@ -112,7 +152,9 @@ pub(crate) fn shown<T: 'static>(
                         value.set(next);
                     }
                 });
-                content(*value)
+                let (behind, content) = (behind(*remote.failure, *remote.read_at), content(*value));
+                let is_old = selector(move || remote.failure.with(Option::is_some).then_some(""));
+                view! { (behind) div(class="known", data-old=is_old.get()) { (content) } }
             }),
         })
     }

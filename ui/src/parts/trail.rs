@@ -1,7 +1,9 @@
 //! The audit trail of the installation or of a tenant: filtered, read page by page, given as a file.
 
 use super::{
-    Action, Choice, Field, Icon, Kind, Select, Toasts, Tone, listed, nothing, notice, table,
+    Action, Choice, Field, Icon, Kind, Select, Toasts, Tone,
+    changes::{Names, changes},
+    listed, nothing, notice, table,
 };
 use crate::{
     i18n::{fill, t},
@@ -28,8 +30,6 @@ use sycamore::prelude::*;
 const EXPORT_PAGES_MAX: usize = 50;
 const DAY_MS: u64 = 24 * 3_600_000;
 
-/// Names of accounts, as far as they are known.
-type Names = ReadSignal<BTreeMap<UserId, String>>;
 /// Reads one page.
 type Read =
     Rc<dyn Fn(AuditQuery) -> Pin<Box<dyn Future<Output = Result<Page<AuditItem>, Failure>>>>>;
@@ -59,7 +59,7 @@ impl Sieve {
     }
 }
 
-/// Shows the trail that an endpoint gives. `names` are those of accounts, as far as they are known. One of
+/// Shows the trail that an endpoint gives. `names` say what ids stand for, as far as that is known. One of
 /// `areas` is chosen to narrow it; without any the beginning of an event is typed.
 pub(crate) fn trail<E>(path: E::Path, names: Names, areas: Vec<Choice>) -> View
 where
@@ -90,7 +90,7 @@ fn whole(
     let actors = create_memo(move || {
         let mut all = vec![Choice::new("", t().trail.anybody)];
         names.with(|it| {
-            all.extend(it.iter().map(|(user, name)| Choice::new(user.to_string(), name)));
+            all.extend(it.users.iter().map(|(user, name)| Choice::new(user.to_string(), name)));
         });
         all
     });
@@ -135,27 +135,35 @@ fn line(item: &AuditItem, names: Names) -> View {
     let (_, id) = actor(&entry.actor, &BTreeMap::new());
     let by = entry.actor.clone();
     // Names may come later than the entries.
-    let who = selector(move || names.with(|it| actor(&by, it).0));
+    let who = selector(move || names.with(|it| actor(&by, &it.users).0));
     let origin = origin(entry.door, entry.address.map(|it| it.to_string()));
-    let server = entry.server.map_or_else(nothing, |it| {
-        let link = format!("/servers/{it}");
-        view! { a(href=link) { (t().trail.server) } }
+    let node = match &entry.actor {
+        AuditActor::Node(node) => Some(node.to_string()),
+        _ => None,
+    };
+    let who = selector(move || {
+        let named = node.as_ref().and_then(|it| names.with(|names| names.of(it)));
+        named.map_or_else(|| who.get_clone(), |it| it.0)
     });
-    let changes: View = entry.changes.iter().map(change).collect::<Vec<_>>().into();
+    let server = entry.server.map_or_else(nothing, |it| {
+        let id = it.to_string();
+        let link = format!("/servers/{id}");
+        let name = selector(move || {
+            let known = names.with(|names| names.of(&id));
+            known.map_or_else(|| t().trail.server.to_owned(), |it| it.0)
+        });
+        view! { a(href=link) { (name.get_clone()) } }
+    });
+    let changes = changes(&entry.changes, names);
     view! {
         tr {
             td(class="muted") { Age(at=at) }
-            td { code { (event) } " " (server) }
+            td { code { (event) } div(class="about") { (server) } }
             td(class="cut", title=id) { (who.get_clone()) }
             td(class="muted") { (origin) }
             td(class="wrap") { (changes) }
         }
     }
-}
-
-fn change(change: &Change) -> View {
-    let (field, text) = (change.field.clone(), values(change));
-    view! { div(class="change") { span(class="muted") { (field) } " " (text) } }
 }
 
 /// Returns what something was and is.
@@ -203,7 +211,7 @@ fn export(sieve: Sieve, read: Read, names: Names) -> View {
         task.run(collect(sieve, read), move |(items, is_cut)| {
             let count = items.len();
             if is_csv {
-                let text = names.with_untracked(|it| csv(&items, it));
+                let text = names.with_untracked(|it| csv(&items, &it.users));
                 save_text("audit.csv", "text/csv", &text);
             } else {
                 // Entries are text and numbers, which always have a JSON form.

@@ -246,7 +246,7 @@ pub struct CreateApiKey {
     /// Rights in tenants.
     #[serde(default)]
     pub rights: Rights,
-    /// The only tenant it reaches.
+    /// The only tenant it reaches: one that its owner is a member of, or that shares a server with it.
     #[serde(default)]
     pub tenant: Option<TenantId>,
     /// The only networks it may be used from, at most 32.

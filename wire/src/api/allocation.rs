@@ -1,6 +1,6 @@
 //! Pure: addresses and ports that a node can give to servers.
 
-use super::{RequestBody, params::params};
+use super::{RequestBody, page::unfiltered, params::params};
 use mamba_core::{
     ids::{AllocationId, NodeId, ServerId},
     server::PortProtocol,
@@ -18,12 +18,16 @@ params! {
         port: Option<u32>,
         /// That a server has, or that are free.
         taken: Option<bool>,
+        /// `made` (default; node by node), `port` or `ip`; with `-` in front from the end.
+        sort: Option<String>,
         /// Like [`super::PageQuery::after`].
         after: Option<String>,
         /// Like [`super::PageQuery::limit`].
         limit: Option<u32> where 1..=super::page::PAGE_ITEMS_MAX,
     }
 }
+
+unfiltered!(AllocationQuery { node, port, taken, sort });
 
 /// Body of [`super::table::CreateAllocations`].
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -2,12 +2,13 @@
 
 use super::params::params;
 use mamba_core::{
-    audit::AuditEntry,
+    audit::{AuditEntry, Change, Door},
     clock::UnixMs,
     ids::{ServerId, UserId},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 params! {
     /// Which entries.
@@ -40,6 +41,23 @@ impl AuditQuery {
         after: None,
         limit: None,
     };
+}
+
+/// Something that an account did, or that was tried with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AccountEvent {
+    /// When.
+    pub at: UnixMs,
+    /// What, for example `auth:success`.
+    pub event: String,
+    /// By which way in.
+    pub door: Door,
+    /// From which address.
+    pub address: Option<IpAddr>,
+    /// Whether it was done with one of the account's API keys.
+    pub by_key: bool,
+    /// What became of what; secrets are `***`.
+    pub changes: Vec<Change>,
 }
 
 /// One entry of a chain.

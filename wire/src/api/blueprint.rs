@@ -1,12 +1,32 @@
 //! Pure: game definitions that servers are made from.
 
-use super::{RequestBody, params::params};
+use super::{RequestBody, page::unfiltered, params::params};
 use mamba_core::{
     blueprint::{Rule, egg::Note},
     server::PortProtocol,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+params! {
+    /// Which blueprints. Filters that are missing let everything through.
+    BlueprintQuery {
+        /// With this text in the short name or the title, in any case.
+        name: Option<String>,
+        /// With this tag.
+        tag: Option<String>,
+        /// With this feature, for example `eula`.
+        feature: Option<String>,
+        /// `blueprint` (default; the short name) or `title`; with `-` in front from the end.
+        sort: Option<String>,
+        /// Like [`super::PageQuery::after`].
+        after: Option<String>,
+        /// Like [`super::PageQuery::limit`].
+        limit: Option<u32> where 1..=super::page::PAGE_ITEMS_MAX,
+    }
+}
+
+unfiltered!(BlueprintQuery { name, tag, feature, sort });
 
 /// One blueprint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -4,7 +4,7 @@ use super::{RequestBody, params::params};
 use mamba_core::{
     access::{Rights, Role, ServerKey},
     clock::UnixMs,
-    ids::{InvitationId, RoleId, ServerId, TenantId, UserId},
+    ids::{InvitationId, RoleId, ServerId, SessionId, TenantId, UserId},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,14 @@ params! {
         role: RoleId,
     }
 
+    /// Names an API key that is bound to a tenant.
+    TenantApiKeyPath {
+        /// To which tenant.
+        tenant: TenantId,
+        /// Which.
+        key: SessionId,
+    }
+
     /// Names a sub-user.
     SubUserPath {
         /// Of which server.
@@ -55,6 +63,31 @@ pub struct Member {
     pub role: Role,
     /// Since when.
     pub since: UnixMs,
+}
+
+/// An API key that is bound to a tenant: it reaches nothing else, and never may more than its owner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TenantApiKey {
+    /// Its id.
+    pub key: SessionId,
+    /// What its owner calls it.
+    pub name: String,
+    /// How it begins, to recognise it.
+    pub prefix: String,
+    /// Its owner.
+    pub user: UserId,
+    /// E-mail address of its owner.
+    pub email: String,
+    /// Rights in the tenant, as far as its owner has them too.
+    pub rights: Rights,
+    /// The only networks it may be used from; all when there is none.
+    pub networks: Vec<String>,
+    /// When it was made.
+    pub made_at: UnixMs,
+    /// When it ends; `null` when never.
+    pub until: Option<UnixMs>,
+    /// When it was used last, to some minutes; `null` when never.
+    pub used_at: Option<UnixMs>,
 }
 
 /// Body of [`super::table::UpdateMember`].
@@ -142,7 +175,8 @@ pub struct Invitation {
 pub struct NewInvitation {
     /// What was made.
     pub invitation: Invitation,
-    /// Accepts or declines it, once, by the invited account. Shown here and nowhere else.
+    /// Accepts or declines it, once, by the invited account. Shown here and nowhere else; the letter has
+    /// one of its own, which alone makes an account.
     pub token: String,
 }
 
@@ -152,6 +186,23 @@ pub struct NewInvitation {
 pub struct AnswerInvitation {
     /// Token of the invitation.
     pub token: String,
+}
+
+/// Body of [`super::table::RegisterInvited`].
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegisterInvited {
+    /// Token in the letter of the invitation.
+    pub token: String,
+    /// Password, 12 to 256 bytes.
+    pub password: String,
+}
+
+/// An account that was made by an invitation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Joined {
+    /// Its address, to sign in with.
+    pub email: String,
 }
 
 /// A role of a tenant.
@@ -193,4 +244,5 @@ impl RequestBody for CreateInvitation {}
 impl RequestBody for InviteSubUser {}
 impl RequestBody for UpdateSubUser {}
 impl RequestBody for AnswerInvitation {}
+impl RequestBody for RegisterInvited {}
 impl RequestBody for WriteRole {}

@@ -19,6 +19,8 @@
 //! - An endpoint whose row says `keyed` takes `idempotency-key` (1 to [`KEY_BYTES_MAX`] visible ASCII
 //!   characters): within [`KEY_TTL_MS`] the same key with the same body gives the first answer again
 //!   and does nothing, with another body it is refused with 409.
+//!   A ticket is not `keyed`: it opens one socket within half a minute, and whoever lost the answer asks for
+//!   another one rather than for the same, which might be used by then.
 //! - A read answers with an `etag`: `if-none-match` with it gives 304 while nothing changed, and
 //!   `if-match` on a change of that object 412 when another change came in between: see [`etag`]. A
 //!   change of what has no version of its own refuses `if-match`.
@@ -43,6 +45,9 @@ pub mod blueprint;
 pub mod tenant;
 pub mod member;
 pub mod server;
+pub mod runtime;
+pub mod permission;
+pub mod startup;
 pub mod transfer;
 pub mod allocation;
 pub mod console;
@@ -223,6 +228,8 @@ pub struct Row {
     pub has_body: bool,
     /// Most bytes of its body.
     pub body_bytes_max: usize,
+    /// Makes the schema of its body, complete in itself.
+    pub body_schema: fn() -> serde_json::Value,
     /// The type of its answer.
     pub out: fn() -> TypeId,
     /// Describes its types.
@@ -248,6 +255,7 @@ impl Row {
             query_names: <E::Query as Params>::NAMES,
             has_body: <E::Body as RequestBody>::EXPECTED,
             body_bytes_max: <E::Body as RequestBody>::BYTES_MAX,
+            body_schema: openapi::body_schema::<E>,
             out: TypeId::of::<E::Out>,
             describe: openapi::describe::<E>,
         }

@@ -5,7 +5,8 @@ use crate::link::v1::NodeState;
 use mamba_core::{
     clock::UnixMs,
     ids::{NodeId, TokenId},
-    placement::NodeSettings,
+    placement::{NodeSettings, Rejected},
+    server::Threads,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -71,10 +72,30 @@ params! {
         tag: Option<String>,
         /// Whose link is so: `live`, `delayed` or `unreachable`.
         link: Option<String>,
+        /// `made` (default) or `name`; with `-` in front from the end.
+        sort: Option<String>,
         /// Like [`super::PageQuery::after`].
         after: Option<String>,
         /// Like [`super::PageQuery::limit`].
         limit: Option<u32> where 1..=super::page::PAGE_ITEMS_MAX,
+    }
+
+    /// What a server to be placed needs. What is missing is not needed.
+    PlacementQuery {
+        /// Short name of its blueprint, which says how many ports it needs.
+        blueprint: Option<String>,
+        /// Memory in MiB.
+        memory_mib: Option<u32>,
+        /// Disk in MiB.
+        disk_mib: Option<u32>,
+        /// CPU in thousandths of a core.
+        cpu_millicores: Option<u32>,
+        /// Region of its node.
+        region: Option<String>,
+        /// Tags that its node must have, with commas between them.
+        tags: Option<String>,
+        /// Processors that its node must have, for example `0,2-3`.
+        threads: Option<Threads>,
     }
 
     /// What confirms the deletion of a node.
@@ -86,7 +107,7 @@ params! {
     }
 }
 
-unfiltered!(NodeQuery { name, region, tag, link });
+unfiltered!(NodeQuery { name, region, tag, link, sort });
 
 /// Whether a node may connect.
 #[derive(
@@ -109,6 +130,9 @@ pub struct NodeLink {
     pub key: String,
     /// When its key was replaced last; `null` when never.
     pub replaced_at: Option<UnixMs>,
+    /// End of the newest certificate that it was given; `null` when it never got one. It asks for another
+    /// one when two thirds of the time are over, and can do so after the end too.
+    pub certificate_until: Option<UnixMs>,
     /// Why its standing is not active.
     pub why: Option<String>,
     /// Its last session; `null` when it never had one.
@@ -132,6 +156,47 @@ pub struct NodeSession {
     pub remote: String,
     /// The node's calendar minus the hub's when it began, in milliseconds.
     pub calendar_ahead_ms: i64,
+}
+
+/// A change of a node's link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LinkChange {
+    /// When.
+    pub at: UnixMs,
+    /// What it was.
+    pub change: LinkEvent,
+    /// Address that it came from, or why it was lost, in words.
+    pub detail: String,
+}
+
+/// What became of a link.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkEvent {
+    /// A session began.
+    Connected,
+    /// The last session ended.
+    Lost,
+}
+
+/// Where a server would be placed now. Nothing is kept free for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Placement {
+    /// The node that would take it; `null` when none can.
+    pub node: Option<NodeId>,
+    /// Its name.
+    pub name: Option<String>,
+    /// Nodes that could not, each with its reason.
+    pub rejected: Vec<Rejected>,
+}
+
+/// Where servers can be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Regions {
+    /// Names, in their order.
+    pub regions: Vec<String>,
 }
 
 /// Body of [`super::table::CreateJoinToken`].

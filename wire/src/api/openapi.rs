@@ -43,6 +43,12 @@ pub(super) fn describe<E: Endpoint>(schemas: &mut Schemas) -> Described {
     }
 }
 
+/// Returns the schema of the body of an endpoint, with all that it refers to.
+pub(super) fn body_schema<E: Endpoint>() -> Value {
+    let generator = SchemaSettings::draft2020_12().into_generator();
+    generator.into_root_schema_for::<E::Body>().into()
+}
+
 /// Makes the document; `version` is that of the program.
 #[must_use]
 pub fn document(version: &str) -> Document {

@@ -7,6 +7,7 @@ use mamba_core::{
         AllocationId, EventId, IntentId, InvitationId, NodeId, RoleId, ServerId, SessionId,
         TenantId, TokenId, UserId,
     },
+    server::Threads,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -106,6 +107,21 @@ plain_values! {
     RoleId: "must be an id",
     UserId: "must be an id",
     InvitationId: "must be an id",
+}
+
+impl Value for Threads {
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        String::json_schema(generator)
+    }
+
+    fn read(name: &str, text: Option<String>) -> Result<Self, Invalid> {
+        let text = text.ok_or_else(|| Invalid::new(name, "must be given"))?;
+        text.parse().map_err(|err: Invalid| Invalid::new(name, err.rule))
+    }
+
+    fn text(&self) -> Option<String> {
+        Some(self.to_string())
+    }
 }
 
 impl Value for u32 {

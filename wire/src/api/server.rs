@@ -127,6 +127,9 @@ pub struct CreateServer {
     /// Most ports that its owner may bring it to, 0 to 64; none beyond those given without.
     #[serde(default)]
     pub allocation_limit: u32,
+    /// Most backups that it may have, 0 to 1000.
+    #[serde(default)]
+    pub backup_limit: u32,
     /// Whether the blueprint's install script is never run.
     #[serde(default)]
     pub skip_scripts: bool,
@@ -159,6 +162,9 @@ pub struct CreateOwnServer {
     /// What it is for, at most 1024 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// Most backups that it may have, of those in the tenant's quota.
+    #[serde(default)]
+    pub backup_limit: u32,
 }
 
 /// A server that was made, and what was thought of the nodes.
@@ -222,6 +228,9 @@ pub struct UpdateLimits {
     /// Most ports that its owner may bring it to, 0 to 64; stays without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocation_limit: Option<u32>,
+    /// Most backups that it may have, 0 to 1000; stays without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_limit: Option<u32>,
 }
 
 /// Folders of the node that a server sees besides its own data.
@@ -305,6 +314,8 @@ pub struct Server {
     pub limits: Limits,
     /// Most ports that its owner may bring it to.
     pub allocation_limit: u32,
+    /// Most backups that it may have.
+    pub backup_limit: u32,
     /// Values of the blueprint's variables.
     pub variables: BTreeMap<String, String>,
     /// Image that it runs; `null` when it is not known.

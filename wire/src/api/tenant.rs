@@ -16,6 +16,8 @@ params! {
         name: Option<String>,
         /// That this tenant owns.
         parent: Option<TenantId>,
+        /// `made` (default) or `name`; with `-` in front from the end.
+        sort: Option<String>,
         /// Like [`super::PageQuery::after`].
         after: Option<String>,
         /// Like [`super::PageQuery::limit`].
@@ -23,7 +25,7 @@ params! {
     }
 }
 
-unfiltered!(TenantQuery { name, parent });
+unfiltered!(TenantQuery { name, parent, sort });
 
 /// Body of [`super::table::CreateTenant`].
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +38,19 @@ pub struct CreateTenant {
     pub quota: Quota,
     /// Account that owns it.
     pub owner: NewOwner,
+}
+
+/// Body of [`super::table::CreateChild`].
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateChild {
+    /// Name for people, 1 to 64 bytes.
+    pub name: String,
+    /// What it may use, out of what the tenant above may; without, nothing is limited.
+    #[serde(default)]
+    pub quota: Quota,
+    /// E-mail address that is invited to own it. The answer is the same whether it has an account or not.
+    pub owner: String,
 }
 
 /// A new owner's account.
@@ -75,6 +90,7 @@ params! {
 impl RequestBody for UpdateTenant {}
 impl RequestBody for LimitTenant {}
 impl RequestBody for CreateTenant {}
+impl RequestBody for CreateChild {}
 
 /// One tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

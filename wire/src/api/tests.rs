@@ -91,6 +91,7 @@ fn what_is_public_is_a_short_list() {
             "ListProviders",
             "BeginVisit",
             "FinishVisit",
+            "RegisterInvited",
             "OpenConsole",
             "OpenFeed",
             "ShowHealth",
@@ -114,6 +115,7 @@ fn targets_are_filled_and_escaped() {
         node: Some(NodeId::from_bytes([2; 16])),
         port: None,
         taken: None,
+        sort: None,
         after: Some("a b&c=ü".into()),
         limit: None,
     };

@@ -1,6 +1,6 @@
 //! Pure: accounts, as administrators see them.
 
-use super::{RequestBody, auth::Membership, params::params};
+use super::{RequestBody, auth::Membership, page::unfiltered, params::params};
 use mamba_core::{access::Administration, clock::UnixMs, ids::UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,12 +16,16 @@ params! {
     UserQuery {
         /// Only those with this in their address, in any case.
         email: Option<String>,
+        /// `made` (default) or `email`; with `-` in front from the end.
+        sort: Option<String>,
         /// Like [`super::PageQuery::after`].
         after: Option<String>,
         /// Like [`super::PageQuery::limit`].
         limit: Option<u32> where 1..=super::page::PAGE_ITEMS_MAX,
     }
 }
+
+unfiltered!(UserQuery { email, sort });
 
 /// Body of [`super::table::SetAdministration`].
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -1,13 +1,16 @@
 //! Pure: what can be asked of an edge at run time, through any door.
 //!
-//! One request per stream: the asker sends one [`NodeRequest`] frame, the edge answers with
+//! One request per stream: the asker sends one [`Ask`] frame, the edge answers with
 //! [`NodeReply`] frames. All requests have exactly one reply but [`NodeRequest::Console`], which goes
 //! on with [`ConsoleEvent`] replies until either side ends the stream, and takes [`ConsoleInput`]
 //! frames meanwhile, [`NodeRequest::Gauges`], which goes on until the asker ends it, and two steps of
 //! [`NodeRequest::Move`], which carry [`moving::MoveChunk`] frames. The doors are the hub's QUIC link
 //! and the node's local socket.
 
+mod asking;
 pub mod moving;
+
+pub use asking::{Ask, Asker, Needs};
 
 use crate::{
     frame::{CRITICAL, Frame, FrameError},
@@ -19,7 +22,7 @@ use mamba_core::{
     error::Invalid,
     fact::{ActivityFact, Chain, Stream, UsageFact},
     ids::{InstanceId, NodeId, ServerId, TenantId, TransferId},
-    lifecycle::{Actor, Observed, PowerAction, ServerState, install::InstallRecord},
+    lifecycle::{Observed, PowerAction, ServerState, install::InstallRecord},
     players::{Players, Query},
     seq::{Epoch, LineNumber, Seq},
     server::ServerSpec,
@@ -53,8 +56,6 @@ pub enum NodeRequest {
         server: ServerId,
         /// What.
         action: PowerAction,
-        /// On whose behalf.
-        by: Actor,
     },
     /// Follows a console and types into it: [`Answer::Console`] events.
     Console {
@@ -64,8 +65,13 @@ pub enum NodeRequest {
         from: ConsoleFrom,
         /// Whether to go on with what comes. Otherwise the stream ends at the newest line.
         follow: bool,
-        /// Whose input this is, for the activity log. `None` may only read.
-        by: Option<Actor>,
+    },
+    /// Types one line into a console: [`Answer::Accepted`] when the process was handed it.
+    Type {
+        /// Which server.
+        server: ServerId,
+        /// The line without its end, at most [`INPUT_BYTES_MAX`].
+        line: String,
     },
     /// Usage not yet pruned on this node, newest first: [`Answer::Usage`].
     Usage {
@@ -92,8 +98,6 @@ pub enum NodeRequest {
     CancelInstall {
         /// Which server.
         server: ServerId,
-        /// On whose behalf.
-        by: Actor,
     },
     /// Follows what a server uses: [`Answer::Gauges`] every [`GAUGES_MS`], as long as somebody asks.
     Gauges {
@@ -175,6 +179,9 @@ pub enum NodeError {
     /// The request breaks a rule.
     #[error("{0}")]
     Invalid(Invalid),
+    /// Who asks does not hold what that needs; nothing was done.
+    #[error("{0}")]
+    Forbidden(Needs),
     /// It may not be done now, and why: suspended, entitlement ended, being deleted.
     #[error("{0}")]
     NotAllowed(String),
@@ -420,22 +427,6 @@ impl NodeRequest {
     #[must_use]
     pub fn is_bulk(&self) -> bool {
         matches!(self, Self::Move { .. })
-    }
-
-    /// Encodes the request.
-    ///
-    /// # Errors
-    /// `TooLarge` when it does not fit.
-    pub fn to_frame(&self) -> Result<Frame, FrameError> {
-        Frame::new(REQUEST, CRITICAL, self)
-    }
-
-    /// Decodes a request.
-    ///
-    /// # Errors
-    /// When the frame is another or malformed.
-    pub fn from_frame(frame: &Frame) -> Result<Self, FrameError> {
-        expect(frame, REQUEST)?.open()
     }
 }
 

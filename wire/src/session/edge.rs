@@ -420,7 +420,7 @@ impl EdgeSession {
             return Ok(());
         }
         let ms = if self.phase == Phase::Up { SILENCE_MS } else { GREETING_MS };
-        Err(ProtocolError::Silent { ms }.into())
+        Err(End::Silent { ms })
     }
 
     /// Returns when [`EdgeSession::on_deadline`] is to be called.

@@ -488,7 +488,7 @@ impl HubSession {
     pub fn on_deadline(&mut self, now: Now) -> Result<(), End> {
         if now.boot >= self.deadline {
             let ms = if self.phase == Phase::Up { SILENCE_MS } else { GREETING_MS };
-            return Err(ProtocolError::Silent { ms }.into());
+            return Err(End::Silent { ms });
         }
         if self.phase != Phase::Up {
             return Ok(());

@@ -103,12 +103,6 @@ pub enum ProtocolError {
         /// Which stream.
         stream: Stream,
     },
-    /// It says nothing any more.
-    #[error("peer was silent for {ms} ms")]
-    Silent {
-        /// How long.
-        ms: u64,
-    },
 }
 
 /// Why a session is over.
@@ -117,6 +111,12 @@ pub enum End {
     /// The peer broke the protocol.
     #[error("peer broke the protocol")]
     Protocol(#[from] ProtocolError),
+    /// The peer says nothing any more.
+    #[error("nothing was heard for {} s", ms / 1_000)]
+    Silent {
+        /// How long, in milliseconds.
+        ms: u64,
+    },
     /// The hub ended it.
     #[error("hub ended the session: {0:?}")]
     Goodbye(Goodbye),
@@ -141,6 +141,7 @@ impl End {
             Self::Forked(_) => 3,
             Self::Store(_) => 4,
             Self::Lost(_) => 5,
+            Self::Silent { .. } => 6,
         }
     }
 }

@@ -415,6 +415,7 @@ impl World {
             server: id,
             action: PowerAction::Start,
             by: UserId::from_bytes([0; 16]),
+            keys: Default::default(),
             expires_at: UnixMs(u64::MAX),
         };
         self.hub.intents.insert(intent.intent, intent);
@@ -519,8 +520,8 @@ proptest! {
         }
         world.settle();
         prop_assert!(world.most_in_flight <= crate::link::v1::BATCHES_IN_FLIGHT_MAX + 1);
-        prop_assert!(world.ends.iter().all(|end| matches!(end,
-            End::Protocol(ProtocolError::Silent { .. }))), "{:?}", world.ends);
+        prop_assert!(world.ends.iter().all(|end| matches!(end, End::Silent { .. })),
+            "{:?}", world.ends);
         for (stream, outbox) in &world.edge.streams {
             let got = world.hub.custody.get(&(*stream, outbox.epoch)).cloned().unwrap_or_default();
             prop_assert_eq!(got, all.get(stream).cloned().unwrap_or_default(), "{:?}", stream);
@@ -608,7 +609,7 @@ fn silence_ends_a_session_on_both_sides() {
     world.settle();
     assert!(world.pair.edge.is_up() && world.pair.hub.is_up());
     let quiet = world.now + SILENCE_MS;
-    let silent = Err(End::Protocol(ProtocolError::Silent { ms: SILENCE_MS }));
+    let silent = Err(End::Silent { ms: SILENCE_MS });
     assert_eq!(world.pair.edge.on_deadline(BootMs(quiet)), silent);
     assert_eq!(world.pair.hub.on_deadline(now(quiet)), silent);
 }

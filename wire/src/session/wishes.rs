@@ -203,6 +203,7 @@ mod tests {
             server: server(*id),
             action: PowerAction::Start,
             by: UserId::from_bytes([0; 16]),
+            keys: Default::default(),
             expires_at: UnixMs(0),
         };
         Wanted {

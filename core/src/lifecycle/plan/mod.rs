@@ -396,16 +396,18 @@ pub fn fingerprint(spec: &ServerSpec) -> Fingerprint {
         &spec.capabilities,
         &spec.config_files,
         &spec.mounts,
+        spec.limits.sharing,
     );
     // Plain values always encode; an empty encoding would only make a restart look pending.
     let bytes = postcard::to_stdvec(&parts).unwrap_or_default();
     Fingerprint(*blake3::hash(&bytes).as_bytes())
 }
 
-/// Whether two limits are the same for a running container. Disk is accounted, not set on it.
+/// Whether two limits are the same for a running container. Disk is accounted, not set on it, and how it
+/// shares its node is set when it is made.
 #[must_use]
 pub fn is_same_live(one: &Limits, other: &Limits) -> bool {
-    Limits { disk_mib: other.disk_mib, ..*one } == *other
+    Limits { disk_mib: other.disk_mib, sharing: other.sharing, ..*one } == *other
 }
 
 enum Step {

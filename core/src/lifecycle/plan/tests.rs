@@ -14,6 +14,7 @@ const LIMITS: Limits = Limits {
     cpu_millicores: Millicores(500),
     disk_mib: Mib(512),
     pids: 64,
+    sharing: crate::server::Sharing::USUAL,
 };
 const NOW: Now =
     Now { calendar: UnixMs(1_000_000), certain: UnixMs(1_000_000), boot: BootMs(50_000) };
@@ -866,4 +867,14 @@ mod install {
             assert_eq!((standing.state, standing.not_running), (state, why), "{view:?}");
         }
     }
+}
+
+#[test]
+fn how_a_server_shares_its_node_waits_for_a_restart() {
+    let spec = spec();
+    let sharing = crate::server::Sharing { io_weight: Some(500), ..spec.limits.sharing };
+    let limits = Limits { sharing, ..spec.limits };
+    let shared = ServerSpec { limits, ..spec.clone() };
+    assert_ne!(fingerprint(&shared), fingerprint(&spec), "a restart is pending");
+    assert!(is_same_live(&shared.limits, &spec.limits), "nothing is set on what runs");
 }

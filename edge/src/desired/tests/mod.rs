@@ -67,6 +67,7 @@ fn spec() -> ServerSpec {
             cpu_millicores: Millicores(100),
             disk_mib: Mib(64),
             pids: 16,
+            sharing: mamba_core::server::Sharing::USUAL,
         },
         ports: vec![],
         capabilities: vec![],
@@ -235,6 +236,7 @@ fn intent(number: u8, server: ServerId, action: PowerAction) -> Intent {
         server,
         action,
         by: UserId::from_bytes([4; 16]),
+        keys: [action.key()].into_iter().collect(),
         expires_at: NOW.plus(60_000),
     }
 }

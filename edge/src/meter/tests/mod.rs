@@ -38,6 +38,7 @@ const LIMITS: Limits = Limits {
     cpu_millicores: Millicores(500),
     disk_mib: Mib(100),
     pids: 64,
+    sharing: mamba_core::server::Sharing::USUAL,
 };
 
 struct Hand {

@@ -169,6 +169,9 @@ pub(super) fn walls(limits: Limits, network: String) -> HostConfig {
         cpu_period: Some(CPU_PERIOD_US),
         cpu_quota: Some(amounts.cpu_quota),
         pids_limit: Some(amounts.pids),
+        cpuset_cpus: limits.sharing.threads.map(|it| it.to_string()),
+        blkio_weight: limits.sharing.io_weight,
+        oom_kill_disable: limits.sharing.oom_disabled.then_some(true),
         ulimits: Some(ulimits),
         oom_score_adj: Some(OOM_SCORE),
         init: Some(true),
@@ -247,7 +250,8 @@ fn amounts(limits: Limits) -> Amounts {
     }
 }
 
-/// Builds the request that changes limits in place. Memory and swap go together: the engine
+/// Builds the request that changes limits in place. How a server shares its node is not among them: the
+/// engine cannot take a binding to processors back, nor change what happens when memory is full. Memory and swap go together: the engine
 /// refuses one that would pass the other.
 pub(super) fn update(limits: Limits) -> ContainerUpdateBody {
     let amounts = amounts(limits);
@@ -309,6 +313,7 @@ mod tests {
             cpu_millicores: Millicores(1_500),
             disk_mib: Mib(1_024),
             pids: 200,
+            sharing: mamba_core::server::Sharing::USUAL,
         }
     }
 

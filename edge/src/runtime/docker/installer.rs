@@ -134,6 +134,7 @@ mod tests {
                 cpu_millicores: Millicores(1_000),
                 disk_mib: Mib(1_024),
                 pids: 256,
+                sharing: mamba_core::server::Sharing::USUAL,
             },
             data_dir: "/data/servers/x".into(),
             script_dir: "/data/installs/x/script".into(),

@@ -10,9 +10,11 @@ mod error;
 mod events;
 mod image;
 mod installer;
+mod lacks;
 mod networks;
 mod oom;
 mod registry;
+pub(crate) mod runc;
 mod state;
 mod time;
 
@@ -87,6 +89,7 @@ pub struct DockerRuntime {
     /// One at a time makes or removes networks.
     networks: Arc<Semaphore>,
     registries: Arc<Registries>,
+    allow_old_runc: Option<bool>,
     sweeper: Arc<aside::Sweeper>,
     hub_registries: HubRegistries,
 }
@@ -110,6 +113,7 @@ impl DockerRuntime {
             kernel_log: Arc::default(),
             networks: Arc::new(Semaphore::new(1)),
             registries: Arc::default(),
+            allow_old_runc: None,
             sweeper: Arc::default(),
             hub_registries: HubRegistries::default(),
         }
@@ -119,6 +123,13 @@ impl DockerRuntime {
     #[must_use]
     pub fn with_registries(self, registries: Registries) -> Self {
         Self { registries: Arc::new(registries), ..self }
+    }
+
+    /// Starts containers by a runc with known ways out of them, or does not; when nothing is said, only
+    /// by one that a distribution may have mended.
+    #[must_use]
+    pub fn with_old_runc(self, allow_old_runc: Option<bool>) -> Self {
+        Self { allow_old_runc, ..self }
     }
 
     /// Pulls also with the logins that the hub told, where the node's own settings name none for a host.
@@ -158,6 +169,7 @@ impl DockerRuntime {
                 format!("Docker Engine 20.10 or newer is needed, this one speaks API {api}");
             return Err(RuntimeError::Refused { step: "connect", error });
         }
+        let lacks = lacks::lacks(&info, Path::new(lacks::CGROUPS));
         let info_text = format!("Docker {}", info.server_version.unwrap_or_default());
         let session = Session {
             docker,
@@ -168,6 +180,7 @@ impl DockerRuntime {
                 }),
                 cpus: info.ncpu.and_then(|it| u32::try_from(it).ok()).unwrap_or(0),
                 memory_bytes: info.mem_total.and_then(|it| u64::try_from(it).ok()).unwrap_or(0),
+                lacks,
             },
             system_time: info.system_time,
         };
@@ -425,6 +438,8 @@ impl Runtime for DockerRuntime {
     }
 
     async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        // What the engine tells of itself is large.
+        Box::pin(self.check_runc()).await?;
         let started = self.call("start", START_MS, |docker| async move {
             docker.start_container(&id.0, None::<StartContainerOptions>).await
         });

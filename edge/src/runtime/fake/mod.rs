@@ -324,8 +324,13 @@ async fn until(at: Option<Instant>) {
 
 impl Runtime for FakeRuntime {
     async fn info(&self) -> Result<EngineInfo, RuntimeError> {
-        let info =
-            EngineInfo { version: "fake 1".to_owned(), runc: None, cpus: 4, memory_bytes: 8 << 30 };
+        let info = EngineInfo {
+            version: "fake 1".to_owned(),
+            runc: None,
+            cpus: 4,
+            memory_bytes: 8 << 30,
+            lacks: Vec::new(),
+        };
         self.call(Call::Info, |_| Ok(info)).await
     }
 

@@ -21,6 +21,7 @@ async fn engine() -> (FakeRuntime, ContainerSpec) {
         cpu_millicores: Millicores(1_000),
         disk_mib: Mib(64),
         pids: 32,
+        sharing: mamba_core::server::Sharing::USUAL,
     };
     let spec = ContainerSpec {
         node: NODE,

@@ -1,6 +1,7 @@
 //! The supervisor on a fake engine and a simulated disk, under virtual time.
 
 mod chaos;
+mod doors;
 mod install;
 mod life;
 mod outage;
@@ -137,6 +138,7 @@ pub(crate) fn spec() -> ServerSpec {
             cpu_millicores: Millicores(500),
             disk_mib: Mib(512),
             pids: 64,
+            sharing: mamba_core::server::Sharing::USUAL,
         },
         ports: vec![],
         capabilities: vec![],

@@ -12,6 +12,7 @@ use crate::{
     },
 };
 use mamba_core::{
+    access::{ServerKey, ServerKeys},
     db::sim::SimMode,
     ids::{IntentId, UserId},
     lifecycle::NotRunning,
@@ -366,13 +367,22 @@ async fn the_hubs_kill_needs_no_writable_disk_and_its_copy_ends_nothing_new() {
         server: server(1),
         action,
         by: UserId::from_bytes([5; 16]),
+        keys: ServerKeys::ALL,
         expires_at,
     };
     let soon = machine.now().plus(60_000);
+    // A full disk is no way around what one must hold.
+    let keys = ServerKeys::ALL.without(ServerKey::ControlStop);
+    let forbidden = Intent { keys, ..intent(4, PowerAction::Kill, soon) };
     let late = intent(1, PowerAction::Kill, machine.now());
     let start = intent(2, PowerAction::Restart, soon);
     let kill = intent(3, PowerAction::Kill, soon);
     machine.disk.set_mode(SimMode::ReadOnly);
+    let refused = backend.accept(vec![forbidden.clone()]).await;
+    let outcome = IntentOutcome::Refused("this needs the right `control.stop`".to_owned());
+    assert_eq!(refused, [IntentResult { intent: forbidden.intent, outcome }]);
+    pass(10_000).await;
+    assert_eq!(daemon.seen(server(1)).state, ServerState::Running);
     let results = backend.accept(vec![late, start, kill.clone()]).await;
     let accepted = IntentResult { intent: kill.intent, outcome: IntentOutcome::Accepted };
     assert_eq!(results, std::slice::from_ref(&accepted));
@@ -450,4 +460,22 @@ impl Machine {
         daemon.wait(server, |it| it.state == ServerState::Running).await;
         daemon
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_licence_agreed_to_before_the_daemon_fell_is_agreed_to_at_the_start_after() {
+    let machine = Machine::new();
+    machine.fake.script(server(1), [Script::game()]);
+    let daemon = machine.daemon().await;
+    machine.wish(&daemon, server(1), spec()).await;
+    let config_files = vec![mamba_core::blueprint::eula_file()];
+    let agreed = ServerSpec { config_files, ..spec() };
+    assert_eq!(machine.wish(&daemon, server(1), agreed).await, DesiredOutcome::Adopted);
+    // The power goes before anybody starts it, and the hub is not heard of again.
+    let daemon = machine.reboot(daemon).await;
+    daemon.power(PowerAction::Start).await.unwrap();
+    daemon.wait(server(1), |it| it.state == ServerState::Running).await;
+    let data_dir = machine.fake.spec(server(1)).unwrap().data_dir;
+    let text = std::fs::read_to_string(data_dir.join("eula.txt")).unwrap();
+    assert!(text.lines().any(|line| line == "eula=true"), "{text}");
 }

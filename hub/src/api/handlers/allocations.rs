@@ -2,11 +2,11 @@
 
 use crate::{
     api::{Api, ApiError, Context, Handle, Served},
-    control::{AllocationWords, PortAsker, PortSieve},
+    control::{AllocationWords, PortAsker},
 };
 use mamba_core::access::AdminRight;
 use mamba_wire::api::{
-    Code, Page, PageQuery,
+    Code, Page,
     allocation::{
         AddServerAllocation, Allocation, AllocationQuery, CreateAllocations, NewAllocations,
         UpdateAllocation, UpdateServerAllocation,
@@ -41,9 +41,7 @@ impl Handle<table::ListAllocations> for Api {
         query: AllocationQuery,
         (): (),
     ) -> Result<Served<Page<Allocation>>, ApiError> {
-        let AllocationQuery { node, port, taken, after, limit } = query;
-        let (sieve, page) = (PortSieve { port, taken }, PageQuery { after, limit });
-        Ok(Served::Json(self.hub().allocations(&context.admin()?, node, sieve, &page)?))
+        Ok(Served::Json(self.hub().allocations(&context.admin()?, &query)?))
     }
 }
 

@@ -3,8 +3,8 @@
 use crate::api::{Api, ApiError, Context, Handle, Served};
 use mamba_core::audit::HUB_CHAIN;
 use mamba_wire::api::{
-    Page,
-    audit::{AuditItem, AuditQuery},
+    Page, PageQuery,
+    audit::{AccountEvent, AuditItem, AuditQuery},
     params::TenantPath,
     table,
 };
@@ -18,6 +18,18 @@ impl Handle<table::ListAudit> for Api {
         (): (),
     ) -> Result<Served<Page<AuditItem>>, ApiError> {
         Ok(Served::Json(self.hub().audit(context.scope()?.tenant(), &query)?))
+    }
+}
+
+impl Handle<table::ListOwnActivity> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        (): (),
+        query: PageQuery,
+        (): (),
+    ) -> Result<Served<Page<AccountEvent>>, ApiError> {
+        Ok(Served::Json(self.hub().account_activity(context.caller()?.user, &query)?))
     }
 }
 

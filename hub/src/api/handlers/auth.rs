@@ -7,6 +7,7 @@ use crate::{
 use mamba_wire::api::{
     Code,
     auth::{self, Me, SignIn, Tokens},
+    member::{Joined, RegisterInvited},
     table,
 };
 use serde::Serialize;
@@ -256,6 +257,20 @@ impl Handle<table::ResetPassword> for Api {
         let password = Zeroizing::new(body.password);
         self.identity().reset_password(client(&context), &body.token, password).await?;
         Ok(Served::Json(()))
+    }
+}
+
+impl Handle<table::RegisterInvited> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        (): (),
+        (): (),
+        body: RegisterInvited,
+    ) -> Result<Served<Joined>, ApiError> {
+        let RegisterInvited { token, password } = body;
+        let made = self.identity().register_invited(client(&context), &token, password.into());
+        Ok(Served::Json(Joined { email: made.await? }))
     }
 }
 

@@ -3,7 +3,6 @@
 use crate::{
     api::{Api, ApiError, Context, Handle, Served},
     blueprints::Known,
-    control::Cut,
 };
 use mamba_core::{
     access::AdminRight,
@@ -11,9 +10,9 @@ use mamba_core::{
     error::Invalid,
 };
 use mamba_wire::api::{
-    Page, PageQuery,
+    Page,
     blueprint::{
-        Blueprint, ExportQuery, ExportedBlueprint, Feature, Image, ImportBlueprint,
+        Blueprint, BlueprintQuery, ExportQuery, ExportedBlueprint, Feature, Image, ImportBlueprint,
         ImportedBlueprint, Variable,
     },
     params::BlueprintPath,
@@ -25,13 +24,11 @@ impl Handle<table::ListBlueprints> for Api {
         &self,
         context: Context,
         (): (),
-        query: PageQuery,
+        query: BlueprintQuery,
         (): (),
     ) -> Result<Served<Page<Blueprint>>, ApiError> {
         let sees_all = sees_all(&context)?;
-        let cut = Cut::new(&query)?;
-        let found = self.hub().blueprints(&cut)?;
-        let Page { items, next } = cut.page(found);
+        let Page { items, next } = self.hub().blueprints(&query)?;
         let items = items.into_iter().map(|it| show(it, sees_all)).collect();
         Ok(Served::Json(Page { items, next }))
     }

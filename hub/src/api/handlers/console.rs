@@ -9,7 +9,6 @@ use mamba_core::{
     access::{ServerKey, Wanted},
     clock::draw,
     ids::SessionId,
-    lifecycle::Actor,
 };
 use mamba_wire::api::{
     Code,
@@ -58,13 +57,15 @@ impl Handle<table::OpenConsole> for Api {
             query.ticket,
             |opens| matches!(opens, Opens::Console { server, .. } if *server == path.server),
         )?;
-        let can_write = matches!(ticket.opens, Opens::Console { can_write: true, .. });
+        let is_typist = matches!(ticket.opens, Opens::Console { can_write: true, .. });
         let caller = self.identity().caller(ticket.session)?;
         let caller = caller.ok_or_else(ApiError::not_signed_in)?;
         let wanted = Wanted::Server(ServerKey::ControlReadConsole);
         let scope = self.allow(&caller, wanted, About::Server(path.server))?;
         let scope = scope.ok_or_else(|| ApiError::not_found("server"))?;
         let node = self.hub().node_of(&scope, path.server)?;
+        let held = scope.keys();
+        let keys = if is_typist { held } else { held.without(ServerKey::ControlConsole) };
         let visit = Visit {
             hub: self.hub().clone(),
             identity: self.identity().clone(),
@@ -74,8 +75,8 @@ impl Handle<table::OpenConsole> for Api {
             node,
             server: path.server,
             session: ticket.session,
-            by: can_write.then_some(Actor::User(caller.user)),
             user: caller.user,
+            keys,
         };
         let upgrade = ws
             .max_message_size(SEND_BYTES_MAX)

@@ -1,21 +1,17 @@
 //! What servers are made from, and their install scripts: run again, ended, and what they said.
 
 use crate::{
-    api::{Api, ApiError, Context, Handle, Served},
+    api::{Api, ApiError, Context, Handle, Served, ask::AskError},
     control::Remake,
-    relay::DoorError,
 };
-use mamba_core::error::chain;
 use mamba_wire::{
     api::{
-        Code,
         params::ServerPath,
         server::{ChangeBlueprint, InstallLog, Reinstall, Server},
         table,
     },
-    node::{Answer, NodeReply, NodeRequest},
+    node::{Answer, NodeRequest},
 };
-use std::time::Duration;
 
 /// Longest wait for a node's answer: it reads half a megabyte from its disk.
 const ANSWER_MS_MAX: u64 = 10_000;
@@ -71,33 +67,12 @@ impl Handle<table::ShowInstallLog> for Api {
         (): (),
     ) -> Result<Served<InstallLog>, ApiError> {
         let node = self.hub().node_of(context.scope()?, path.server)?;
-        let request = NodeRequest::InstallLog { server: path.server };
-        let answer = async {
-            let mut stream = self.parts.links.open(node, request).await?;
-            let frame = stream.reader.next().await.map_err(|err| failed(chain(&err)))?;
-            let frame = frame.ok_or_else(|| failed("it ended the request".to_owned()))?;
-            NodeReply::from_frame(&frame).map_err(|err| failed(chain(&err)))
-        };
-        let answer = tokio::time::timeout(Duration::from_millis(ANSWER_MS_MAX), answer).await;
-        match answer {
-            Err(_) => Err(ApiError::new(Code::NoAnswer, "the node did not answer in time")),
-            Ok(Err(err @ DoorError::Offline)) => {
-                Err(ApiError::new(Code::NodeOffline, err.to_string()))
+        let ask = context.ask(NodeRequest::InstallLog { server: path.server })?;
+        match self.ask(node, ask, ANSWER_MS_MAX).await? {
+            Answer::InstallLog(log) => {
+                Ok(Served::Json(InstallLog { is_cut: log.is_cut, lines: log.lines }))
             }
-            Ok(Err(err @ DoorError::Failed(_))) => {
-                Err(ApiError::new(Code::Unavailable, err.to_string()))
-            }
-            Ok(Ok(NodeReply::Err(err))) => Err(ApiError::new(Code::Unavailable, err.to_string())),
-            Ok(Ok(NodeReply::Ok(answer))) => match *answer {
-                Answer::InstallLog(log) => {
-                    Ok(Served::Json(InstallLog { is_cut: log.is_cut, lines: log.lines }))
-                }
-                _ => Err(ApiError::new(Code::Unavailable, "the node gave another answer")),
-            },
+            _ => Err(AskError::Strange.into()),
         }
     }
-}
-
-fn failed(why: String) -> DoorError {
-    DoorError::Failed(why)
 }

@@ -1,22 +1,12 @@
 //! Power actions: asked for, listed, taken back.
 
 use crate::api::{Api, ApiError, Context, Handle, Served};
-use mamba_core::{access::ServerKey, lifecycle::PowerAction};
 use mamba_wire::api::{
     Page, PageQuery,
     params::{IntentPath, ServerPath},
     server::{Intent, Power},
     table,
 };
-
-/// Returns what one must hold to ask for an action, and to take it back.
-fn key_of(action: PowerAction) -> ServerKey {
-    match action {
-        PowerAction::Start => ServerKey::ControlStart,
-        PowerAction::Stop | PowerAction::Kill => ServerKey::ControlStop,
-        PowerAction::Restart => ServerKey::ControlRestart,
-    }
-}
 
 impl Handle<table::Power> for Api {
     async fn handle(
@@ -26,7 +16,7 @@ impl Handle<table::Power> for Api {
         (): (),
         body: Power,
     ) -> Result<Served<Intent>, ApiError> {
-        self.require(&context, path.server, key_of(body.action))?;
+        self.require(&context, path.server, body.action.key())?;
         let scope = context.scope()?;
         let power = self.hub().power(scope, path.server, body.action, body.expires_in_ms);
         Ok(Served::Json(power.await?))
@@ -56,7 +46,7 @@ impl Handle<table::CancelIntent> for Api {
     ) -> Result<Served<Intent>, ApiError> {
         let scope = context.scope()?;
         let intent = self.hub().intent(scope, path.server, path.intent)?;
-        self.require(&context, path.server, key_of(intent.action))?;
+        self.require(&context, path.server, intent.action.key())?;
         Ok(Served::Json(self.hub().cancel_intent(scope, path.server, path.intent).await?))
     }
 }

@@ -1,18 +1,18 @@
-//! Members, invitations, roles and sub-users.
+//! Members, invitations, roles, sub-users, and API keys that are bound to a tenant.
 
 use crate::{
     api::{Api, ApiError, Context, Handle, Served},
     tenants::Granter,
 };
 use mamba_wire::api::{
-    Endpoint, PageQuery,
+    Endpoint, Page, PageQuery,
     member::*,
     params::{ServerPath, TenantPath},
     table,
 };
 
 impl Context {
-    fn granter(&self) -> Result<Granter, ApiError> {
+    pub(super) fn granter(&self) -> Result<Granter, ApiError> {
         Ok(Granter { scope: self.scope()?.clone(), access: self.caller()?.access.clone() })
     }
 }
@@ -50,6 +50,32 @@ impl Handle<table::InviteSubUser> for Api {
     ) -> Result<Served<NewInvitation>, ApiError> {
         let to = InvitedTo::SubUser { server: path.server, keys: body.keys };
         invite(self, &context, &body.email, to).await
+    }
+}
+
+impl Handle<table::ListTenantApiKeys> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        _path: TenantPath,
+        query: PageQuery,
+        (): (),
+    ) -> Result<Served<Page<TenantApiKey>>, ApiError> {
+        Ok(Served::Json(self.identity().tenant_api_keys(context.scope()?, &query)?))
+    }
+}
+
+impl Handle<table::EndTenantApiKey> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: TenantApiKeyPath,
+        (): (),
+        (): (),
+    ) -> Result<Served<()>, ApiError> {
+        let (caller, scope) = (context.caller()?, context.scope()?);
+        self.identity().end_tenant_api_key(caller, scope, path.key).await?;
+        Ok(Served::Json(()))
     }
 }
 

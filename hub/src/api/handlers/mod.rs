@@ -12,6 +12,8 @@ mod audit;
 mod members;
 mod mounts;
 mod servers;
+mod runtime;
+mod permissions;
 mod install;
 mod intents;
 mod transfers;

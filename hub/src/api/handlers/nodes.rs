@@ -5,12 +5,16 @@ use crate::{
     control::Cut,
     nodes::{Force, NewToken, NodeDetail},
 };
-use mamba_core::ids::TokenId;
+use mamba_core::{
+    ids::TokenId,
+    placement::{Needs, Size},
+    units::Mib,
+};
 use mamba_wire::api::{
     Page, PageQuery,
     node::{
-        CreateJoinToken, DeleteNodeQuery, JoinToken, NewJoinToken, Node, NodeLink, NodeQuery,
-        NodeSession, UpdateNode,
+        CreateJoinToken, DeleteNodeQuery, JoinToken, LinkChange, NewJoinToken, Node, NodeLink,
+        NodeQuery, NodeSession, Placement, PlacementQuery, Regions, UpdateNode,
     },
     params::{NodePath, TokenPath},
     table,
@@ -49,7 +53,8 @@ impl Handle<table::ShowNodeLink> for Api {
         (): (),
     ) -> Result<Served<NodeLink>, ApiError> {
         let found = self.hub().node_detail(&context.admin()?, path.node)?;
-        let NodeDetail { node: _, key, replaced_at, why, seen, counters } = found;
+        let NodeDetail { node: _, key, replaced_at, certificate_until, why, seen, counters } =
+            found;
         let session = seen.map(|it| NodeSession {
             connected_at: it.connected_at,
             last_heard: it.last_heard,
@@ -59,12 +64,67 @@ impl Handle<table::ShowNodeLink> for Api {
         Ok(Served::Json(NodeLink {
             key: key.iter().map(|byte| format!("{byte:02x}")).collect(),
             replaced_at,
+            certificate_until,
             why,
             session,
             facts: counters.facts,
             repeated: counters.repeated,
             quarantined: counters.quarantined,
         }))
+    }
+}
+
+impl Handle<table::ListLinkChanges> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: NodePath,
+        query: PageQuery,
+        (): (),
+    ) -> Result<Served<Page<LinkChange>>, ApiError> {
+        Ok(Served::Json(self.hub().link_changes(&context.admin()?, path.node, &query)?))
+    }
+}
+
+impl Handle<table::ShowPlacement> for Api {
+    async fn handle(
+        &self,
+        _context: Context,
+        (): (),
+        query: PlacementQuery,
+        (): (),
+    ) -> Result<Served<Placement>, ApiError> {
+        let PlacementQuery {
+            blueprint,
+            memory_mib,
+            disk_mib,
+            cpu_millicores,
+            region,
+            tags,
+            threads,
+        } = query;
+        let bytes = |size: Option<u32>| Mib(size.unwrap_or_default()).bytes();
+        let size = Size {
+            memory_bytes: bytes(memory_mib),
+            disk_bytes: bytes(disk_mib),
+            cpu_millicores: u64::from(cpu_millicores.unwrap_or_default()),
+        };
+        let names = tags.as_deref().unwrap_or_default().split(',').filter(|it| !it.is_empty());
+        let tags = names.map(str::to_owned).collect();
+        let needs = Needs { size, region, tags, threads };
+        Ok(Served::Json(self.hub().would_place(needs, blueprint.as_deref()).await?))
+    }
+}
+
+impl Handle<table::ListRegions> for Api {
+    async fn handle(
+        &self,
+        _context: Context,
+        (): (),
+        (): (),
+        (): (),
+    ) -> Result<Served<Regions>, ApiError> {
+        Ok(Served::Json(self.hub().regions()?))
     }
 }
 

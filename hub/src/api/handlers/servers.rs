@@ -5,7 +5,7 @@ use crate::{
     control::{Deleting, Maker, NewServer, Placing, Seen, ServerChange},
 };
 use mamba_core::{
-    access::{AdminRight, ServerKey, Wanted},
+    access::{AdminRight, Rights, ServerKey, Wanted},
     blueprint::{Blueprint, Pick, Variable},
     error::Invalid,
     ids::ServerId,
@@ -20,6 +20,7 @@ use mamba_wire::api::{
         CreateOwnServer, CreateServer, CreatedServer, DeleteQuery, Server, ServerQuery,
         SuspendQuery, UpdateLimits, UpdateServer,
     },
+    startup::Startup,
     table,
     usage::{Usage, UsageQuery},
 };
@@ -97,6 +98,15 @@ impl Api {
         Ok(if listed(&blueprint, &text) { Pick::Listed(text) } else { Pick::Own(text) })
     }
 
+    /// Refuses to change an image that an administrator set although the blueprint does not list it.
+    fn check_image_is_listed(&self, context: &Context, server: ServerId) -> Result<(), ApiError> {
+        if !self.hub().startup(context.scope()?, server)?.image_is_own {
+            return Ok(());
+        }
+        let why = "the image was set by an administrator, who alone may change it";
+        Err(ApiError::new(Code::Conflict, why))
+    }
+
     async fn change(
         &self,
         context: &Context,
@@ -135,6 +145,7 @@ impl Handle<table::CreateServer> for Api {
             description: body.description,
             external_id: body.external_id,
             allocation_limit: body.allocation_limit,
+            backup_limit: body.backup_limit,
             skip_scripts: body.skip_scripts,
             maker: Maker::Administrator,
         };
@@ -157,12 +168,14 @@ impl Handle<table::CreateOwnServer> for Api {
             cpu_millicores: body.cpu_millicores,
             disk_mib: body.disk_mib,
             pids: PIDS_DEFAULT,
+            sharing: mamba_core::server::Sharing::USUAL,
         };
         let new = NewServer {
             image: body.image,
             variables: body.variables,
             placing: Placing { region: body.region, ..Placing::default() },
             description: body.description,
+            backup_limit: body.backup_limit,
             maker: Maker::Member,
             ..NewServer::new(body.name, body.blueprint, limits)
         };
@@ -209,6 +222,31 @@ impl Handle<table::ShowServer> for Api {
     }
 }
 
+impl Handle<table::ShowServerRights> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: ServerPath,
+        (): (),
+        (): (),
+    ) -> Result<Served<Rights>, ApiError> {
+        let access = &context.caller()?.access;
+        Ok(Served::Json(self.hub().rights_with(context.scope()?, access, path.server)?))
+    }
+}
+
+impl Handle<table::ShowStartup> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: ServerPath,
+        (): (),
+        (): (),
+    ) -> Result<Served<Startup>, ApiError> {
+        Ok(Served::Json(self.hub().startup(context.scope()?, path.server)?))
+    }
+}
+
 impl Handle<table::UpdateServer> for Api {
     async fn handle(
         &self,
@@ -231,6 +269,9 @@ impl Handle<table::UpdateServer> for Api {
             self.require(&context, path.server, ServerKey::StartupDockerImage)?;
         }
         let is_admin = context.caller()?.access.has(AdminRight::ServersWrite);
+        if body.image.is_some() && !is_admin {
+            self.check_image_is_listed(&context, path.server)?;
+        }
         if (body.external_id.is_some() || body.skip_scripts.is_some()) && !is_admin {
             let why = "only an administrator may change `external_id` and `skip_scripts`";
             return Err(ApiError::new(Code::Forbidden, why));
@@ -287,6 +328,7 @@ impl Handle<table::UpdateLimits> for Api {
         let change = ServerChange {
             limits: Some(body.limits),
             allocation_limit: body.allocation_limit,
+            backup_limit: body.backup_limit,
             ..ServerChange::default()
         };
         self.change(&context, path.server, change).await

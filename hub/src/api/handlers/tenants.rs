@@ -3,11 +3,12 @@
 use crate::{
     api::{Api, ApiError, Context, Handle, Served, resolve::About},
     control::Cut,
-    identity::{NewAccount, NewTenant},
+    identity::{IdentityError, NewAccount, NewTenant},
     tenants,
 };
 use mamba_core::{
     access::{AdminRight, Rights, TenantRight, Wanted},
+    error::Invalid,
     ids::TenantId,
 };
 use mamba_wire::api::{
@@ -15,7 +16,8 @@ use mamba_wire::api::{
     params::TenantPath,
     table,
     tenant::{
-        CreateTenant, DeleteTenantQuery, LimitTenant, QuotaUse, Tenant, TenantQuery, UpdateTenant,
+        CreateChild, CreateTenant, DeleteTenantQuery, LimitTenant, QuotaUse, Tenant, TenantQuery,
+        UpdateTenant,
     },
     usage::{ServerUsage, TenantUsageQuery},
 };
@@ -32,7 +34,7 @@ impl Handle<table::CreateTenant> for Api {
         context.admin()?;
         let password = Zeroizing::new(body.owner.password);
         let owner = NewAccount { email: body.owner.email, password };
-        let new = NewTenant { name: body.name, quota: body.quota, parent: None, owner };
+        let new = NewTenant { name: body.name, quota: body.quota, owner };
         let (id, tenant) = self.identity().create_tenant(context.caller()?, new).await?;
         Ok(Served::Json(show(id, tenant)))
     }
@@ -46,24 +48,10 @@ impl Handle<table::ListTenants> for Api {
         query: TenantQuery,
         (): (),
     ) -> Result<Served<Page<Tenant>>, ApiError> {
-        let TenantQuery { name, parent, after, limit } = query;
-        let cut = Cut::<TenantId>::new(&PageQuery { after, limit })?;
-        let name = name.map(|it| it.to_lowercase());
         let access = &context.caller()?.access;
-        let read = |most| {
-            if access.has(AdminRight::TenantsRead) {
-                self.identity().tenants(cut.after, most).map_err(ApiError::from)
-            } else {
-                self.hub().tenants_of(access, cut.after, most).map_err(ApiError::from)
-            }
-        };
-        let fits = |it: &tenants::Tenant| {
-            name.as_ref().is_none_or(|name| it.name.to_lowercase().contains(name))
-                && (parent.is_none() || it.parent == parent)
-        };
-        let is_filtered = name.is_some() || parent.is_some();
-        let page = cut.sift(is_filtered, read, |id, it| Ok(fits(&it).then(|| show(*id, it))))?;
-        Ok(Served::Json(page))
+        let Page { items, next } = self.hub().tenants(access, &query)?;
+        let items = items.into_iter().map(|(id, it)| show(id, it)).collect();
+        Ok(Served::Json(Page { items, next }))
     }
 }
 
@@ -138,15 +126,19 @@ impl Handle<table::CreateChild> for Api {
     async fn handle(
         &self,
         context: Context,
-        path: TenantPath,
+        _path: TenantPath,
         (): (),
-        body: CreateTenant,
+        body: CreateChild,
     ) -> Result<Served<Tenant>, ApiError> {
-        let password = Zeroizing::new(body.owner.password);
-        let owner = NewAccount { email: body.owner.email, password };
-        let parent = Some(path.tenant);
-        let new = NewTenant { name: body.name, quota: body.quota, parent, owner };
-        let (id, tenant) = self.identity().create_tenant(context.caller()?, new).await?;
+        let CreateChild { name, quota, owner } = body;
+        let counted = self.identity().count_invitation(context.caller()?, &owner);
+        counted.map_err(|err| match err {
+            IdentityError::Invalid(err) => Invalid::new("owner", err.rule).into(),
+            other => ApiError::from(other),
+        })?;
+        let panel = &self.identity().settings().public_url;
+        let made = self.hub().create_child(context.granter()?, panel, (name, quota), &owner).await;
+        let (id, tenant) = made?;
         Ok(Served::Json(show(id, tenant)))
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     store::{OBSERVED, SERVERS, ServerRecord},
 };
 use mamba_core::{
+    blueprint::Blueprint,
     db::{Snapshot, Txn},
     fact::Activity,
     ids::{NodeId, ServerId},
@@ -33,12 +34,10 @@ impl Hub {
         server: ServerId,
         files: InstallFiles,
     ) -> Result<Server, HubError> {
-        let happened = Happened::of(self, scope);
-        let (hub, key) = (self.clone(), (scope.tenant(), server));
-        let change = move |txn: &mut Txn<'_>| reinstall(&hub, txn, key, files, &happened);
-        let node = self.write(change).await?;
-        self.live().changed(node);
-        self.server(scope, server)
+        self.make_wish(scope, server, move |hub, txn, key, happened| {
+            reinstall(hub, txn, key, files, happened)
+        })
+        .await
     }
 
     /// Asks for the end of the server's install script. It is not installed then.
@@ -50,12 +49,7 @@ impl Hub {
         scope: &TenantScope,
         server: ServerId,
     ) -> Result<Server, HubError> {
-        let happened = Happened::of(self, scope);
-        let (hub, key) = (self.clone(), (scope.tenant(), server));
-        let change = move |txn: &mut Txn<'_>| cancel(&hub, txn, key, &happened);
-        let node = self.write(change).await?;
-        self.live().changed(node);
-        self.server(scope, server)
+        self.make_wish(scope, server, cancel).await
     }
 }
 
@@ -66,20 +60,9 @@ fn reinstall(
     files: InstallFiles,
     happened: &Happened,
 ) -> Result<NodeId, HubError> {
-    let refused = |why: &str| Err(HubError::Refused(why.to_owned()));
     let mut record = Whole::find_kept(hub, txn, &key)?;
-    if record.choices.suspended {
-        return refused("server is suspended");
-    }
-    if record.skip_scripts {
-        return refused("install scripts are switched off for this server");
-    }
-    if blueprint_of(txn, &record)?.install.is_none() {
-        return refused("the server's blueprint has no install script");
-    }
-    if matches!(state(txn, &key, &record)?, InstallState::Waiting | InstallState::Running) {
-        return refused("server is being installed");
-    }
+    check_script(&blueprint_of(txn, &record)?, &record)?;
+    check_closed(txn, &key, &record)?;
     record.choices.install = Some(InstallAsk::new(next_order(hub, &record), files));
     record.changed_at = happened.now;
     commit(hub, txn, key, &mut record, false)?;
@@ -94,8 +77,7 @@ fn cancel(
     happened: &Happened,
 ) -> Result<NodeId, HubError> {
     let mut record = Whole::find_kept(hub, txn, &key)?;
-    let is_open =
-        matches!(state(txn, &key, &record)?, InstallState::Waiting | InstallState::Running);
+    let is_open = is_open(txn, &key, &record)?;
     let Some(ask) = record.choices.install.as_mut().filter(|_| is_open) else {
         let why = "no install script of this server runs or is to be run";
         return Err(HubError::Refused(why.to_owned()));
@@ -108,6 +90,32 @@ fn cancel(
     commit(hub, txn, key, &mut record, false)?;
     happened.record(txn, &key, Activity::InstallCancelAsked)?;
     Ok(record.node)
+}
+
+/// Refuses to run the install script of a blueprint for a server for which none is to be run.
+pub(super) fn check_script(blueprint: &Blueprint, record: &ServerRecord) -> Result<(), HubError> {
+    let why = if record.choices.suspended {
+        "server is suspended"
+    } else if record.skip_scripts {
+        "install scripts are switched off for this server"
+    } else if blueprint.install.is_none() {
+        "the server's blueprint has no install script"
+    } else {
+        return Ok(());
+    };
+    Err(HubError::Refused(why.to_owned()))
+}
+
+/// Refuses what cannot be done while the install script runs or is to be run.
+pub(super) fn check_closed(
+    txn: &impl Snapshot,
+    key: &ServerKey,
+    record: &ServerRecord,
+) -> Result<(), HubError> {
+    if is_open(txn, key, record)? {
+        return Err(HubError::Refused("server is being installed".to_owned()));
+    }
+    Ok(())
 }
 
 /// Returns why a server may not be started because of its install script, if that is so.
@@ -127,11 +135,7 @@ pub(super) fn refuses_start(
 }
 
 /// Whether a run of the install script is under way, or is to be made.
-pub(super) fn is_open(
-    txn: &impl Snapshot,
-    key: &ServerKey,
-    record: &ServerRecord,
-) -> Result<bool, HubError> {
+fn is_open(txn: &impl Snapshot, key: &ServerKey, record: &ServerRecord) -> Result<bool, HubError> {
     Ok(matches!(state(txn, key, record)?, InstallState::Waiting | InstallState::Running))
 }
 

@@ -9,7 +9,7 @@ use crate::{
     Hub, HubError,
     control::{
         Cut,
-        create::{NODES_MAX, Placing, candidate, missing},
+        create::{NODES_MAX, Placing, candidate},
         install,
         ports::{self, grant, settle_gone},
         wish::{Happened, ServerKey, find_kept},
@@ -22,7 +22,7 @@ use mamba_core::{
     fact::Activity,
     ids::{AllocationId, NodeId, ServerId, TransferId},
     lifecycle::transfer::Phase,
-    placement::{Needs, Rejected, Size, check_label, check_tags, closed, no_room, place, refuse},
+    placement::{Needs, Rejected, Size, check_label, check_tags, closed, no_place, place, refuse},
     scope::TenantScope,
     server::PortProtocol,
 };
@@ -157,9 +157,7 @@ fn start(
 ) -> Result<(), HubError> {
     let refused = |why: &str| Err(HubError::Refused(why.to_owned()));
     let mut record = find_kept(txn, &key)?;
-    if install::is_open(txn, &key, &record)? {
-        return refused("server is being installed");
-    }
+    install::check_closed(txn, &key, &record)?;
     if txn.range(OPEN, Span::all(), OPEN_MAX)?.len() >= OPEN_MAX {
         return refused("too many servers are being moved at the moment");
     }
@@ -199,12 +197,13 @@ fn seat(
 ) -> Result<(NodeId, Vec<Granted>), HubError> {
     let protocols: Vec<PortProtocol> = record.choices.ports.iter().map(|it| it.protocol).collect();
     let Placing { region, tags } = new.placing.clone();
-    let needs = Needs { size: Size::of(&record.choices.limits), region, tags };
+    let limits = &record.choices.limits;
+    let needs = Needs { size: Size::of(limits), region, tags, threads: limits.sharing.threads };
     if let Some(node) = new.node {
         let unknown = || HubError::invalid("node", "is not a node of this hub");
         let found = txn.get(NODES, &node)?.ok_or_else(unknown)?;
         let candidate = candidate(txn, node, found, true)?;
-        let refusal = closed(&candidate).or_else(|| no_room(&candidate, needs.size));
+        let refusal = closed(&candidate).or_else(|| no_place(&candidate, &needs));
         if let Some(reason) = refusal.or(unfit(txn, key, record, node)?) {
             return Err(HubError::invalid("node", reason));
         }
@@ -219,13 +218,13 @@ fn seat(
             continue;
         }
         if refuse(&candidate, &needs).is_none() {
-            settle_gone(txn, node)?;
-            candidate.ports_missing = missing(grant(txn, node, &protocols, &new.allocations))?;
+            candidate.ports_missing = ports::missing(txn, node, &protocols, &new.allocations)?;
         }
         candidates.push(candidate);
     }
     match place(&candidates, &needs) {
         Ok(placed) => {
+            settle_gone(txn, placed.node)?;
             let ports = grant(txn, placed.node, &protocols, &new.allocations)?;
             Ok((placed.node, ports))
         }

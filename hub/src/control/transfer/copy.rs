@@ -10,7 +10,7 @@ use mamba_core::{
 use mamba_wire::{
     net::frames::FrameStream,
     node::{
-        Answer, NodeError, NodeReply, NodeRequest,
+        Answer, Ask, Asker as By, NodeError, NodeReply, NodeRequest,
         moving::{MoveAnswer, MoveChunk, MoveStep},
     },
 };
@@ -37,7 +37,10 @@ impl Asker {
     async fn open(&self, node: NodeId, step: MoveStep) -> Result<FrameStream, Went> {
         let (server, transfer) = (self.server, self.transfer);
         let request = NodeRequest::Move { server, transfer, step };
-        self.door.open(node, request).await.map_err(|err: DoorError| not_now(&err))
+        self.door
+            .open(node, Ask { by: By::Hub, request })
+            .await
+            .map_err(|err: DoorError| not_now(&err))
     }
 
     /// Asks for one answer.

@@ -3,17 +3,26 @@
 use super::world::{NO_PAGE, PASSWORD, World, from};
 use mamba_core::{
     clock::{Clock as _, SystemEntropy},
+    db::{DataDir, Store, StoreOptions},
     error::Invalid,
     scope::AdminScope,
+    seq::Incarnation,
 };
-use mamba_hub::identity::{
-    RECOVERY_CODES, Registration, SecondFactorPolicy, Settings, disable_second_factor,
+use mamba_hub::{
+    backup::restore,
+    identity::{
+        AccessKey, Client, Identity, IdentityError, IdentityParts, RECOVERY_CODES, Registration,
+        SecondFactorPolicy, Settings, disable_second_factor,
+    },
+    secrets::Vault,
+    store::{KIND, META, Meta},
 };
 use mamba_wire::api::{
     Code, Problem, account,
     auth::{self, SignIn, TokenPurpose, Tokens},
     table,
 };
+use std::sync::Arc;
 use webauthn_authenticator_rs::softpasskey::SoftPasskey;
 
 const ADMIN: &str = "admin@example.org";
@@ -97,6 +106,48 @@ async fn each_code_signs_in_once_also_at_the_same_moment() {
     let challenge = world.challenge().await;
     assert!(world.second_factor(&challenge, &codes[0]).await.is_err());
     assert!(world.second_factor(&challenge, &codes[1].to_uppercase()).await.is_ok());
+}
+
+/// CVE-2025-69197: also after the hub was started anew, and after it was restored from before the code was
+/// used.
+#[tokio::test]
+async fn a_used_code_stays_used_through_a_restart_and_a_restore() {
+    let world = World::new().await;
+    let (made_at, restored_at) = (world.clock.wall(), None);
+    let meta = Meta { incarnation: Incarnation(1), made_at, restored_at };
+    world.hub.store().write(move |txn| txn.put(META, &(), &meta)).await.unwrap();
+    let (secret, _) = world.set_up(&world.admin).await;
+    let dir = tempfile::tempdir().unwrap();
+    let backup = dir.path().join("before.backup");
+    world.hub.back_up(backup.clone()).await.unwrap();
+    let on = |store: Store| {
+        Identity::new(IdentityParts {
+            store,
+            clock: world.clock.clone(),
+            entropy: Arc::new(SystemEntropy),
+            key: AccessKey::open(dir.path(), &SystemEntropy).unwrap(),
+            vault: Vault::in_memory([7; 32]),
+            settings: Settings::default(),
+        })
+    };
+    let bring = async |identity: &Identity, code: &str| {
+        let client = Client::new("192.0.2.1".parse().unwrap(), "test");
+        let reply = identity.login(client.clone(), ADMIN, PASSWORD.to_owned().into()).await;
+        let SignIn::SecondFactor(needed) = reply.unwrap() else { panic!("one factor") };
+        identity.second_factor(client, &needed.challenge, code).await.map(drop)
+    };
+    let code = shown(&world, &secret);
+    bring(&world.identity, &code).await.unwrap();
+    let restarted = on(world.hub.store().clone());
+    assert!(matches!(bring(&restarted, &code).await, Err(IdentityError::WrongCode)));
+    let target = dir.path().join("restored");
+    restore(&backup, &target, world.clock.wall()).await.unwrap();
+    let data = DataDir::open(&target, KIND).unwrap();
+    let restored = on(Store::open(&data, 0, StoreOptions::EDGE).unwrap());
+    assert!(matches!(bring(&restored, &code).await, Err(IdentityError::WrongCode)));
+    // Codes that nobody can have used before are good.
+    world.clock.advance(90_000);
+    bring(&restored, &shown(&world, &secret)).await.unwrap();
 }
 
 /// CVE-2021-41129: the step before the second factor let in whoever held another one's.
@@ -279,4 +330,29 @@ async fn sessions_are_listed_with_their_devices_and_ended() {
     assert!(world.call::<table::WhoAmI>(token, &(), &(), &()).await.is_err());
     let seen = world.admin::<table::ListSessions>(&(), &(), &()).await.items;
     assert!(seen.len() == 1 && seen[0].is_this);
+}
+
+/// Only live sessions were looked at: after a sign-out nothing was told of a new device, and of the
+/// same one again.
+#[tokio::test]
+async fn a_new_device_is_told_once_whatever_was_signed_out_since() {
+    let world = World::new().await;
+    let login = format!(r#"{{"email":"{ADMIN}","password":"{PASSWORD}"}}"#);
+    let sign_in = async |device: &str, peer: &str| {
+        world.clock.advance(1_000);
+        let headers = [("user-agent", device), ("x-forwarded-for", peer)];
+        let reply = world.send("POST", "/api/v1/auth/login", &headers, Some(&login)).await;
+        let tokens = from::<SignIn>(&reply.body).tokens().unwrap();
+        let token = Some(tokens.access_token.as_str());
+        let mails = world.call::<table::ListMails>(token, &(), &NO_PAGE.into(), &()).await.unwrap();
+        world.call::<table::Logout>(token, &(), &(), &()).await.unwrap();
+        mails.items.iter().filter(|it| it.subject == "Sign-in from a new device").count()
+    };
+    assert_eq!(sign_in("fox", "192.0.2.7").await, 1, "another one than the first");
+    assert_eq!(sign_in("fox", "192.0.2.7").await, 1, "signed out, and the same");
+    assert_eq!(sign_in("fox", "192.0.9.9").await, 1, "a new address of the same line");
+    assert_eq!(sign_in("wolf", "192.0.2.7").await, 2, "another device");
+    assert_eq!(sign_in("fox", "198.51.100.1").await, 3, "another network");
+    world.clock.advance(90 * 24 * 3_600_000);
+    assert_eq!(sign_in("fox", "192.0.2.7").await, 4, "after a season");
 }

@@ -2,7 +2,12 @@
 
 use super::world::{Open, Socket, open_world};
 use futures_util::{SinkExt, StreamExt};
-use mamba_core::{access::ServerKey, clock::UnixMs, seq::LineNumber};
+use mamba_core::{
+    access::{ServerKey, ServerKeys},
+    clock::UnixMs,
+    seq::LineNumber,
+};
+use mamba_edge::link::backend::Dispatcher;
 use mamba_wire::{
     api::{
         Code,
@@ -10,16 +15,17 @@ use mamba_wire::{
             CLOSE_MALFORMED, CLOSE_NO_SERVER, CLOSE_NODE_OFFLINE, CLOSE_SHUTDOWN, CLOSE_SIGNED_OUT,
             CLOSE_TOO_MANY, ConsoleMessage, CreateTicket, TICKET_TTL_MS, Ticket,
         },
-        member::{AnswerInvitation, InviteSubUser, SubUserPath},
+        member::SubUserPath,
         params::ServerPath,
         table,
     },
+    net::frames::FrameStream,
     node::{
-        Answer, ConsoleEvent, ConsoleInput, ConsoleLine, LineSource, NodeError, NodeReply,
+        Answer, Ask, ConsoleEvent, ConsoleInput, ConsoleLine, LineSource, NodeError, NodeReply,
         NodeRequest,
     },
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -84,7 +90,8 @@ async fn lines_go_out_and_input_goes_in() {
     let frame = node.reader.next().await.unwrap().unwrap();
     assert_eq!(ConsoleInput::from_frame(&frame).unwrap().line, "list");
     let asked = open.world.door.asked.lock().unwrap().clone();
-    assert!(matches!(&asked[0], NodeRequest::Console { follow: true, by: Some(_), .. }));
+    assert!(matches!(&asked[0].request, NodeRequest::Console { follow: true, .. }));
+    assert_eq!(asked[0].by, open.asker(&open.owner, ServerKeys::ALL).await);
     socket.send(Message::text(r#"{"shout":"list"}"#)).await.unwrap();
     assert!(matches!(next(&mut socket).await.unwrap(), ConsoleMessage::Error(_)));
     assert_eq!(next(&mut socket).await.unwrap_err(), CLOSE_MALFORMED);
@@ -185,20 +192,82 @@ async fn a_slow_reader_stops_the_relay_and_not_the_node() {
     }
 }
 
+/// What is behind the door of a node: says hello, and what it thinks of each line.
+struct Played;
+
+impl Dispatcher for Played {
+    async fn serve(&self, ask: Ask, mut stream: FrameStream) {
+        stream.writer.send(&event(lines(1, &["hello"]))).await.unwrap();
+        while let Ok(Some(_)) = stream.reader.next().await {
+            let said = match ask.by.check(ConsoleInput::NEEDS) {
+                Ok(()) => lines(2, &["typed"]),
+                Err(refused) => ConsoleEvent::InputRefused(refused),
+            };
+            stream.writer.send(&event(said)).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_node_is_told_what_a_visitor_holds_and_its_door_lets_in_no_other() {
+    let open = open_world().await;
+    // Whoever holds a key for a server sees it.
+    let (type_in, read) = (ServerKey::ControlConsole, ServerKey::ControlReadConsole);
+    let keys = [ServerKey::WebsocketConnect, read, type_in];
+    let friend = open.world.friend(&open.owner, open.server, keys).await;
+    let path = ServerPath { server: open.server };
+    let (all, held) = (ServerKeys::ALL, ServerKeys::from_iter(keys));
+    for (token, write, expected, lost) in [
+        (&open.owner, true, all, None),
+        (&open.owner, false, all.without(type_in), None),
+        (&friend, true, held, None),
+        (&friend, false, held.without(type_in), None),
+        // The hub let it in and the node does not: what it held was lost on the way.
+        (&friend, true, held, Some(read)),
+        (&friend, true, held, Some(type_in)),
+    ] {
+        let mut node = open.world.door.expect(64 * 1024);
+        let body = CreateTicket { write };
+        let ticket = open.world.call::<table::CreateConsoleTicket>(Some(token), &path, &(), &body);
+        let mut socket = open.connect(&ticket.await.unwrap().target, None).await.unwrap();
+        node.writer.send(&event(ConsoleEvent::CaughtUp)).await.unwrap();
+        assert_eq!(next(&mut socket).await.unwrap(), ConsoleMessage::CaughtUp(true));
+        let Ask { by, request } = open.world.door.asked.lock().unwrap().pop().unwrap();
+        assert_eq!(by, open.asker(token, expected).await);
+        let by = open.asker(token, lost.map_or(expected, |key| expected.without(key))).await;
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(async move { Played.admit(Ask { by, request }, node).await });
+        if lost == Some(read) {
+            let why = "this needs the right `control.read-console`".to_owned();
+            assert_eq!(next(&mut socket).await.unwrap(), ConsoleMessage::Error(why));
+            assert_eq!(next(&mut socket).await.unwrap_err(), CLOSE_SIGNED_OUT);
+            continue;
+        }
+        let said = |message| match message {
+            ConsoleMessage::Lines(lines) => lines[0].text.clone(),
+            ConsoleMessage::Error(why) => why,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(said(next(&mut socket).await.unwrap()), "hello");
+        socket.send(Message::text(r#"{"input":"list"}"#)).await.unwrap();
+        let expected = match (write, lost) {
+            (true, None) => "typed",
+            (true, Some(_)) => "this needs the right `control.console`",
+            (false, _) => "this console is read-only",
+        };
+        assert_eq!(said(next(&mut socket).await.unwrap()), expected);
+        socket.close(None).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_sub_user_who_is_removed_loses_the_console_that_is_open() {
     let open = open_world().await;
     let world = &open.world;
-    let (_, friend) = world.tenant("friend").await;
     let path = ServerPath { server: open.server };
-    let body = InviteSubUser {
-        email: "friend@example.org".to_owned(),
-        keys: BTreeSet::from([ServerKey::ControlReadConsole, ServerKey::ControlConsole]),
-    };
+    let keys = [ServerKey::ControlReadConsole, ServerKey::ControlConsole];
+    let friend = world.friend(&open.owner, open.server, keys).await;
     let owner = Some(open.owner.as_str());
-    let made = world.call::<table::InviteSubUser>(owner, &path, &(), &body).await.unwrap();
-    let answer = AnswerInvitation { token: made.token };
-    world.call::<table::AcceptInvitation>(Some(&friend), &(), &(), &answer).await.unwrap();
     let mut node = world.door.expect(64 * 1024);
     let ask = CreateTicket { write: true };
     let ticket = world.call::<table::CreateConsoleTicket>(Some(&friend), &path, &(), &ask).await;

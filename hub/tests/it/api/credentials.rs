@@ -224,13 +224,9 @@ impl Drop for Issuer {
     }
 }
 
-/// Starts `oauth2-mock-server` from the folder that `scripts/test` prepares. Where the variable is
-/// missing the test says that it was skipped.
+/// Starts `oauth2-mock-server` from the folder that `scripts/test` prepares.
 fn issuer(now: UnixMs) -> Option<Issuer> {
-    let Ok(folder) = std::env::var("MAMBA_TEST_OIDC") else {
-        eprintln!("skipped: MAMBA_TEST_OIDC names no folder with oauth2-mock-server");
-        return None;
-    };
+    let folder = crate::peers::peer("MAMBA_TEST_OIDC")?;
     // It lives in the time of the test.
     let script = "import { OAuth2Server } from 'oauth2-mock-server';\
         const server = new OAuth2Server();\
@@ -251,6 +247,7 @@ fn issuer(now: UnixMs) -> Option<Issuer> {
         .unwrap();
     let mut url = String::new();
     std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
+    assert!(url.starts_with("http://localhost:"), "oauth2-mock-server did not start: {url}");
     Some(Issuer { child, url: url.trim().to_owned() })
 }
 
@@ -267,16 +264,56 @@ async fn visit(url: &str) -> (String, String) {
     (get("state"), get("code"))
 }
 
-#[tokio::test]
-async fn a_real_provider_signs_in_who_linked_it_and_nobody_else() {
-    let Some(issuer) = issuer(TestClock::default().wall()) else { return };
-    let provider = Provider {
+fn mock(issuer: &Issuer) -> Provider {
+    Provider {
         id: "mock".to_owned(),
         name: "Mock".to_owned(),
         kind: ProviderKind::Oidc { issuer: issuer.url.clone() },
         client_id: "hub".to_owned(),
         client_secret: Secret("secret".to_owned().into()),
+    }
+}
+
+/// An address that is proved there and here is the same person: nobody has to link first.
+#[tokio::test]
+async fn an_address_that_is_proved_there_and_here_links_and_signs_in() {
+    let Some(issuer) = issuer(TestClock::default().wall()) else { return };
+    let settings = Settings { providers: vec![mock(&issuer)], ..Settings::default() };
+    let world = World::with(settings).await;
+    let sign_in = async || {
+        let begin = auth::BeginVisit { provider: "mock".to_owned() };
+        let begun = world.call::<table::BeginVisit>(None, &(), &(), &begin).await.unwrap();
+        let (state, code) = visit(&begun.url).await;
+        let body = auth::FinishVisit { state, code, binding: begun.binding };
+        world.call::<table::FinishVisit>(None, &(), &(), &body).await
     };
+    assert_eq!(sign_in().await.err().unwrap().code, Code::Conflict, "not proved here");
+    let prove = account::ChangeAddress { password: PASSWORD.to_owned(), email: ADMIN.to_owned() };
+    world.admin::<table::ChangeAddress>(&(), &(), &prove).await;
+    let body = auth::MailToken { token: world.mailed(ADMIN).await };
+    world.call::<table::ConfirmAddress>(None, &(), &(), &body).await.unwrap();
+    let SignIn::SignedIn(tokens) = sign_in().await.unwrap() else { panic!("asked for more") };
+    assert_eq!(tokens.me.email, ADMIN);
+    let linked = async || {
+        let links = world.admin::<table::ListLinks>(&(), &(), &()).await.items;
+        links.into_iter().map(|it| it.provider).collect::<Vec<_>>()
+    };
+    assert_eq!(linked().await, ["mock"]);
+    let mails = world.admin::<table::ListMails>(&(), &NO_PAGE.into(), &()).await.items;
+    assert!(mails.iter().any(|it| it.to == ADMIN && it.subject.contains("provider")), "{mails:?}");
+    // The link is used from now on, whatever becomes of the address; and it is one factor, not two.
+    let SignIn::SignedIn(_) = sign_in().await.unwrap() else { panic!("asked for more") };
+    assert_eq!(linked().await, ["mock"]);
+    let (secret, _) = world.set_up(&world.admin).await;
+    let SignIn::SecondFactor(needed) = sign_in().await.unwrap() else { panic!("one factor") };
+    let tokens = world.second_factor(&needed.challenge, &shown(&world, &secret)).await.unwrap();
+    assert_eq!(tokens.me.email, ADMIN);
+}
+
+#[tokio::test]
+async fn a_real_provider_signs_in_who_linked_it_and_nobody_else() {
+    let Some(issuer) = issuer(TestClock::default().wall()) else { return };
+    let provider = mock(&issuer);
     let world = World::with(Settings { providers: vec![provider], ..Settings::default() }).await;
     let admin = world.login(ADMIN).await.access_token;
     let begin = auth::BeginVisit { provider: "mock".to_owned() };

@@ -4,7 +4,7 @@ use super::world::{World, new_server};
 use mamba_core::{
     audit::AuditEntry,
     desired::Wish,
-    ids::{ServerId, TenantId},
+    ids::{NodeId, ServerId, TenantId},
     server::{PortProtocol, ServerSpec},
 };
 use mamba_wire::api::{
@@ -40,6 +40,16 @@ pub(super) async fn import(world: &World, egg: &serde_json::Value) -> String {
 /// Makes a server of a blueprint on a node of its own.
 pub(super) async fn server_of(world: &World, tenant: TenantId, blueprint: &str) -> ServerId {
     let node = world.node(&format!("node of {blueprint}"), 1).await;
+    server_on(world, node, tenant, blueprint).await
+}
+
+/// Makes a server of a blueprint on a node.
+pub(super) async fn server_on(
+    world: &World,
+    node: NodeId,
+    tenant: TenantId,
+    blueprint: &str,
+) -> ServerId {
     // Eggs do not say which transport they need.
     let ports = CreateAllocations {
         node,

@@ -3,7 +3,7 @@
 use super::world::{Open, Socket, open_world};
 use futures_util::{SinkExt, StreamExt};
 use mamba_core::{
-    access::ServerKey,
+    access::{ServerKey, ServerKeys},
     clock::UnixMs,
     db::{Snapshot as _, Span, Txn},
     ids::{InstanceId, ServerId},
@@ -19,13 +19,13 @@ use mamba_wire::{
             TICKET_TTL_MS,
         },
         feed::{FeedMessage, FeedSend, TOPICS_MAX, Topic},
-        member::{AnswerInvitation, InviteSubUser, SubUserPath},
+        member::SubUserPath,
         params::ServerPath,
         server::{Power, UpdateServer},
         table,
     },
     net::frames::FrameStream,
-    node::{Answer, Gauges, NodeReply, NodeRequest},
+    node::{Answer, Ask, Gauges, NodeReply, NodeRequest},
     session::SILENCE_MS,
 };
 use std::{collections::BTreeSet, time::Duration};
@@ -51,17 +51,7 @@ impl Open {
 
     /// Shares the server with somebody, and returns their token.
     async fn friend(&self) -> String {
-        let (_, friend) = self.world.tenant("friend").await;
-        let path = ServerPath { server: self.server };
-        let body = InviteSubUser {
-            email: "friend@example.org".to_owned(),
-            keys: BTreeSet::from([ServerKey::WebsocketConnect]),
-        };
-        let owner = Some(self.owner.as_str());
-        let made = self.world.call::<table::InviteSubUser>(owner, &path, &(), &body).await.unwrap();
-        let answer = AnswerInvitation { token: made.token };
-        self.world.call::<table::AcceptInvitation>(Some(&friend), &(), &(), &answer).await.unwrap();
-        friend
+        self.world.friend(&self.owner, self.server, [ServerKey::WebsocketConnect]).await
     }
 
     async fn rename(&self, server: ServerId, name: &str) {
@@ -197,7 +187,9 @@ async fn gauges_are_asked_of_a_node_only_while_somebody_looks() {
     assert_eq!((seen.at, seen.memory_bytes), (UnixMs(7), Some(64 << 20)));
     assert_eq!(seen.players, Some(Players { now: 3, max: 8 }));
     let asked = open.world.door.asked.lock().unwrap().clone();
-    assert_eq!(asked, [NodeRequest::Gauges { server: open.server, query: Some(Query::Teeworlds) }]);
+    let request = NodeRequest::Gauges { server: open.server, query: Some(Query::Teeworlds) };
+    let by = open.asker(&open.owner, ServerKeys::ALL).await;
+    assert_eq!(asked, [Ask { by, request }]);
     assert_eq!(look(&mut socket, &[]).await, []);
     // The node learns that nobody looks any more.
     let end = timeout(WAIT, node.reader.next()).await.expect("an end");

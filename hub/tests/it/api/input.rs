@@ -1,6 +1,7 @@
 //! Bad input, and what every answer carries.
 
 use super::world::{PASSWORD, World, from};
+use mamba_core::clock::{Clock as _, SystemClock};
 use mamba_wire::api::{BODY_BYTES_MAX, Code, Page, health, tenant::Tenant};
 
 /// One request of the administrator and the refusal that it must meet.
@@ -124,10 +125,37 @@ async fn a_key_makes_a_create_happen_once() {
     assert_eq!(post("k9", &body("e")).await.problem().code, Code::NotSignedIn);
 }
 
+/// CVE-2019-1020002 (GHSA-fg52): the time of a refusal told which accounts exist. Whoever is asked for, a
+/// password is hashed: what is left out would be some hundred times faster.
+#[tokio::test]
+async fn a_refusal_takes_as_long_whoever_is_asked_for() {
+    let world = World::new().await;
+    let (_, owner) = world.tenant("factor").await;
+    world.set_up(&owner).await;
+    world.tenant("plain").await;
+    let clock = SystemClock::new().unwrap();
+    let mut took = [0, 0, 0];
+    for _ in 0..12 {
+        for (index, name) in ["nobody", "plain", "factor"].into_iter().enumerate() {
+            let body = format!(r#"{{"email":"{name}@example.org","password":"wrong"}}"#);
+            let began = clock.boot();
+            let reply = world.send("POST", "/api/v1/auth/login", &[], Some(&body)).await;
+            took[index] += clock.boot().since(began);
+            assert_eq!(reply.problem().code, Code::WrongCredentials, "{name}");
+        }
+        // Attempts are counted for a quarter of an hour.
+        world.clock.advance(900_000);
+    }
+    let (least, most) = (took.iter().min().unwrap(), took.iter().max().unwrap());
+    assert!(*least > 0 && *most <= 3 * *least, "milliseconds: {took:?}");
+}
+
 /// CVE-2019-1020002 (GHSA-fg52): the answer told which accounts exist.
 #[tokio::test]
 async fn unknown_and_wrong_answer_alike() {
     let world = World::new().await;
+    let (_, owner) = world.tenant("factor").await;
+    world.set_up(&owner).await;
     let login = async |email: &str| {
         let body = format!(r#"{{"email":"{email}","password":"wrong"}}"#);
         let headers = [("x-request-id", "same")];
@@ -136,6 +164,10 @@ async fn unknown_and_wrong_answer_alike() {
     let wrong = login("admin@example.org").await;
     assert_eq!(wrong.problem().code, Code::WrongCredentials);
     assert_eq!(wrong.body, login("nobody@example.org").await.body);
+    // A second factor shows only behind the right password.
+    let factor = login("factor@example.org").await;
+    assert_eq!((&factor.body, factor.headers.len()), (&wrong.body, wrong.headers.len()));
+    assert_eq!(factor.headers["content-length"], wrong.headers["content-length"]);
     for _ in 0..4 {
         login("nobody@example.org").await;
     }

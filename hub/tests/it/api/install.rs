@@ -1,26 +1,22 @@
 //! Install scripts, images, start lines and variables, as people see them over HTTP.
 
-use super::world::{World, new_server};
-use mamba_core::{
-    clock::UnixMs,
-    ids::NodeId,
-    lifecycle::PowerAction,
-    server::{InstallFiles, PortProtocol},
+use super::{
+    features::{import, server_on},
+    world::World,
 };
+use mamba_core::{clock::UnixMs, ids::NodeId, lifecycle::PowerAction, server::InstallFiles};
 use mamba_wire::{
     api::{
         Code, Problem,
-        allocation::CreateAllocations,
-        blueprint::ImportBlueprint,
         params::ServerPath,
-        server::{CreateServer, InstallState, Power, Reinstall, Server, UpdateServer},
+        server::{InstallState, Power, Reinstall, Server, UpdateServer},
         table,
     },
     node::{Answer, ConsoleLine, InstallLog, LineSource, NodeReply},
 };
 use std::collections::BTreeMap;
 
-fn egg() -> String {
+pub(super) fn egg() -> serde_json::Value {
     let variable = |name: &str, viewable: bool, editable: bool| {
         serde_json::json!({
             "name": name, "description": "", "env_variable": name, "default_value": "one",
@@ -41,29 +37,15 @@ fn egg() -> String {
             variable("HIDDEN", false, true),
         ],
     })
-    .to_string()
 }
 
 /// A server of the egg, its node and the token of its owner.
 async fn scripted(world: &World) -> (ServerPath, NodeId, String) {
     let node = world.node("n1", 1).await;
     let (acme, owner) = world.tenant("acme").await;
-    // Eggs do not say which transport they need.
-    let ports = CreateAllocations {
-        node,
-        ip: "0.0.0.0".parse().unwrap(),
-        port: 30_001,
-        port_last: None,
-        protocol: PortProtocol::Both,
-        alias: None,
-        note: None,
-    };
-    world.admin::<table::CreateAllocations>(&(), &(), &ports).await;
-    let file = ImportBlueprint { content: egg() };
-    let blueprint = world.admin::<table::ImportBlueprint>(&(), &(), &file).await.blueprint;
-    let body = CreateServer { blueprint, ..new_server(node, acme) };
-    let made = world.admin::<table::CreateServer>(&(), &(), &body).await;
-    (ServerPath { server: made.server.server }, node, owner)
+    let blueprint = import(world, &egg()).await;
+    let server = server_on(world, node, acme, &blueprint).await;
+    (ServerPath { server }, node, owner)
 }
 
 async fn update(

@@ -1,12 +1,13 @@
 //! Invitations: what becomes of them when who invited may not any more; and that nobody floods others with
 //! their letters.
 
-use super::world::{NO_PAGE, World};
+use super::world::{NO_PAGE, PASSWORD, World};
 use mamba_core::{
     access::{Rights, Role, ServerKey},
     clock::{Clock as _, SystemEntropy, draw},
     db::Txn,
     ids::{EventId, ServerId, TenantId},
+    quota::Quota,
 };
 use mamba_hub::mail::{CROWDED, Letter, queue};
 use mamba_wire::api::{
@@ -16,11 +17,12 @@ use mamba_wire::api::{
     auth,
     member::{
         AnswerInvitation, CreateInvitation, InvitationPath, InviteSubUser, MemberPath,
-        NewInvitation, UpdateMember,
+        NewInvitation, RegisterInvited, UpdateMember,
     },
     params::{ServerPath, TenantPath},
     table,
-    user::UserPath,
+    tenant::{CreateChild, Tenant},
+    user::{UserPath, UserQuery},
 };
 use std::collections::BTreeSet;
 
@@ -28,7 +30,7 @@ use std::collections::BTreeSet;
 const LETTERS: u64 = 125;
 
 impl World {
-    async fn invite(
+    pub(super) async fn invite(
         &self,
         by: &str,
         tenant: TenantId,
@@ -51,10 +53,16 @@ impl World {
         self.call::<table::InviteSubUser>(Some(by), &ServerPath { server }, &(), &body).await
     }
 
-    async fn accept(&self, by: &str, made: &NewInvitation) -> Option<Code> {
+    pub(super) async fn accept(&self, by: &str, made: &NewInvitation) -> Option<Code> {
         let body = AnswerInvitation { token: made.token.clone() };
         let answered = self.call::<table::AcceptInvitation>(Some(by), &(), &(), &body).await;
         answered.err().map(|it| it.code)
+    }
+
+    async fn register(&self, token: &str) -> Result<String, Code> {
+        let body = RegisterInvited { token: token.to_owned(), password: PASSWORD.to_owned() };
+        let made = self.call::<table::RegisterInvited>(None, &(), &(), &body).await;
+        made.map(|it| it.email).map_err(|it| it.code)
     }
 
     async fn open_invitations(&self, tenant: TenantId) -> usize {
@@ -165,6 +173,117 @@ async fn one_invitation_of_an_address_is_open_and_its_letter_ends_with_it() {
     assert_eq!((world.open_invitations(acme).await, waiting().await), (1, 1));
     assert_eq!(world.accept(&friend, &second).await, Some(Code::NotFound));
     assert_eq!(world.accept(&friend, &shared).await, None);
+}
+
+/// Any owner of a tenant could test which addresses have accounts, and made accounts for others.
+#[tokio::test]
+async fn who_makes_a_tenant_below_learns_of_no_account_and_makes_none() {
+    let world = World::new().await;
+    let (acme, owner) = world.tenant("acme").await;
+    let (_, friend) = world.tenant("friend").await;
+    let make = async |email: &str| {
+        let body = CreateChild {
+            name: "below".to_owned(),
+            quota: Quota::default(),
+            owner: email.to_owned(),
+        };
+        let path = TenantPath { tenant: acme };
+        world.call::<table::CreateChild>(Some(&owner), &path, &(), &body).await
+    };
+    let known = make("Friend@example.org").await.unwrap();
+    let unknown = make("nobody@example.org").await.unwrap();
+    let told = |it: &Tenant| {
+        let mut it = serde_json::to_value(it).unwrap();
+        it.as_object_mut().unwrap().remove("tenant");
+        it
+    };
+    assert_eq!(told(&known), told(&unknown));
+    let members = async |tenant| {
+        let path = TenantPath { tenant };
+        world.admin::<table::ListMembers>(&path, &NO_PAGE, &()).await.items.len()
+    };
+    assert_eq!((members(known.tenant).await, members(unknown.tenant).await), (0, 0));
+    let all = UserQuery::from(NO_PAGE);
+    let users = world.admin::<table::ListUsers>(&(), &all, &()).await.items;
+    assert!(users.iter().all(|it| it.email != "nobody@example.org"), "{users:?}");
+    assert_eq!(make("no address").await.err().unwrap().errors[0].field, "owner");
+    // Who is invited owns it, as long as who made it may make tenants.
+    let body = AnswerInvitation { token: world.mailed("friend@example.org").await };
+    world.call::<table::AcceptInvitation>(Some(&friend), &(), &(), &body).await.unwrap();
+    let path = TenantPath { tenant: known.tenant };
+    let rights = world.call::<table::ShowRights>(Some(&friend), &path, &(), &()).await.unwrap();
+    assert_eq!(Some(rights), Role::Owner.rights());
+    let user = world.call::<table::WhoAmI>(Some(&owner), &(), &(), &()).await.unwrap().user;
+    world.admin::<table::LockUser>(&UserPath { user }, &(), &()).await;
+    let token = world.mailed("nobody@example.org").await;
+    assert_eq!(world.register(&token).await, Err(Code::NotFound));
+    assert_eq!(world.open_invitations(unknown.tenant).await, 0);
+}
+
+#[tokio::test]
+async fn who_has_the_letter_of_an_invitation_makes_the_account_where_nobody_registers() {
+    let world = World::new().await;
+    let (acme, owner) = world.tenant("acme").await;
+    let (_, friend) = world.tenant("friend").await;
+    let email = "new@example.org";
+    let made = world.invite(&owner, acme, email, Role::Viewer).await.unwrap();
+    // What who invited was shown proves no address.
+    assert_eq!(world.register(&made.token).await, Err(Code::NotFound));
+    let token = world.mailed(email).await;
+    assert_ne!(token, made.token);
+    let short = RegisterInvited { token: token.clone(), password: "short".to_owned() };
+    let refused = world.call::<table::RegisterInvited>(None, &(), &(), &short).await;
+    assert_eq!(refused.err().unwrap().errors[0].field, "password");
+    let (one, two) = tokio::join!(world.register(&token), world.register(&token));
+    assert_eq!([&one, &two].iter().filter(|it| it.is_ok()).count(), 1, "{one:?} {two:?}");
+    assert_eq!(world.register(&token).await, Err(Code::NotFound));
+    let tokens = world.login(email).await;
+    assert_eq!(tokens.me.tenants.len(), 1);
+    assert_eq!((tokens.me.tenants[0].tenant, tokens.me.tenants[0].role), (acme, Role::Viewer));
+    let account = world.call::<table::ShowAccount>(Some(&tokens.access_token), &(), &(), &()).await;
+    assert!(account.unwrap().email_verified_at.is_some());
+    let path = TenantPath { tenant: acme };
+    let trail = world.admin::<table::ListAudit>(&path, &AuditQuery::ALL, &()).await.items;
+    assert_eq!(trail[0].entry.event, "member:create");
+    // An account is not made twice, and its owner may use the same letter.
+    world.invite(&owner, acme, "friend@example.org", Role::Viewer).await.unwrap();
+    let token = world.mailed("friend@example.org").await;
+    assert_eq!(world.register(&token).await, Err(Code::Conflict));
+    let body = AnswerInvitation { token };
+    world.call::<table::AcceptInvitation>(Some(&friend), &(), &(), &body).await.unwrap();
+    // Nor after it is over.
+    world.invite(&owner, acme, "late@example.org", Role::Viewer).await.unwrap();
+    let token = world.mailed("late@example.org").await;
+    world.clock.advance(7 * 24 * 3_600_000);
+    assert_eq!(world.register(&token).await, Err(Code::NotFound));
+}
+
+/// Whoever may share a server, or invite members, ended so what an owner had given.
+#[tokio::test]
+async fn an_open_invitation_is_replaced_only_by_who_may_give_as_much() {
+    let world = World::new().await;
+    let node = world.node("n1", 1).await;
+    let (acme, owner) = world.tenant("acme").await;
+    let server = world.server(node, acme, 30_001).await;
+    let (_, sharer) = world.tenant("sharer").await;
+    let keys = BTreeSet::from([ServerKey::UserCreate, ServerKey::ControlStart]);
+    let share = InviteSubUser { email: "sharer@example.org".to_owned(), keys };
+    let path = ServerPath { server };
+    let made = world.call::<table::InviteSubUser>(Some(&owner), &path, &(), &share).await.unwrap();
+    assert_eq!(world.accept(&sharer, &made).await, None);
+    let (_, friend) = world.tenant("friend").await;
+    let email = "friend@example.org";
+    let keys = BTreeSet::from([ServerKey::ControlStop]);
+    let body = InviteSubUser { email: email.to_owned(), keys };
+    let first = world.call::<table::InviteSubUser>(Some(&owner), &path, &(), &body).await.unwrap();
+    let refused = world.share(&sharer, server, email).await.err().unwrap();
+    assert_eq!(refused.code, Code::Forbidden);
+    assert_eq!(world.accept(&friend, &first).await, None);
+    // Its own it replaces.
+    let other = "other@example.org";
+    world.share(&sharer, server, other).await.unwrap();
+    world.share(&sharer, server, other).await.unwrap();
+    assert_eq!(world.open_invitations(acme).await, 1);
 }
 
 #[tokio::test]

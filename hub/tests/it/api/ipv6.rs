@@ -57,8 +57,7 @@ async fn an_address_is_one_however_it_is_spelled() {
         let expected = if ip == "0.0.0.0" { 422 } else { 201 };
         assert_eq!(made.status, expected, "{ip}: {}", made.body);
     }
-    let all =
-        AllocationQuery { node: Some(node), port: None, taken: None, after: None, limit: None };
+    let all = AllocationQuery { node: Some(node), ..super::world::NO_PAGE.into() };
     let all = world.admin::<table::ListAllocations>(&(), &all, &()).await.items;
     assert_eq!(all.len(), 6);
 }

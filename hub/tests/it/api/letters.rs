@@ -26,7 +26,7 @@ const ADMIN: &str = "admin@example.org";
 impl World {
     /// Returns the subject and the token of the newest letter to an address. Letters that follow are made
     /// later: those of one millisecond have no order.
-    async fn letter(&self, to: &str) -> (String, Option<String>) {
+    pub(super) async fn letter(&self, to: &str) -> (String, Option<String>) {
         let mails = self.admin::<table::ListMails>(&(), &NO_PAGE.into(), &()).await.items;
         let newest = mails.into_iter().find(|mail| mail.to == to).unwrap();
         self.clock.advance(1);

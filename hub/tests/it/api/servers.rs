@@ -1,16 +1,18 @@
 //! The life of a server over HTTP, without a node that answers.
 
 use super::world::{ALL_SERVERS, NO_PAGE, World, limits, new_server};
-use mamba_core::{ids::AllocationId, lifecycle::PowerAction};
+use mamba_core::{ids::AllocationId, lifecycle::PowerAction, quota::Quota};
 use mamba_wire::api::{
     Code, LinkState,
     allocation::AllocationQuery,
     node,
-    params::{AllocationPath, IntentPath, NodePath, ServerPath, TokenPath},
+    params::{AllocationPath, IntentPath, NodePath, ServerPath, TenantPath, TokenPath},
     server::{
-        DeleteQuery, IntentState, Power, ServerQuery, SuspendQuery, UpdateLimits, UpdateServer,
+        CreateServer, DeleteQuery, IntentState, Power, ServerQuery, SuspendQuery, UpdateLimits,
+        UpdateServer,
     },
     table,
+    tenant::LimitTenant,
     usage::UsageQuery,
 };
 use std::collections::BTreeMap;
@@ -40,10 +42,10 @@ async fn a_server_is_made_changed_suspended_and_deleted() {
     let err = world.call::<table::UpdateServer>(owner, &path, &(), &update).await.unwrap_err();
     assert_eq!(err.errors[0].field, "variables.SERVER_NAME");
 
-    let body = UpdateLimits { limits: limits(256), allocation_limit: None };
+    let body = UpdateLimits { limits: limits(256), allocation_limit: None, backup_limit: None };
     let shown = world.admin::<table::UpdateLimits>(&path, &(), &body).await;
     assert_eq!(shown.limits, limits(256));
-    let body = UpdateLimits { limits: limits(1), allocation_limit: None };
+    let body = UpdateLimits { limits: limits(1), allocation_limit: None, backup_limit: None };
     let err = world.call::<table::UpdateLimits>(Some(&world.admin), &path, &(), &body).await;
     assert_eq!(err.unwrap_err().errors[0].field, "limits.memory_mib");
 
@@ -108,8 +110,7 @@ async fn ports_belong_to_one_server() {
     let admin = Some(world.admin.as_str());
     let err = world.call::<table::CreateServer>(admin, &(), &(), &body).await.unwrap_err();
     assert_eq!(err.code, Code::Invalid);
-    let query =
-        AllocationQuery { node: Some(node), port: None, taken: None, after: None, limit: None };
+    let query = AllocationQuery { node: Some(node), ..NO_PAGE.into() };
     let listed = world.admin::<table::ListAllocations>(&(), &query, &()).await.items;
     assert_eq!(listed[0].server, Some(made.server.server));
     let path = AllocationPath { allocation: allocation.allocation };
@@ -164,6 +165,47 @@ async fn nodes_and_their_tokens_are_looked_after() {
     assert_eq!(world.admin::<table::ShowNode>(&path, &(), &()).await.name, "n1");
     let revoked = world.admin::<table::RevokeNode>(&path, &(), &()).await;
     assert_eq!(revoked.standing, node::Standing::Revoked);
-    let known = world.admin::<table::ListBlueprints>(&(), &NO_PAGE, &()).await;
+    let known = world.admin::<table::ListBlueprints>(&(), &NO_PAGE.into(), &()).await;
     assert!(known.items.iter().any(|it| it.blueprint == "teeworlds"));
+}
+
+#[tokio::test]
+async fn backups_that_servers_may_have_are_within_the_tenants_quota() {
+    let world = World::new().await;
+    let node = world.node("n1", 1).await;
+    let (acme, _) = world.tenant("acme").await;
+    let path = TenantPath { tenant: acme };
+    let quota = Quota { backups: Some(5), ..Quota::default() };
+    world.admin::<table::LimitTenant>(&path, &(), &LimitTenant { quota }).await;
+    for port in [30_001, 30_002] {
+        world.allocate(node, port).await;
+    }
+    let admin = Some(world.admin.as_str());
+    let make = async |backup_limit| {
+        let body = CreateServer { backup_limit, ..new_server(node, acme) };
+        let made = world.call::<table::CreateServer>(admin, &(), &(), &body).await;
+        made.map(|it| it.server.server).map_err(|it| it.code)
+    };
+    let limit = async |server, backup_limit| {
+        let body = UpdateLimits {
+            limits: limits(128),
+            allocation_limit: None,
+            backup_limit: Some(backup_limit),
+        };
+        let path = ServerPath { server };
+        let done = world.call::<table::UpdateLimits>(admin, &path, &(), &body).await;
+        done.map(|it| it.backup_limit).map_err(|it| it.code)
+    };
+    let first = make(3).await.unwrap();
+    assert_eq!(make(3).await, Err(Code::Conflict), "nothing is left of what is refused");
+    let second = make(2).await.unwrap();
+    let used = world.admin::<table::ShowQuota>(&path, &(), &()).await.used;
+    assert_eq!((used.backups, used.servers), (5, 2));
+    assert_eq!(limit(second, 3).await, Err(Code::Conflict));
+    assert_eq!(limit(first, 2).await, Ok(2));
+    assert_eq!(limit(second, 3).await, Ok(3));
+    assert_eq!(limit(second, 1_001).await, Err(Code::Invalid));
+    let quota = Quota { backups: Some(1), ..Quota::default() };
+    world.admin::<table::LimitTenant>(&path, &(), &LimitTenant { quota }).await;
+    assert_eq!(limit(second, 2).await, Ok(2), "what shrinks is always allowed");
 }

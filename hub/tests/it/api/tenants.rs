@@ -10,15 +10,30 @@ use mamba_wire::api::{
     Code, Problem,
     audit::AuditQuery,
     mail::MailPath,
-    member::{AnswerInvitation, CreateInvitation, LetterState},
+    member::{AnswerInvitation, CreateInvitation, LetterState, RegisterInvited},
     params::{ServerPath, TenantPath},
     server::{GiveServer, Server},
     table,
-    tenant::{CreateTenant, LimitTenant, NewOwner},
+    tenant::{CreateChild, LimitTenant},
     usage::TenantUsageQuery,
 };
 
 const USAGE: TenantUsageQuery = TenantUsageQuery { from: None, to: None, after: None, limit: None };
+
+impl World {
+    /// Makes a tenant below one, whose owner comes by its letter; returns it with its owner's token.
+    async fn child(&self, by: &str, parent: TenantId, quota: Quota) -> (TenantId, String) {
+        let email = "below@example.org";
+        let body = CreateChild { name: "below".to_owned(), quota, owner: email.to_owned() };
+        let path = TenantPath { tenant: parent };
+        let made = self.call::<table::CreateChild>(Some(by), &path, &(), &body).await.unwrap();
+        let (token, password) = (self.mailed(email).await, PASSWORD.to_owned());
+        let body = RegisterInvited { token, password };
+        let joined = self.call::<table::RegisterInvited>(None, &(), &(), &body).await.unwrap();
+        assert_eq!(joined.email, email);
+        (made.tenant, self.login(email).await.access_token)
+    }
+}
 
 #[tokio::test]
 async fn a_quota_is_shown_with_what_is_taken_of_it() {
@@ -35,19 +50,13 @@ async fn a_quota_is_shown_with_what_is_taken_of_it() {
     let used = show().await.used;
     assert_eq!((used.servers, used.memory_mib, used.allocations), (1, 128, 1));
     // What is promised to a tenant below is taken too.
-    let email = "below@example.org".to_owned();
-    let body = CreateTenant {
-        name: "below".to_owned(),
-        quota: Quota { servers: Some(1), memory_mib: Some(512), ..Quota::default() },
-        owner: NewOwner { email, password: PASSWORD.to_owned() },
-    };
-    let child = world.call::<table::CreateChild>(Some(&owner), &path, &(), &body).await.unwrap();
+    let quota = Quota { servers: Some(1), memory_mib: Some(512), ..Quota::default() };
+    let (child, below) = world.child(&owner, acme, quota).await;
     assert_eq!(show().await.used.memory_mib, 640);
     let list = async |token: &str| {
         world.call::<table::ListChildren>(Some(token), &path, &NO_PAGE, &()).await
     };
-    assert_eq!(ids(&list(&owner).await.unwrap(), |it| it.tenant), [child.tenant]);
-    let below = world.login("below@example.org").await.access_token;
+    assert_eq!(ids(&list(&owner).await.unwrap(), |it| it.tenant), [child]);
     assert_eq!(list(&below).await.err().unwrap().code, Code::NotFound);
     // Nothing was measured: every meter is there, with nothing.
     let usage = world.call::<table::ListUsage>(Some(&owner), &path, &USAGE, &()).await.unwrap();
@@ -90,15 +99,8 @@ async fn a_server_is_given_only_to_a_tenant_in_which_its_giver_may_make_servers(
     let node = world.node("n1", 1).await;
     let (acme, owner) = world.tenant("acme").await;
     let (stranger, theirs) = world.tenant("stranger").await;
-    let email = "below@example.org".to_owned();
-    let body = CreateTenant {
-        name: "below".to_owned(),
-        quota: Quota { servers: Some(1), ..Quota::default() },
-        owner: NewOwner { email, password: PASSWORD.to_owned() },
-    };
-    let path = TenantPath { tenant: acme };
-    let child = world.call::<table::CreateChild>(Some(&owner), &path, &(), &body).await.unwrap();
-    let below = world.login("below@example.org").await.access_token;
+    let quota = Quota { servers: Some(1), ..Quota::default() };
+    let (child, below) = world.child(&owner, acme, quota).await;
     let server = ServerPath { server: world.server(node, acme, 30_001).await };
     let give = async |token: &str, tenant| {
         let body = GiveServer { tenant };
@@ -110,11 +112,11 @@ async fn a_server_is_given_only_to_a_tenant_in_which_its_giver_may_make_servers(
     assert_eq!(code(give(&owner, stranger).await), Code::NotFound);
     assert_eq!(code(give(&owner, none).await), Code::NotFound);
     assert_eq!(code(give(&theirs, stranger).await), Code::NotFound);
-    assert_eq!(code(give(&below, child.tenant).await), Code::NotFound);
-    assert_eq!(give(&owner, child.tenant).await.unwrap().tenant, child.tenant);
+    assert_eq!(code(give(&below, child).await), Code::NotFound);
+    assert_eq!(give(&owner, child).await.unwrap().tenant, child);
     let show =
         async |token: &str| world.call::<table::ShowServer>(Some(token), &server, &(), &()).await;
-    assert_eq!(show(&below).await.unwrap().tenant, child.tenant);
+    assert_eq!(show(&below).await.unwrap().tenant, child);
     // Who owns the tenant above still sees what is below; its new owner does not see what is above.
     assert_eq!(code(give(&below, acme).await), Code::NotFound);
     world.admin::<table::GiveServer>(&server, &(), &GiveServer { tenant: stranger }).await;
@@ -130,13 +132,13 @@ async fn a_server_is_given_only_to_a_tenant_in_which_its_giver_may_make_servers(
     };
     assert!(told(acme).await.contains(&"server:given-away".to_owned()));
     assert_eq!(told(stranger).await, ["server:taken-over"]);
-    let passed = told(child.tenant).await;
+    let passed = told(child).await;
     let both = ["server:given-away", "server:taken-over"];
     assert!(both.iter().all(|event| passed.iter().any(|it| it == event)), "{passed:?}");
     // Its quota is one server, and it has one.
     let another = world.server(node, acme, 30_002).await;
     let one = ServerPath { server: another };
-    let body = GiveServer { tenant: child.tenant };
+    let body = GiveServer { tenant: child };
     world.call::<table::GiveServer>(Some(&owner), &one, &(), &body).await.unwrap();
     let over = ServerPath { server: world.server(node, acme, 30_003).await };
     let over = world.call::<table::GiveServer>(Some(&owner), &over, &(), &body).await;

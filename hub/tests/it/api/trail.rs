@@ -1,6 +1,6 @@
 //! What the audit trail tells of accounts, keys and what administrators make.
 
-use super::world::{NO_PAGE, PASSWORD, World};
+use super::world::{NO_PAGE, World};
 use mamba_core::{
     access::{AdminRight, Rights},
     audit::{AuditActor, AuditEntry},
@@ -9,12 +9,8 @@ use mamba_core::{
     server::PortProtocol,
 };
 use mamba_wire::api::{
-    account, allocation,
-    audit::AuditQuery,
-    auth,
-    params::TenantPath,
-    table,
-    tenant::{CreateTenant, NewOwner},
+    PageQuery, account, allocation, audit::AuditQuery, auth, params::TenantPath, table,
+    tenant::CreateChild,
 };
 use std::collections::BTreeSet;
 
@@ -118,10 +114,9 @@ async fn what_a_key_makes_is_told_as_the_keys() {
 async fn a_tenant_is_told_where_it_is_and_where_it_was_made() {
     let world = World::new().await;
     let (parent, owner) = world.tenant("reseller").await;
-    let owner_of_child =
-        NewOwner { email: "c@example.org".to_owned(), password: PASSWORD.to_owned() };
+    let owner_of_child = "c@example.org".to_owned();
     let body =
-        CreateTenant { name: "child".to_owned(), quota: Quota::default(), owner: owner_of_child };
+        CreateChild { name: "child".to_owned(), quota: Quota::default(), owner: owner_of_child };
     let path = TenantPath { tenant: parent };
     let child = world.call::<table::CreateChild>(Some(&owner), &path, &(), &body).await.unwrap();
     let made = async |tenant: TenantId| {
@@ -164,4 +159,43 @@ async fn who_may_read_mails_cannot_reset_the_passwords_of_others() {
     let token = token.split_whitespace().next().unwrap();
     let hidden = read(&key.token).await;
     assert!(token.len() == 64 && !hidden.contains(token) && hidden.contains("root"), "{hidden}");
+}
+
+#[tokio::test]
+async fn everybody_reads_what_was_done_with_their_own_account_and_no_other() {
+    let world = World::new().await;
+    let (_, owner) = world.tenant("acme").await;
+    let (_, other) = world.tenant("other").await;
+    for email in ["acme@example.org", "other@example.org"] {
+        let body = auth::Login { email: email.to_owned(), password: "wrong".to_owned() };
+        assert!(world.call::<table::Login>(None, &(), &(), &body).await.is_err());
+    }
+    let key = account::CreateApiKey {
+        name: "my-key-of-acme".to_owned(),
+        admin: BTreeSet::new(),
+        rights: Rights::all(),
+        tenant: None,
+        networks: vec![],
+        until: None,
+    };
+    world.call::<table::CreateApiKey>(Some(&owner), &(), &(), &key).await.unwrap();
+    world.identity.flush().await;
+    let own = async |token: &str| {
+        let page = world.call::<table::ListOwnActivity>(Some(token), &(), &NO_PAGE, &()).await;
+        page.unwrap().items
+    };
+    let seen = own(&owner).await;
+    let count = |event: &str| seen.iter().filter(|it| it.event == event).count();
+    assert_eq!((count("auth:success"), count("auth:fail")), (1, 1), "{seen:?}");
+    assert!(format!("{seen:?}").contains("my-key-of-acme"), "{seen:?}");
+    let theirs = own(&other).await;
+    assert!(!format!("{theirs:?}").contains("my-key-of-acme"), "{theirs:?}");
+    assert!(theirs.iter().all(|it| it.address.is_some()), "{theirs:?}");
+    // It is cut like every list.
+    let page = PageQuery { after: None, limit: Some(1) };
+    let first = world.call::<table::ListOwnActivity>(Some(&owner), &(), &page, &()).await.unwrap();
+    assert_eq!(first.items, seen[..1]);
+    let page = PageQuery { after: first.next, limit: Some(1) };
+    let second = world.call::<table::ListOwnActivity>(Some(&owner), &(), &page, &()).await.unwrap();
+    assert_eq!(second.items, seen[1..2]);
 }

@@ -1,6 +1,7 @@
 //! A served hub, a client, and a node's end of consoles.
 
 use mamba_core::{
+    access::{ServerKey, ServerKeys},
     clock::{BootId, BootMs, Clock, SystemEntropy, UnixMs},
     db::{DataDir, Store, StoreOptions},
     ids::{NodeId, ServerId, TenantId},
@@ -23,15 +24,15 @@ use mamba_hub::{
 };
 use mamba_wire::{
     api::{
-        ENDPOINTS, Endpoint, Page, Permission, Problem, RequestBody, Row, allocation, auth,
-        problem, server, table, target, tenant,
+        ENDPOINTS, Endpoint, Page, Permission, Problem, RequestBody, Row, allocation, auth, member,
+        params, problem, server, table, target, tenant,
     },
     link::{
         enrol::{Machine, PublicKey},
         token::JoinToken,
     },
     net::frames::FrameStream,
-    node::NodeRequest,
+    node::{Ask, Asker},
 };
 use serde::de::DeserializeOwned;
 use std::{
@@ -89,7 +90,7 @@ impl TestClock {
 #[derive(Default)]
 pub(super) struct FakeDoor {
     ready: Mutex<VecDeque<DuplexStream>>,
-    pub(super) asked: Mutex<Vec<NodeRequest>>,
+    pub(super) asked: Mutex<Vec<Ask>>,
 }
 
 impl FakeDoor {
@@ -103,12 +104,8 @@ impl FakeDoor {
 }
 
 impl NodeDoor for FakeDoor {
-    fn open(
-        &self,
-        _node: NodeId,
-        request: NodeRequest,
-    ) -> Boxed<'_, Result<FrameStream, DoorError>> {
-        self.asked.lock().unwrap().push(request);
+    fn open(&self, _node: NodeId, ask: Ask) -> Boxed<'_, Result<FrameStream, DoorError>> {
+        self.asked.lock().unwrap().push(ask);
         let near = self.ready.lock().unwrap().pop_front().ok_or(DoorError::Offline);
         Box::pin(async move {
             let (read, write) = tokio::io::split(near?);
@@ -139,7 +136,7 @@ pub(super) struct World {
     pub(super) admin: String,
     _stop: watch::Sender<bool>,
     _tasks: JoinSet<()>,
-    _dir: tempfile::TempDir,
+    pub(super) dir: tempfile::TempDir,
 }
 
 impl World {
@@ -213,7 +210,7 @@ impl World {
             admin,
             _stop: stop,
             _tasks: tasks,
-            _dir: dir,
+            dir,
         };
         world.admin = world.login("admin@example.org").await.access_token;
         world
@@ -233,6 +230,23 @@ impl World {
         let body = tenant::CreateTenant { name: name.to_owned(), quota: Quota::default(), owner };
         let made = self.admin::<table::CreateTenant>(&(), &(), &body).await;
         (made.tenant, self.login(&email).await.access_token)
+    }
+
+    /// Shares a server with `friend`, and returns their token.
+    pub(super) async fn friend(
+        &self,
+        owner: &str,
+        server: ServerId,
+        keys: impl IntoIterator<Item = ServerKey>,
+    ) -> String {
+        let (_, friend) = self.tenant("friend").await;
+        let path = params::ServerPath { server };
+        let email = "friend@example.org".to_owned();
+        let body = member::InviteSubUser { email, keys: keys.into_iter().collect() };
+        let made = self.call::<table::InviteSubUser>(Some(owner), &path, &(), &body).await;
+        let answer = member::AnswerInvitation { token: made.unwrap().token };
+        self.call::<table::AcceptInvitation>(Some(&friend), &(), &(), &answer).await.unwrap();
+        friend
     }
 
     /// Makes a node as an edge would.
@@ -406,6 +420,7 @@ pub(super) fn new_server(node: NodeId, tenant: TenantId) -> server::CreateServer
         description: None,
         external_id: None,
         allocation_limit: 0,
+        backup_limit: 0,
         skip_scripts: false,
     }
 }
@@ -417,6 +432,7 @@ pub(super) fn limits(memory_mib: u32) -> Limits {
         cpu_millicores: Millicores(500),
         disk_mib: Mib(256),
         pids: 64,
+        sharing: mamba_core::server::Sharing::USUAL,
     }
 }
 
@@ -493,4 +509,12 @@ pub(super) async fn open_world() -> Open {
     let (acme, owner) = world.tenant("acme").await;
     let server = world.server(node, acme, 30_001).await;
     Open { world, owner, node, server }
+}
+
+impl Open {
+    /// Says whom a node is told of, when the account behind a token asks and holds these keys.
+    pub(super) async fn asker(&self, token: &str, keys: ServerKeys) -> Asker {
+        let me = self.world.call::<table::WhoAmI>(Some(token), &(), &(), &()).await.unwrap();
+        Asker::User { user: me.user, keys }
+    }
 }

@@ -25,7 +25,7 @@ use mamba_wire::{
         },
     },
     net::frames::FrameStream,
-    node::{Answer, NodeReply, NodeRequest},
+    node::{Answer, Ask, NodeReply},
     session::{Batch, StreamRecord, compare},
 };
 use std::{
@@ -50,6 +50,8 @@ pub(super) struct HubState {
     pub(super) results: Vec<DesiredResult>,
     pub(super) hellos: Vec<(InstanceId, SocketAddr)>,
     pub(super) gone: Vec<InstanceId>,
+    /// Ends of the newest certificates.
+    pub(super) certified: BTreeMap<NodeId, UnixMs>,
     pub(super) registries: Vec<Login>,
     signals: BTreeMap<NodeId, watch::Sender<NodeSignal>>,
 }
@@ -103,6 +105,11 @@ impl LinkBackend for FakeHub {
 
     async fn node(&self, node: NodeId) -> Result<Option<NodeAccess>, BackendError> {
         Ok(self.with(|state| state.nodes.get(&node).copied()))
+    }
+
+    async fn certified(&self, node: NodeId, until: UnixMs) -> Result<(), BackendError> {
+        self.with(|state| state.certified.insert(node, until));
+        Ok(())
     }
 
     async fn quarantine(&self, node: NodeId) -> Result<(), BackendError> {
@@ -222,6 +229,7 @@ impl LinkBackend for FakeHub {
         _node: NodeId,
         instance: InstanceId,
         _at: UnixMs,
+        _why: &str,
     ) -> Result<(), BackendError> {
         self.with(|state| state.gone.push(instance));
         Ok(())
@@ -399,7 +407,7 @@ impl EdgeBackend for FakeEdge {
 pub(super) struct Echo;
 
 impl Dispatcher for Echo {
-    async fn serve(&self, _request: NodeRequest, mut stream: FrameStream) {
+    async fn serve(&self, _ask: Ask, mut stream: FrameStream) {
         let reply = NodeReply::Ok(Box::new(Answer::Accepted)).to_frame().unwrap();
         stream.writer.send(&reply).await.ok();
         while let Ok(Some(frame)) = stream.reader.next().await {

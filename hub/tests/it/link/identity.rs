@@ -88,6 +88,8 @@ async fn a_certificate_is_renewed_after_it_expired() {
     let after = IdentityFiles::new(dir.path()).load().unwrap().unwrap();
     assert_eq!(after.node, before.node);
     assert!(after.valid_until > later, "{} {later}", after.valid_until);
+    let known = hub.store.with(|state| state.certified.get(&after.node).copied());
+    assert_eq!(known, Some(after.valid_until), "the hub knows when it ends");
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ use mamba_edge::{
         EdgeLink, EnrolConfig, IdentityFiles, LinkConfig, LinkHandle,
         backend::{Dispatcher, View},
     },
+    machine::watch_servers,
     meter::{Meter, MeterConfig, MeterHandle, MeterParts, Probe, Seen, SupervisorRoll},
     outbox::{self, Outbox},
     runtime::{ContainerId, fake::FakeRuntime, subnet::SubnetPool},
@@ -33,7 +34,7 @@ use mamba_edge::{
 use mamba_wire::{
     link::{enrol, token::JoinToken, v1::NodeState},
     net::{frames::FrameStream, keys::EnvelopeVerifier},
-    node::NodeRequest,
+    node::{Ask, NodeRequest},
 };
 use std::{
     collections::BTreeMap,
@@ -170,7 +171,7 @@ impl Machine {
         let (engine, kept) = (Arc::new(self.engine.clone()), EdgeStore::new(store.clone()));
         let door = Arc::new(MoveDoor(Mover::new(engine, kept, data, handle.clone())));
         let (meter, _meter_handle) = self.meter(&store, &clock, &calendar, &handle);
-        let (view, seen) = watch::channel(Arc::new(view_of(BTreeMap::new())));
+        let (view, seen) = watch::channel(Arc::new(view()));
         let verifier = EnvelopeVerifier::new(identity.envelope_key);
         let adopter = Adopter {
             store: EdgeStore::new(store.clone()),
@@ -214,7 +215,7 @@ impl Machine {
             "ranks",
             Ranks::watch(Arc::clone(&self.ranks), self.disk.clone(), handle.observed()),
         ));
-        tasks.spawn(named("view", show(handle.observed(), view)));
+        tasks.spawn(named("view", watch_servers(handle.observed(), view)));
         let dials = self.dials;
         tasks.spawn(named("link", async move {
             let _stop = stop;
@@ -413,7 +414,8 @@ async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static s
     name
 }
 
-fn view_of(servers: BTreeMap<ServerId, Observed>) -> View {
+/// What is said of the machine, without the real disk's free space.
+fn view() -> View {
     let node = NodeState {
         cpus: 8,
         memory_bytes: 1 << 40,
@@ -423,29 +425,15 @@ fn view_of(servers: BTreeMap<ServerId, Observed>) -> View {
         troubles: vec![],
         outbox: vec![],
     };
-    View { servers, node }
-}
-
-/// What `machine` does in the product, without the real disk's free space.
-async fn show(
-    mut observed: watch::Receiver<Arc<BTreeMap<ServerId, Observed>>>,
-    view: watch::Sender<Arc<View>>,
-) {
-    loop {
-        let servers = BTreeMap::clone(&observed.borrow_and_update());
-        view.send_replace(Arc::new(view_of(servers)));
-        if observed.changed().await.is_err() {
-            return;
-        }
-    }
+    View { servers: BTreeMap::new(), node }
 }
 
 /// Nobody asks for anything but moves.
 struct MoveDoor(Mover<FakeRuntime>);
 
 impl Dispatcher for MoveDoor {
-    async fn serve(&self, request: NodeRequest, stream: FrameStream) {
-        if let NodeRequest::Move { server, transfer, step } = request {
+    async fn serve(&self, ask: Ask, stream: FrameStream) {
+        if let NodeRequest::Move { server, transfer, step } = ask.request {
             // A stream that broke is begun again by the hub.
             self.0.serve(server, transfer, step, stream).await.ok();
         }

@@ -138,6 +138,9 @@ impl LinkBackend for BentHub {
     async fn node(&self, node: NodeId) -> Result<Option<NodeAccess>, BackendError> {
         self.hub.node(node).await
     }
+    async fn certified(&self, node: NodeId, until: UnixMs) -> Result<(), BackendError> {
+        self.hub.certified(node, until).await
+    }
     async fn quarantine(&self, node: NodeId) -> Result<(), BackendError> {
         self.hub.quarantine(node).await
     }
@@ -246,8 +249,9 @@ impl LinkBackend for BentHub {
         node: NodeId,
         instance: InstanceId,
         at: UnixMs,
+        why: &str,
     ) -> Result<(), BackendError> {
-        self.hub.gone(node, instance, at).await
+        self.hub.gone(node, instance, at, why).await
     }
     fn heard(&self, node: NodeId) {
         self.hub.heard(node);

@@ -11,6 +11,7 @@ use super::{
     plan::{Act, Event, Plan},
 };
 use mamba_core::{
+    access::ServerKeys,
     clock::UnixMs,
     db::{Snapshot as _, TxnError, sim::SimDisk},
     ids::{ServerId, TenantId, UserId},
@@ -395,7 +396,8 @@ pub(super) fn admin() -> AdminScope {
 }
 
 pub(super) fn scope(number: u8) -> TenantScope {
-    TenantScope::granted(TenantId::from_bytes([number; 16]), UserId::from_bytes([number; 16]))
+    let (tenant, user) = (TenantId::from_bytes([number; 16]), UserId::from_bytes([number; 16]));
+    TenantScope::granted(tenant, user).with_keys(ServerKeys::ALL)
 }
 
 fn scope_of(hub: &mamba_hub::Hub, placed: &Placed) -> TenantScope {
@@ -409,6 +411,7 @@ pub(super) fn limits() -> Limits {
         cpu_millicores: Millicores(500),
         disk_mib: Mib(512),
         pids: 64,
+        sharing: mamba_core::server::Sharing::USUAL,
     }
 }
 

@@ -344,6 +344,7 @@ pub(crate) fn server_body(new: &NewServer<'_>) -> CreateServer {
             cpu_millicores: Millicores(1_000),
             disk_mib: Mib(128),
             pids: 64,
+            sharing: mamba_core::server::Sharing::USUAL,
         },
         image: None,
         variables: BTreeMap::from([("SERVER_NAME".to_owned(), new.name.to_owned())]),
@@ -356,6 +357,7 @@ pub(crate) fn server_body(new: &NewServer<'_>) -> CreateServer {
         description: None,
         external_id: None,
         allocation_limit: 0,
+        backup_limit: 0,
         skip_scripts: false,
     }
 }

@@ -225,13 +225,18 @@ async fn change_limits(set: &Set) -> (Option<Limits>, String) {
         cpu_millicores: Millicores(800),
         disk_mib: Mib(128),
         pids: 64,
+        sharing: mamba_core::server::Sharing::USUAL,
     };
     let Some(role) = set.cast.roles.first() else { return (None, "was not tried".to_owned()) };
     let path = ServerPath { server: role.server };
     match set
         .cast
         .admin
-        .call::<table::UpdateLimits>(&path, &(), &UpdateLimits { limits, allocation_limit: None })
+        .call::<table::UpdateLimits>(
+            &path,
+            &(),
+            &UpdateLimits { limits, allocation_limit: None, backup_limit: None },
+        )
         .await
     {
         Ok(_) => (Some(limits), "was promised and held".to_owned()),

@@ -138,7 +138,7 @@ impl Round<'_> {
             .call::<table::UpdateLimits>(
                 &path,
                 &(),
-                &UpdateLimits { limits, allocation_limit: None },
+                &UpdateLimits { limits, allocation_limit: None, backup_limit: None },
             )
             .await?;
         self.promises.borrow_mut().limits.insert(role.server, vec![limits]);
@@ -204,6 +204,7 @@ fn limits(game: Game, more: u32) -> Limits {
         cpu_millicores: Millicores(1_000 + more),
         disk_mib: Mib(128),
         pids: 64,
+        sharing: mamba_core::server::Sharing::USUAL,
     }
 }
 

@@ -53,6 +53,7 @@ const RESIZED: Limits = Limits {
     cpu_millicores: Millicores(900),
     disk_mib: Mib(128),
     pids: 64,
+    sharing: mamba_core::server::Sharing::USUAL,
 };
 
 /// Backup, then changes, then the loss of the hub's disk.
@@ -80,7 +81,7 @@ async fn restored_hub(
             .call::<table::UpdateLimits>(
                 &path,
                 &(),
-                &UpdateLimits { limits, allocation_limit: None },
+                &UpdateLimits { limits, allocation_limit: None, backup_limit: None },
             )
             .await?;
         let (name, port) = ("resync-after-backup".to_owned(), stage.port()?);

@@ -2,13 +2,12 @@
 
 use crate::{
     i18n::t,
-    parts::{head, nothing, trail},
-    remote::{self, watch},
+    parts::{Known, head, nothing, trail},
+    remote::{self, watch, watch_all},
     session::Session,
 };
 use mamba_core::access::AdminRight;
-use mamba_wire::api::{page::PAGE_ITEMS_MAX, table, user::UserQuery};
-use std::collections::BTreeMap;
+use mamba_wire::api::{page::PAGE_ITEMS_MAX, server::ServerQuery, table, user::UserQuery};
 use sycamore::prelude::*;
 
 /// The page. Accounts have names as far as they may be seen and are among the first.
@@ -17,16 +16,31 @@ pub(super) fn HubTrail() -> View {
     let session = use_context::<Session>();
     let sees_users = session.may_admin(AdminRight::UsersRead);
     let users = watch::<table::ListUsers>(remote::NEVER_MS, move || {
-        let query = UserQuery { email: None, after: None, limit: Some(PAGE_ITEMS_MAX) };
+        let query = UserQuery { email: None, sort: None, after: None, limit: Some(PAGE_ITEMS_MAX) };
         sees_users.then_some(((), query))
     });
     let own = session.me().map(|it| (it.user, it.email.clone()));
+    let servers = watch::<table::ListServers>(remote::NEVER_MS, || {
+        Some(((), ServerQuery { limit: Some(PAGE_ITEMS_MAX), ..ServerQuery::ALL }))
+    });
+    let tenants = watch_all::<table::ListTenants, _>(remote::NEVER_MS, None, true);
+    let sees_nodes = session.may_admin(AdminRight::NodesRead);
+    let nodes = watch_all::<table::ListNodes, _>(remote::NEVER_MS, None, sees_nodes);
     let names = create_memo(move || {
-        users.value.with(|page| {
+        let users = users.value.with(|page| {
             let items = page.iter().flat_map(|it| &it.items);
             let known = items.map(|it| (it.user, it.email.clone()));
-            known.chain(own.clone()).collect::<BTreeMap<_, _>>()
-        })
+            known.chain(own.clone()).collect()
+        });
+        let (servers, tenants, nodes) =
+            (servers.value.get_clone(), tenants.value.get_clone(), nodes.value.get_clone());
+        let servers = servers.iter().flat_map(|it| &it.items);
+        let tenants = tenants.iter().flat_map(|it| &it.items);
+        let nodes = nodes.iter().flat_map(|it| &it.items);
+        Known { users, ..Known::default() }
+            .with("/servers", servers.map(|it| (it.server.to_string(), it.name.clone())))
+            .with("/tenants", tenants.map(|it| (it.tenant.to_string(), it.name.clone())))
+            .with("/admin/nodes", nodes.map(|it| (it.node.to_string(), it.name.clone())))
     });
     let head = head(Vec::new(), t().admin.audit, nothing());
     let trail = trail::<table::ListHubAudit>((), names, Vec::new());

@@ -146,10 +146,12 @@ fn is_it(node: &Node, made: &Made) -> bool {
 const CLOCKS_MS: u64 = 60_000;
 
 fn waiting(left: ReadSignal<String>) -> View {
-    let text = selector(move || fill(t().admin.enrol_waits, &[("left", &left.get_clone())]));
+    let text = selector(move || fill(t().admin.enrol_left, &[("left", &left.get_clone())]));
+    // What changes each second is not read aloud.
     view! {
-        div(class="waiting", role="status") {
+        div(class="waiting") {
             span(class="spinner", aria-hidden="true") {}
+            span(role="status") { (t().admin.enrol_waits) }
             span { (text.get_clone()) }
         }
     }

@@ -11,6 +11,7 @@ mod enrol;
 mod health;
 mod mail;
 mod node;
+mod node_link;
 mod node_settings;
 mod nodes;
 mod overview;

@@ -1,11 +1,17 @@
 //! One node: the machine, its link, what runs there, its ports and settings.
 
-use super::{capacity, node_settings::NodeSettingsTab, nodes::tags, ports::Ports, route::NodeTab};
+use super::{
+    capacity,
+    node_link::{History, linked},
+    node_settings::NodeSettingsTab,
+    nodes::{is_revoked, tags},
+    ports::Ports,
+    route::NodeTab,
+};
 use crate::{
     i18n::{fill, t},
     parts::{
-        self, Badge, Copyable, Crumb, Fresh, Icon, Tone, empty, head, nothing, notice, shown, size,
-        table,
+        self, Badge, Crumb, Fresh, Icon, Tone, empty, head, nothing, notice, shown, size, table,
     },
     reactive::selector,
     remote::{self, Remote, watch_told},
@@ -21,7 +27,7 @@ use mamba_core::{
 use mamba_wire::{
     api::{
         feed::Topic,
-        node::{Node, NodeLink, NodeSession},
+        node::Node,
         page::PAGE_ITEMS_MAX,
         params::NodePath,
         server::{Server, ServerQuery},
@@ -61,6 +67,7 @@ fn Whole(seen: Seen, tab: ReadSignal<NodeTab>) -> View {
     let name = selector(move || node.with(|it| it.name.clone()));
     let standing = selector(move || node.with(|it| capacity::standing(it)));
     let freshness = selector(move || node.with(|it| it.freshness));
+    let is_over = selector(move || node.with(|it| is_revoked(it)));
     let about = selector(move || {
         let settings = node.with(|it| it.settings.clone());
         (settings.region, settings.tags)
@@ -71,7 +78,7 @@ fn Whole(seen: Seen, tab: ReadSignal<NodeTab>) -> View {
             head(crumbs, name.get_clone(), nothing())
         })
         div(class="server-line") {
-            Fresh(freshness=freshness)
+            Fresh(freshness=freshness, is_over=is_over)
             (standing.get().map_or_else(nothing, |(tone, word)| view! { Badge(tone=tone, label=word) }))
             (match about.with(|it| it.0.clone()) {
                 Some(region) => view! { span(class="tag") { (region) } },
@@ -128,6 +135,7 @@ fn Machine(seen: Seen) -> View {
             }
             section(class="card") { header { h2 { (t().admin.link) } } (linked) }
         }
+        History(id=seen.id)
     }
 }
 
@@ -190,62 +198,13 @@ fn machine(node: &Node) -> View {
     }
 }
 
-fn linked(link: ReadSignal<Rc<NodeLink>>) -> View {
-    let key = selector(move || link.with(|it| it.key.clone()));
-    view! {
-        (facts_of_link(&link.get_clone()))
-        div(class="said") {
-            p { strong { (t().admin.key) } }
-            (view! { Copyable(text=key.get_clone()) })
-            p(class="muted") { (t().admin.certificates) }
-        }
-    }
-}
-
-fn facts_of_link(link: &NodeLink) -> View {
-    let texts = &t().admin;
-    let mut rows = Vec::new();
-    let mut ages = nothing();
-    if let Some(session) = &link.session {
-        let NodeSession { connected_at, last_heard, remote, calendar_ahead_ms } = session.clone();
-        rows.push((texts.remote, remote));
-        rows.push((texts.calendar, ahead(calendar_ahead_ms)));
-        ages = view! {
-            dt { (texts.session_since) } dd { Age(at=connected_at) }
-            dt { (texts.heard) } dd { Age(at=last_heard) }
-        };
-    }
-    rows.push((
-        texts.facts,
-        fill(texts.facts_of, &[("n", &link.facts), ("again", &link.repeated)]),
-    ));
-    rows.push((texts.aside, link.quarantined.to_string()));
-    let rows = lines(rows);
-    let replaced = link.replaced_at;
-    view! {
-        dl(class="facts body") {
-            (ages) (rows)
-            (replaced.map_or_else(nothing, |at| view! { dt { (texts.replaced) } dd { Age(at=at) } }))
-        }
-    }
-}
-
-/// Returns how far a calendar is off.
-fn ahead(ms: i64) -> String {
-    let span = time::span(ms.unsigned_abs());
-    match ms {
-        -999..=999 => t().admin.calendar_good.to_owned(),
-        1_000.. => fill(t().admin.calendar_ahead, &[("span", &span)]),
-        _ => fill(t().admin.calendar_behind, &[("span", &span)]),
-    }
-}
-
 fn facts(rows: Vec<(&'static str, String)>) -> View {
     let rows = lines(rows);
     view! { dl(class="facts body") { (rows) } }
 }
 
-fn lines(rows: Vec<(&'static str, String)>) -> View {
+/// Returns names with their values.
+pub(super) fn lines(rows: Vec<(&'static str, String)>) -> View {
     let rows = rows.into_iter().map(|(name, value)| view! { dt { (name) } dd { (value) } });
     rows.collect::<Vec<_>>().into()
 }

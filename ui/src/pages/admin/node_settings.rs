@@ -2,6 +2,7 @@
 
 use super::{enrol::enrol_dialog, node::Seen};
 use crate::{
+    change::{changed, kept},
     i18n::{fill, t},
     nav::Place,
     net::Failure,
@@ -78,7 +79,7 @@ impl Draft {
     }
 
     /// Returns what is typed, `None` when a number is none.
-    fn read(self) -> Option<UpdateNode> {
+    fn read(self) -> Option<(String, NodeSettings)> {
         let text = |it: Signal<String>| it.with_untracked(|it| it.trim().to_owned());
         let (first, last) = (maybe(self.first)?, maybe(self.last)?);
         let self_service_ports = match (first, last) {
@@ -98,7 +99,38 @@ impl Draft {
             cpu_over_percent: maybe(self.cpu_over)?,
             self_service_ports,
         };
-        Some(UpdateNode { name: Some(text(self.name)), settings: Some(settings) })
+        Some((text(self.name), settings))
+    }
+}
+
+/// Returns settings with what somebody changed in them; the others as they are `now`.
+fn kept_settings(before: &NodeSettings, typed: NodeSettings, now: &NodeSettings) -> NodeSettings {
+    NodeSettings {
+        region: kept(&before.region, typed.region, &now.region),
+        tags: kept(&before.tags, typed.tags, &now.tags),
+        maintenance: kept(&before.maintenance, typed.maintenance, &now.maintenance),
+        memory_mib: kept(&before.memory_mib, typed.memory_mib, &now.memory_mib),
+        disk_mib: kept(&before.disk_mib, typed.disk_mib, &now.disk_mib),
+        memory_over_percent: kept(
+            &before.memory_over_percent,
+            typed.memory_over_percent,
+            &now.memory_over_percent,
+        ),
+        disk_over_percent: kept(
+            &before.disk_over_percent,
+            typed.disk_over_percent,
+            &now.disk_over_percent,
+        ),
+        cpu_over_percent: kept(
+            &before.cpu_over_percent,
+            typed.cpu_over_percent,
+            &now.cpu_over_percent,
+        ),
+        self_service_ports: kept(
+            &before.self_service_ports,
+            typed.self_service_ports,
+            &now.self_service_ports,
+        ),
     }
 }
 
@@ -124,16 +156,28 @@ fn Form(seen: Seen) -> View {
     let (session, toasts) = (use_context::<Session>(), use_context::<Toasts>());
     let node = seen.node.get_clone_untracked();
     let draft = Draft::new(&node.name, &node.settings);
+    // What the form showed when it was sent last, or began.
+    let before = create_signal((node.name.clone(), node.settings.clone()));
     let task = Task::new();
     let is_wrong = create_signal(false);
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        let body = draft.read();
-        is_wrong.set(body.is_none());
-        let Some(body) = body else { return };
+        let typed = draft.read();
+        is_wrong.set(typed.is_none());
+        let Some(typed) = typed else { return };
+        let (old_name, old) = before.get_clone_untracked();
+        let name = changed(&old_name, typed.0.clone());
+        let settings = changed(&old, typed.1.clone());
+        if name.is_none() && settings.is_none() {
+            return toasts.done(t().general.unchanged);
+        }
+        let now = seen.node.with_untracked(|it| it.settings.clone());
+        let settings = settings.map(|typed| kept_settings(&old, typed, &now));
         let path = NodePath { node: seen.id };
+        let body = UpdateNode { name, settings };
         task.run(session.call::<table::UpdateNode>(path, (), body), move |node| {
             toasts.done(t().general.saved);
+            before.set(typed);
             seen.remote.put(node);
         });
     };

@@ -12,7 +12,12 @@ use crate::{
     time,
 };
 use mamba_core::{access::AdminRight, ids::NodeId};
-use mamba_wire::api::{Freshness, LinkState, Page, feed::Topic, node::Node, table};
+use mamba_wire::api::{
+    Freshness, LinkState, Page,
+    feed::Topic,
+    node::{Node, Standing},
+    table,
+};
 use std::{collections::BTreeSet, rc::Rc};
 use sycamore::prelude::*;
 
@@ -119,16 +124,22 @@ fn line(id: NodeId, page: ReadSignal<Rc<Page<Node>>>) -> View {
     let (memory, disk, outbox, place) =
         (cell(capacity::memory), cell(capacity::disk), cell(outbox), cell(place));
     let is_stale = selector(move || freshness.get().link == LinkState::Unreachable);
+    let is_over = selector(move || node.with(|it| it.as_ref().is_some_and(is_revoked)));
     view! {
         tr(data-stale=is_stale.get().then_some("yes")) {
             td { a(href=link) { (name.get_clone()) } (standing) (place) }
-            td { Fresh(freshness=freshness) }
+            td { Fresh(freshness=freshness, is_over=is_over) }
             td(class="num") { (servers) }
             td { (memory) }
             td { (disk) }
             td(class="muted num") { (outbox) }
         }
     }
+}
+
+/// Whether a node was told to go: that it is not heard is as it should be.
+pub(super) fn is_revoked(node: &Node) -> bool {
+    node.standing == Standing::Revoked
 }
 
 /// Of a node that is gone from the list, until its line goes too.

@@ -46,6 +46,7 @@ pub(super) fn List(
                 node: node.get(),
                 port: None,
                 taken: None,
+                sort: None,
                 after,
                 limit: Some(PAGE_ITEMS_MAX),
             },

@@ -2,6 +2,7 @@
 
 use super::users::replace;
 use crate::{
+    change::changed,
     i18n::{fill, t},
     parts::{
         Action, Field, Kind, Question, Submit, Toasts, ask, complaint, confirm, dialog, nothing,
@@ -89,10 +90,14 @@ pub(super) fn edit_dialogs(pages: Pages<User>, user: &User, open: Signal<bool>) 
     let title = fill(t().admin.user_edit, &[("email", &user.email)]);
     let edit = dialog(open, title, move || {
         let form = Form::new(&email, is_verified);
+        let before = email.clone();
         let submit = move |event: SubmitEvent| {
             event.prevent_default();
-            let is_verified = Some(form.is_verified.get_untracked());
-            let body = UpdateUser { email: Some(form.email()), is_verified };
+            let is_verified = changed(&is_verified, form.is_verified.get_untracked());
+            let body = UpdateUser { email: changed(&before, form.email()), is_verified };
+            if body.email.is_none() && body.is_verified.is_none() {
+                return open.set(false);
+            }
             let call = session.call::<table::UpdateUser>(UserPath { user: id }, (), body);
             form.task.run(call, move |changed| {
                 toasts.done(t().general.saved);

@@ -35,7 +35,7 @@ pub(super) fn Users() -> View {
     settle(typed, wanted);
     let pages = Pages::<User>::open::<table::ListUsers>(move |after| {
         let email = Some(wanted.with(|it| it.trim().to_owned())).filter(|it| !it.is_empty());
-        ((), UserQuery { email, after, limit: Some(PAGE_ITEMS_DEFAULT) })
+        ((), UserQuery { email, sort: None, after, limit: Some(PAGE_ITEMS_DEFAULT) })
     });
     let making = create_signal(false);
     let make = make_dialog(pages, making);

@@ -6,6 +6,8 @@ mod status;
 use crate::{
     i18n::t,
     parts::{self, nothing},
+    session::Session,
+    shell::Lost,
 };
 use sycamore::prelude::*;
 
@@ -32,13 +34,15 @@ impl Route {
 /// The page, with its own frame: nobody has to be signed in.
 #[component(inline_props)]
 pub(crate) fn Public(route: ReadSignal<Route>) -> View {
+    let session = use_context::<Session>();
     view! {
         div(class="public") {
             header(class="public-head") {
                 a(class="brand", href="/") { span(class="mark", aria-hidden="true") {} "Mamba" }
                 a(class="btn", href="/servers") { (t().public.to_panel) }
             }
-            main(id="main", tabindex="-1") {
+            main(id="main", tabindex="-1", data-old=session.lost_since.get().map(|_| "")) {
+                Lost()
                 (match route.get() {
                     Route::Status => view! { status::Status() },
                     Route::Legal(page) => view! { legal::Legal(page=page) },

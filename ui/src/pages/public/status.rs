@@ -53,9 +53,9 @@ fn whole(told: &Rc<Told>) -> View {
         if told.days.is_empty() { t().public.history_none } else { t().public.history_text };
     let data = fill(t().public.api, &[("to", &DATA)]);
     view! {
-        section(class="overall", data-tone=tone, role="status") {
+        section(class="overall", data-tone=tone) {
             (picture)
-            div { h2 { (text) } p { (t().public.looked_at) " " Age(at=at) } }
+            div { h2 { span(role="status") { (text) } } p { (t().public.looked_at) " " Age(at=at) } }
         }
         p(class="muted") { (t().public.status_note) }
         section(class="card") {

@@ -69,6 +69,14 @@ fn offline(reason: &NotRunning) -> (Tone, &'static str) {
     }
 }
 
+/// Whether a server has a process that uses something, by its node's last word.
+pub(super) fn has_process(server: &Server) -> bool {
+    server.observed.as_ref().is_some_and(|it| match it.state {
+        ServerState::Starting | ServerState::Running | ServerState::Stopping => true,
+        ServerState::Preparing | ServerState::Installing | ServerState::Offline => false,
+    })
+}
+
 /// Returns where players connect: the primary port.
 pub(super) fn address(server: &Server) -> Option<String> {
     let port = server.ports.first()?;

@@ -4,11 +4,11 @@ use super::{
     needs::{Needed, Needs},
     page::Seen,
 };
-use crate::reactive::selector;
+use crate::reactive::{effect, selector};
 use crate::{
     i18n::{fill, t},
     net::{Failure, Socket, Terminal, terminal},
-    parts::{Action, Icon, Kind},
+    parts::{Action, Icon, Kind, copier},
     session::Session,
     time,
 };
@@ -89,12 +89,19 @@ pub(super) fn Console(seen: Seen) -> View {
     spawn_local_scoped(keep_open(use_context::<Session>(), wire));
     spawn_local_scoped(show(wire, screen));
     let find = create_signal(String::new());
+    let is_missing = create_signal(false);
     let search = move |event: SubmitEvent| {
         event.prevent_default();
         if let Some(screen) = screen.get_clone_untracked() {
-            screen.find(&find.get_clone_untracked(), true);
+            let text = find.get_clone_untracked();
+            is_missing.set(!text.is_empty() && !screen.find(&text, true));
         }
     };
+    effect(move || {
+        find.track();
+        is_missing.set(false);
+    });
+    let copy = copier(move || screen.get_clone_untracked().map(|it| it.text()));
     let clear = move || {
         if let Some(screen) = screen.get_clone_untracked() {
             screen.clear();
@@ -114,9 +121,13 @@ pub(super) fn Console(seen: Seen) -> View {
             div(class="console-bar") {
                 span(class="fresh", data-tone=state.get().0, role="status") { (state.get().1) }
                 form(class="console-search", role="search", on:submit=search) {
+                    span(class="console-none", role="status") {
+                        (if is_missing.get() { t().servers.console_none } else { "" })
+                    }
                     input(r#type="search", aria-label=t().servers.console_search,
                         placeholder=t().servers.console_search, bind:value=find)
                 }
+                (copy)
                 Action(label=t().servers.console_clear, kind=Kind::Quiet, picture=Icon::Trash, run=clear)
             }
             div(class="screen") { div(class="screen-inner", r#ref=node) {} }

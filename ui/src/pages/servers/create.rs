@@ -1,28 +1,35 @@
 //! The wizard that makes a server: one page, from the game down to the node.
 
 use super::{
-    limits::{Amounts, LimitFields},
+    left::{self, Left},
+    limits::{Amounts, LimitFields, Wanted},
     variables::{Values, Variables},
 };
-use crate::reactive::selector;
+use crate::reactive::{effect, selector};
 use crate::{
     i18n::t,
     nav::Place,
     parts::{
         Choice, Crumb, Field, Icon, Select, Submit, Toasts, complaint, empty, head, nothing, shown,
     },
-    remote::{self, watch, watch_all},
+    remote::{self, Remote, watch, watch_all},
     session::Session,
     task::Task,
 };
 use mamba_core::{
-    ids::AllocationId,
+    ids::{AllocationId, NodeId},
     server::Limits,
     units::{Mib, Millicores},
 };
 use mamba_wire::api::{
-    Page, allocation::AllocationQuery, blueprint::Blueprint, page::PAGE_ITEMS_MAX,
-    server::CreateServer, table,
+    Page,
+    allocation::AllocationQuery,
+    blueprint::Blueprint,
+    node::{Node, Standing},
+    page::PAGE_ITEMS_MAX,
+    params::TenantPath,
+    server::CreateServer,
+    table,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -38,6 +45,7 @@ const FIRST_LIMITS: Limits = Limits {
     cpu_millicores: Millicores(1_000),
     disk_mib: Mib(4_096),
     pids: 512,
+    sharing: mamba_core::server::Sharing::USUAL,
 };
 
 /// The page.
@@ -99,6 +107,7 @@ fn card(blueprint: &Blueprint, chosen: Signal<Option<String>>) -> View {
 struct Draft {
     name: Signal<String>,
     tenant: Signal<String>,
+    region: Signal<String>,
     node: Signal<String>,
     allocation: Signal<String>,
     image: Signal<String>,
@@ -112,11 +121,12 @@ impl Draft {
         Self {
             name: text(),
             tenant: text(),
+            region: text(),
             node: text(),
             allocation: text(),
             image: text(),
             values: Values::new(&blueprint.variables, &BTreeMap::new()),
-            amounts: Amounts::new(&FIRST_LIMITS, 0),
+            amounts: Amounts::new(&Wanted { limits: FIRST_LIMITS, ports: 0, backups: 0 }),
         }
     }
 
@@ -127,13 +137,16 @@ impl Draft {
     }
 
     fn read(self, blueprint: &str) -> Option<CreateServer> {
-        let (limits, allocation_limit) = self.amounts.read()?;
+        let Wanted { limits, ports, backups } = self.amounts.read()?;
         let text = |it: Signal<String>| Some(it.get_clone_untracked()).filter(|it| !it.is_empty());
         let allocation = text(self.allocation).and_then(|it| it.parse::<AllocationId>().ok());
+        let node = text(self.node).and_then(|it| it.parse().ok());
+        // Of a node that was chosen the region is known.
+        let region = text(self.region).filter(|_| node.is_none());
         Some(CreateServer {
             name: self.name.get_clone_untracked().trim().to_owned(),
             tenant: self.tenant.with_untracked(|it| it.parse().ok())?,
-            node: text(self.node).and_then(|it| it.parse().ok()),
+            node,
             blueprint: blueprint.to_owned(),
             limits,
             image: text(self.image),
@@ -141,12 +154,13 @@ impl Draft {
             allocations: allocation.into_iter().collect(),
             auto_start: None,
             restart: None,
-            region: None,
+            region,
             tags: BTreeSet::new(),
             description: None,
             external_id: None,
             skip_scripts: false,
-            allocation_limit,
+            allocation_limit: ports,
+            backup_limit: backups,
         })
     }
 }
@@ -172,6 +186,8 @@ fn Form(blueprint: Blueprint) -> View {
     let images = create_signal(images);
     let has_variables = !blueprint.variables.is_empty();
     let wrong = complaint(task.failure, &[]);
+    let nodes = watch_all::<table::ListNodes, _>(remote::RARELY_MS, None, true);
+    let left = room(draft, nodes);
     let not_ready = selector(move || !draft.is_ready());
     view! {
         form(class="form-wide", on:submit=submit, novalidate=true) {
@@ -191,7 +207,7 @@ fn Form(blueprint: Blueprint) -> View {
             section(class="card") {
                 header { h2 { (t().servers.limits) } }
                 div(class="body") {
-                    LimitFields(amounts=draft.amounts, failure=task.failure)
+                    LimitFields(amounts=draft.amounts, failure=task.failure, left=left)
                     (if has_images { view! {
                         div(class="columns") {
                             Select(label=t().servers.image, name="image", value=draft.image, choices=*images,
@@ -202,7 +218,7 @@ fn Form(blueprint: Blueprint) -> View {
             }
             section(class="card") {
                 header { h2 { (t().servers.where_to) } }
-                div(class="body") { Places(node=draft.node, allocation=draft.allocation) }
+                div(class="body") { Places(draft=draft, nodes=nodes) }
             }
             (wrong)
             div(class="actions") {
@@ -211,6 +227,24 @@ fn Form(blueprint: Blueprint) -> View {
             }
         }
     }
+}
+
+/// Follows what is left for it: of its owner's quota, and where it may run.
+fn room(draft: Draft, nodes: Remote<Page<Node>>) -> ReadSignal<Left> {
+    let quota = watch::<table::ShowQuota>(remote::RARELY_MS, move || {
+        Some((TenantPath { tenant: draft.tenant.with(|it| it.parse().ok())? }, ()))
+    });
+    selector(move || {
+        let page = nodes.value.get_clone();
+        let all = page.iter().flat_map(|it| &it.items);
+        let node = match draft.node.with(|it| it.parse::<NodeId>().ok()) {
+            Some(node) => all.into_iter().find(|it| it.node == node).and_then(left::of_node),
+            None => draft
+                .region
+                .with(|region| left::most(all.filter(|it| left::is_eligible(it, region)))),
+        };
+        Left { quota: quota.value.with(|it| it.as_ref().map(|it| left::of_quota(it))), node }
+    })
 }
 
 /// Whose it will be.
@@ -230,8 +264,25 @@ fn Owners(tenant: Signal<String>) -> View {
 
 /// Where it will run: chosen by the hub, or a node and one of its free ports.
 #[component(inline_props)]
-fn Places(node: Signal<String>, allocation: Signal<String>) -> View {
-    let nodes = watch_all::<table::ListNodes, _>(remote::NEVER_MS, None, true);
+fn Places(draft: Draft, nodes: Remote<Page<Node>>) -> View {
+    let Draft { region, node, allocation, .. } = draft;
+    let regions = watch::<table::ListRegions>(remote::NEVER_MS, || Some(((), ())));
+    let region_choices = create_memo(move || {
+        let mut all = vec![Choice::new("", t().servers.any_region)];
+        regions.value.with(|it| {
+            all.extend(it.iter().flat_map(|it| &it.regions).map(|it| Choice::new(it, it)));
+        });
+        all
+    });
+    // A node of another region is no choice any more.
+    effect(move || {
+        region.track();
+        untrack(|| {
+            node.set(String::new());
+            allocation.set(String::new());
+        });
+    });
+    let has_regions = selector(move || region_choices.with(|it| it.len() > 1));
     let free = watch::<table::ListAllocations>(remote::NEVER_MS, move || {
         let node = node.with(|it| it.parse().ok())?;
         Some((
@@ -240,6 +291,7 @@ fn Places(node: Signal<String>, allocation: Signal<String>) -> View {
                 node: Some(node),
                 port: None,
                 taken: Some(false),
+                sort: None,
                 after: None,
                 limit: Some(PAGE_ITEMS_MAX),
             },
@@ -248,7 +300,11 @@ fn Places(node: Signal<String>, allocation: Signal<String>) -> View {
     let node_choices = create_memo(move || {
         let mut all = vec![Choice::new("", t().servers.any_node)];
         nodes.value.with(|page| {
+            let region = region.get_clone();
             let items = page.iter().flat_map(|it| &it.items);
+            let items = items.filter(|it| it.standing == Standing::Active);
+            let items = items
+                .filter(|it| region.is_empty() || it.settings.region.as_ref() == Some(&region));
             all.extend(items.map(|it| Choice::new(it.node.to_string(), &it.name)));
         });
         all
@@ -266,6 +322,9 @@ fn Places(node: Signal<String>, allocation: Signal<String>) -> View {
     let has_node = selector(move || !node.with(String::is_empty));
     view! {
         div(class="columns") {
+            (if has_regions.get() { view! {
+                Select(label=t().servers.region, name="region", value=region, choices=region_choices)
+            } } else { nothing() })
             Select(label=t().servers.node, name="node", value=node, choices=node_choices,
                 hint=t().servers.node_hint)
             (if has_node.get() { view! {

@@ -8,7 +8,7 @@ use crate::{
     session::Session,
     time,
 };
-use mamba_core::ids::ServerId;
+use mamba_core::{clock::UnixMs, ids::ServerId};
 use mamba_wire::api::{
     feed::Topic,
     page::PAGE_ITEMS_MAX,
@@ -40,6 +40,8 @@ pub(super) struct Fleet {
     pub(super) is_read: Signal<bool>,
     /// Why the last attempt failed.
     pub(super) failure: Signal<Option<Failure>>,
+    /// When the hub last said that they are so.
+    pub(super) read_at: Signal<Option<UnixMs>>,
     /// Whether there are more than are read.
     pub(super) is_cut: Signal<bool>,
 }
@@ -51,6 +53,7 @@ impl Fleet {
             rows: create_signal(Vec::new()),
             is_read: create_signal(false),
             failure: create_signal(None),
+            read_at: create_signal(None),
             is_cut: create_signal(false),
         };
         let session = use_context::<Session>();
@@ -64,7 +67,9 @@ impl Fleet {
                     |after| ServerQuery { after, limit: Some(PAGE_ITEMS_MAX), ..ServerQuery::ALL };
                 let result =
                     read_pages::<table::ListServers, Server>(session, query, &mut known).await;
-                scope.run_in(|| batch(|| fleet.take(result.err(), &known)));
+                let gone = scope.run_in(|| batch(|| fleet.take(result.err(), &known)));
+                // Only now does no list hold them any more: what follows one was redrawn with the batch.
+                gone.into_iter().for_each(|row| row.server.dispose());
                 following.wait(since, OFTEN_MS).await;
                 while document().hidden() {
                     time::sleep(OFTEN_MS).await;
@@ -74,21 +79,25 @@ impl Fleet {
         fleet
     }
 
-    fn take(self, failure: Option<Failure>, known: &[KnownPage<Server>]) {
+    /// Takes over what was read. Returns those that are gone.
+    fn take(self, failure: Option<Failure>, known: &[KnownPage<Server>]) -> Vec<Row> {
+        let mut gone = Vec::new();
         if failure.is_none() {
             self.is_read.set(true);
+            self.read_at.set(Some(time::now()));
             let is_cut = known.last().is_some_and(|it| it.page.next.is_some());
             if self.is_cut.get_untracked() != is_cut {
                 self.is_cut.set(is_cut);
             }
-            self.merge(known.iter().flat_map(|it| &it.page.items));
+            gone = self.merge(known.iter().flat_map(|it| &it.page.items));
         }
         if self.failure.with_untracked(|old| *old != failure) {
             self.failure.set(failure);
         }
+        gone
     }
 
-    fn merge<'a>(self, servers: impl Iterator<Item = &'a Server>) {
+    fn merge<'a>(self, servers: impl Iterator<Item = &'a Server>) -> Vec<Row> {
         let mut old: BTreeMap<ServerId, Row> =
             self.rows.with_untracked(|rows| rows.iter().map(|row| (row.id, *row)).collect());
         let before = self.rows.with_untracked(Vec::len);
@@ -107,7 +116,6 @@ impl Fleet {
         if is_other || rows.len() != before {
             self.rows.set(rows);
         }
-        // Only after no list holds them any more.
-        old.into_values().for_each(|row| row.server.dispose());
+        old.into_values().collect()
     }
 }

@@ -127,12 +127,14 @@ pub(super) fn Minutes(seen: Seen, series: ReadSignal<Series>) -> View {
     let ticking = use_context::<Ticking>().0;
     let limits = selector(move || seen.server.with(|it| it.limits));
     let age = selector(move || series.with(|it| old(it, ticking.get())));
-    let state =
-        selector(move || match (age.get_clone(), series.with(|it| it.newest().is_some())) {
-            (_, false) => t().servers.live_waiting.to_owned(),
-            (Some(age), true) => fill(t().servers.live_old, &[("age", &age)]),
-            (None, true) => t().servers.live_now.to_owned(),
-        });
+    // Without the age, which changes each second: it is not to be read aloud again and again.
+    let state = selector(move || {
+        match (age.with(Option::is_some), series.with(|it| it.newest().is_some())) {
+            (_, false) => t().servers.live_waiting,
+            (true, true) => t().servers.live_old,
+            (false, true) => t().servers.live_now,
+        }
+    });
     let charts: Vec<View> = GAUGES
         .into_iter()
         .map(|gauge| {
@@ -147,7 +149,10 @@ pub(super) fn Minutes(seen: Seen, series: ReadSignal<Series>) -> View {
     view! {
         div(class="toolbar") {
             h2 { (t().servers.live_title) }
-            span(class="muted", role="status") { (state.get_clone()) }
+            span(class="muted", role="status") { (state.get()) }
+            span(class="muted num", hidden=age.with(Option::is_none)) {
+                (t().servers.as_of) " " (age.get_clone().unwrap_or_default())
+            }
         }
         div(class="grid charts") { (charts) }
         (numbers)
@@ -225,6 +230,7 @@ mod tests {
             cpu_millicores: Millicores(0),
             disk_mib: Mib(0),
             pids: 64,
+            sharing: mamba_core::server::Sharing::USUAL,
         };
         let gauges = Gauges {
             server: ServerId::from_bytes([1; 16]),

@@ -1,27 +1,27 @@
 //! The list of servers.
 
 use super::{
+    bulk::Bulk,
     condition::{self, address},
     fleet::{Fleet, Row},
+    line::line,
 };
 use crate::reactive::selector;
 use crate::{
+    feed::{Feed, Latest},
     i18n::{fill, t},
-    parts::{self, Action, Fresh, Icon, Kind, Toasts, badge, head, icon, in_sight, nothing},
+    parts::{self, Action, Icon, head, icon, in_sight, nothing},
     session::Session,
-    time::Age,
 };
-use mamba_core::{access::AdminRight, ids::ServerId, lifecycle::PowerAction};
-use mamba_wire::api::{
-    params::ServerPath,
-    server::{Power, Server},
-    table,
-};
+use mamba_core::{access::AdminRight, ids::ServerId};
+use mamba_wire::api::server::Server;
 use std::collections::BTreeSet;
 use sycamore::prelude::*;
 
-/// Height of a line, as `.servers` has it in the style sheet.
-const ROW_PX: usize = 42;
+/// Height of a line, as `.servers` has it in the style sheet: on a phone a name has two lines.
+fn row_px(window_px: f64) -> usize {
+    if window_px <= 500.0 { 64 } else { 42 }
+}
 
 /// What the list is sorted by.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub(crate) fn List() -> View {
                 parts::empty(Icon::Servers, t().servers.none, t().servers.none_admin_text, new())
             }
             Now::Empty => parts::empty(Icon::Servers, t().servers.none, t().servers.none_text, nothing()),
-            Now::Here => view! { Found(fleet=fleet, sieve=sieve, rows=rows, chosen=chosen) },
+            Now::Here => view! { (parts::behind(*fleet.failure, *fleet.read_at)) Found(fleet=fleet, sieve=sieve, rows=rows, chosen=chosen) },
         })
     }
 }
@@ -112,16 +112,21 @@ fn Found(
         fill(t().servers.count, &[("shown", &shown.get()), ("all", &fleet.rows.with(Vec::len))])
     });
     let magnifier = icon(Icon::Search);
+    // What a filter hides is not acted upon, and not counted.
+    let acted = create_memo(move || {
+        let seen = rows.get_clone().into_iter();
+        chosen.with(|chosen| seen.filter(|it| chosen.contains(&it.id)).collect::<Vec<Row>>())
+    });
     let is_choosing = selector(move || chosen.with(|it| !it.is_empty()));
+    let is_old = selector(move || fleet.failure.with(Option::is_some).then_some(""));
     view! {
         div(class="toolbar") {
             label(class="search") {
                 (magnifier) span(class="sr") { (t().servers.search) }
                 input(r#type="search", placeholder=t().servers.search, bind:value=sieve.text)
             }
-            (if is_choosing.get() { view! { Bulk(chosen=chosen) } } else {
-                view! { span(class="muted num") { (count.get_clone()) } }
-            })
+            span(class="muted num", hidden=is_choosing.get()) { (count.get_clone()) }
+            Bulk(chosen=chosen, acted=acted)
         }
         (if fleet.is_cut.get() {
             parts::notice(parts::Tone::Calm,
@@ -133,7 +138,7 @@ fn Found(
             };
             parts::empty(Icon::Search, t().servers.none_found, t().servers.none_found_text, clear)
         } else {
-            view! { Table(sieve=sieve, rows=rows, chosen=chosen) }
+            view! { div(class="known", data-old=is_old.get()) { Table(sieve=sieve, rows=rows, chosen=chosen) } }
         })
     }
 }
@@ -163,10 +168,17 @@ fn Table(sieve: Sieve, rows: ReadSignal<Vec<Row>>, chosen: Signal<BTreeSet<Serve
     let game = header(Column::Game, t().servers.game);
     let memory = header(Column::Memory, t().servers.memory);
     let node = create_node_ref();
-    let sight = in_sight(node, ROW_PX, selector(move || rows.with(Vec::len)));
+    let sight = in_sight(node, row_px, selector(move || rows.with(Vec::len)));
     let drawn = create_memo(move || rows.with(|rows| rows[sight.get().of(rows.len())].to_vec()));
-    let above = selector(move || height(sight.get().first));
-    let below = selector(move || height(rows.with(Vec::len).saturating_sub(sight.get().last)));
+    let above = selector(move || height(sight.get().first, sight.get().row_px));
+    let below = selector(move || {
+        let sight = sight.get();
+        height(rows.with(Vec::len).saturating_sub(sight.last), sight.row_px)
+    });
+    let latest: Latest = use_context::<Feed>().in_turn(move || {
+        let is_up = |row: &Row| row.server.with(|it| condition::has_process(it));
+        drawn.get_clone().into_iter().filter(is_up).map(|row| row.id).collect()
+    });
     view! {
         div(class="table-wrap", tabindex="0", role="region", aria-label=t().servers.title, r#ref=node) {
             table(class="servers") {
@@ -181,7 +193,7 @@ fn Table(sieve: Sieve, rows: ReadSignal<Vec<Row>>, chosen: Signal<BTreeSet<Serve
                 } }
                 tbody {
                     tr(aria-hidden="true", style=above.get_clone())
-                    Keyed(list=drawn, key=|row| row.id, view=move |row| line(row, chosen))
+                    Keyed(list=drawn, key=|row| row.id, view=move |row| line(row, chosen, latest))
                     tr(aria-hidden="true", style=below.get_clone())
                 }
             }
@@ -190,84 +202,8 @@ fn Table(sieve: Sieve, rows: ReadSignal<Vec<Row>>, chosen: Signal<BTreeSet<Serve
 }
 
 /// Returns the height of rows that are not drawn.
-fn height(rows: usize) -> String {
-    format!("height: {}px", rows * ROW_PX)
-}
-
-/// Returns one line of the table. Each cell follows only what it shows.
-fn line(row: Row, chosen: Signal<BTreeSet<ServerId>>) -> View {
-    let (id, server) = (row.id, row.server);
-    let link = format!("/servers/{id}");
-    let name = selector(move || server.with(|it| it.name.clone()));
-    let condition = selector(move || server.with(|it| condition::of(it)));
-    let freshness = selector(move || server.with(|it| it.freshness));
-    let since = selector(move || server.with(|it| it.observed.as_ref().map(|it| it.since)));
-    let (game, place, memory) = server.with_untracked(|it| {
-        let memory = format!("{} MiB", it.limits.memory_mib.0);
-        (it.blueprint.clone(), address(it).unwrap_or_else(|| "–".to_owned()), memory)
-    });
-    let under = place.clone();
-    let is_stale =
-        selector(move || freshness.get().link == mamba_wire::api::LinkState::Unreachable);
-    let is_chosen = selector(move || chosen.with(|it| it.contains(&id)));
-    let toggle = move |_| {
-        chosen.update(|it| {
-            if !it.remove(&id) {
-                it.insert(id);
-            }
-        })
-    };
-    let select = name.with_untracked(|it| fill(t().servers.select, &[("name", it)]));
-    view! {
-        tr(data-stale=is_stale.get().then_some("yes")) {
-            td(class="tick") {
-                input(r#type="checkbox", aria-label=select, prop:checked=is_chosen.get(), on:change=toggle)
-            }
-            td(class="cut") { a(href=link) { (name.get_clone()) } code(class="under") { (under) } }
-            td {
-                (badge(condition.get().tone, condition.get().word))
-                span(class="pending") { (condition.get().pending) }
-            }
-            td { Fresh(freshness=freshness) }
-            td(class="muted") { (game) }
-            td { code { (place) } }
-            td(class="num") { (memory) }
-            td(class="muted num") {
-                (since.get().map_or_else(nothing, |at| view! { Age(at=at) }))
-            }
-        }
-    }
-}
-
-/// What can be done with all chosen servers at once.
-#[component(inline_props)]
-fn Bulk(chosen: Signal<BTreeSet<ServerId>>) -> View {
-    let (session, toasts) = (use_context::<Session>(), use_context::<Toasts>());
-    let text = selector(move || fill(t().servers.selected, &[("n", &chosen.with(BTreeSet::len))]));
-    let act = move |action: PowerAction| {
-        let all: Vec<ServerId> = chosen.with_untracked(|it| it.iter().copied().collect());
-        chosen.set(BTreeSet::new());
-        sycamore::futures::spawn_local(async move {
-            let mut recorded = 0;
-            for server in all {
-                let body = Power { action, expires_in_ms: None };
-                match session.call::<table::Power>(ServerPath { server }, (), body).await {
-                    Ok(_) => recorded += 1,
-                    Err(failure) => toasts.failed(&failure),
-                }
-            }
-            toasts.done(fill(t().servers.sent_all, &[("n", &recorded)]));
-        });
-    };
-    view! {
-        div(class="bulk") {
-            span(class="muted") { (text.get_clone()) }
-            Action(label=t().servers.start, picture=Icon::Play, run=move || act(PowerAction::Start))
-            Action(label=t().servers.stop, picture=Icon::Stop, run=move || act(PowerAction::Stop))
-            Action(label=t().servers.restart, picture=Icon::Restart, run=move || act(PowerAction::Restart))
-            Action(label=t().general.cancel, kind=Kind::Quiet, run=move || chosen.set(BTreeSet::new()))
-        }
-    }
+fn height(rows: usize, row_px: usize) -> String {
+    format!("height: {}px", rows * row_px)
 }
 
 fn fits(server: &Server, text: &str) -> bool {

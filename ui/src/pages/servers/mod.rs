@@ -1,6 +1,7 @@
 //! Servers: the list, each of them, and how one is made.
 
 mod activity;
+mod bulk;
 mod condition;
 mod console;
 mod create;
@@ -8,7 +9,9 @@ mod fleet;
 mod gauges;
 mod give;
 mod install;
+mod left;
 mod limits;
+mod line;
 mod list;
 mod mounts;
 mod needs;
@@ -20,6 +23,7 @@ mod people;
 mod power;
 mod remake;
 mod settings;
+mod starting;
 mod startup;
 mod tab;
 mod usage;

@@ -138,12 +138,8 @@ fn again(seen: Seen) -> Option<PowerAction> {
     let is_down = seen.server.with_untracked(|it| {
         it.observed.as_ref().is_none_or(|it| it.state == ServerState::Offline)
     });
-    let (action, key) = if is_down {
-        (PowerAction::Start, ServerKey::ControlStart)
-    } else {
-        (PowerAction::Restart, ServerKey::ControlRestart)
-    };
-    seen.may(key).then_some(action)
+    let action = if is_down { PowerAction::Start } else { PowerAction::Restart };
+    seen.may(action.key()).then_some(action)
 }
 
 fn features(blueprint: &Blueprint) -> Vec<Feature> {

@@ -9,13 +9,15 @@ use crate::reactive::selector;
 use crate::{
     feed::Feed,
     i18n::t,
-    parts::{self, Crumb, Fresh, Icon, Tone, badge, empty, head, icon, nothing, notice, shown},
-    remote::{self, Remote, watch_told},
+    parts::{
+        self, Crumb, Fresh, Icon, Tone, badge, empty, head, icon, nothing, notice, refused, shown,
+    },
+    remote::{self, Remote, watch, watch_told},
     session::Session,
 };
 use mamba_core::{
-    access::ServerKey,
-    ids::{ServerId, TenantId},
+    access::{AdminRight, Rights, ServerKey, TenantRight},
+    ids::ServerId,
     lifecycle::NotRunning,
 };
 use mamba_wire::api::{LinkState, feed::Topic, params::ServerPath, server::Server, table};
@@ -27,8 +29,8 @@ use sycamore::prelude::*;
 pub(super) struct Seen {
     /// Which server.
     pub(super) id: ServerId,
-    /// Its owner.
-    pub(super) tenant: TenantId,
+    /// What the caller may do with it and its owner.
+    pub(super) rights: ReadSignal<Rc<Rights>>,
     /// It, kept fresh.
     pub(super) server: ReadSignal<Rc<Server>>,
     /// To be told of a change.
@@ -36,9 +38,30 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Whether the caller has a key for it, as far as it can be told here.
+    /// Whether the caller has a key for it.
     pub(super) fn may(self, key: ServerKey) -> bool {
-        use_context::<Session>().may_server(self.tenant, key)
+        self.rights.with(|it| it.server.contains(&key))
+    }
+
+    /// Whether the caller may see something of a tab.
+    fn may_open(self, tab: Tab) -> bool {
+        let session = use_context::<Session>();
+        match tab.key() {
+            Some(key) => self.may(key),
+            None if tab == Tab::Settings => {
+                self.may(ServerKey::SettingsRename)
+                    || self.may(ServerKey::SettingsReinstall)
+                    || self.may_tenant(TenantRight::ServerDelete)
+                    || session.may_admin(AdminRight::ServersRead)
+                    || session.may_admin(AdminRight::MountsWrite)
+            }
+            None => true,
+        }
+    }
+
+    /// Whether the caller has a right over its owner.
+    pub(super) fn may_tenant(self, right: TenantRight) -> bool {
+        self.rights.with(|it| it.tenant.contains(&right))
     }
 }
 
@@ -48,10 +71,14 @@ pub(crate) fn Page(id: ServerId, tab: ReadSignal<Tab>) -> View {
     let remote = watch_told::<table::ShowServer>(remote::OFTEN_MS, Topic::Server(id), move || {
         Some((ServerPath { server: id }, ()))
     });
+    let rights = watch::<table::ShowServerRights>(remote::RARELY_MS, move || {
+        Some((ServerPath { server: id }, ()))
+    });
     shown(remote, move |server| {
-        let tenant = server.with_untracked(|it| it.tenant);
-        let seen = Seen { id, tenant, server, remote };
-        view! { Whole(seen=seen, tab=tab) }
+        shown(rights, move |rights| {
+            let seen = Seen { id, rights, server, remote };
+            view! { Whole(seen=seen, tab=tab) }
+        })
     })
 }
 
@@ -83,7 +110,7 @@ fn Whole(seen: Seen, tab: ReadSignal<Tab>) -> View {
         Why(server=server)
         Progress(seen=seen)
         (tabs(seen, tab.get()))
-        (match tab.get() {
+        (if !seen.may_open(tab.get()) { refused() } else { match tab.get() {
             Tab::Console => view! { Console(seen=seen) },
             Tab::Usage => view! { Used(seen=seen) },
             Tab::Startup => view! { Startup(seen=seen) },
@@ -94,7 +121,7 @@ fn Whole(seen: Seen, tab: ReadSignal<Tab>) -> View {
             Tab::People => view! { People(seen=seen) },
             Tab::Activity => view! { Happened(seen=seen) },
             Tab::Settings => view! { Settings(seen=seen) },
-        })
+        } })
     }
 }
 
@@ -107,7 +134,7 @@ fn later(title: &'static str, text: &'static str) -> View {
 fn tabs(seen: Seen, here: Tab) -> View {
     let links = Tab::ALL
         .into_iter()
-        .filter(|tab| tab.key().is_none_or(|key| seen.may(key)))
+        .filter(|tab| seen.may_open(*tab))
         .map(|tab| (tab.path(seen.id), tab.title(), tab == here))
         .collect();
     parts::menu(t().servers.parts, links)

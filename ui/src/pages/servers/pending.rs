@@ -11,7 +11,7 @@ use crate::{
     task::Task,
     time::{self, Ticking},
 };
-use mamba_core::{access::ServerKey, clock::UnixMs, ids::IntentId, lifecycle::PowerAction};
+use mamba_core::{clock::UnixMs, ids::IntentId, lifecycle::PowerAction};
 use mamba_wire::api::{
     Page,
     params::IntentPath,
@@ -84,7 +84,7 @@ fn line(seen: Seen, intents: Remote<Page<Intent>>, row: Row) -> View {
         task.run(call, move |_| toasts.done(t().servers.intent_taken_back));
     };
     let button = match row.open {
-        Some(action) if seen.may(key(action)) => view! {
+        Some(action) if seen.may(action.key()) => view! {
             Action(label=t().servers.take_back, kind=Kind::Plain, task=task, run=cancel)
         },
         Some(_) | None => nothing(),
@@ -96,15 +96,6 @@ fn line(seen: Seen, intents: Remote<Page<Intent>>, row: Row) -> View {
             span { (text.with(|it| it.as_ref().map(|it| it.1.clone()).unwrap_or_default())) }
             (button)
         }
-    }
-}
-
-/// Returns what is needed to ask for an action, and to take it back.
-fn key(action: PowerAction) -> ServerKey {
-    match action {
-        PowerAction::Start => ServerKey::ControlStart,
-        PowerAction::Stop | PowerAction::Kill => ServerKey::ControlStop,
-        PowerAction::Restart => ServerKey::ControlRestart,
     }
 }
 

@@ -63,11 +63,9 @@ pub(super) fn Powers(seen: Seen) -> View {
     let is_down = selector(move || state.get() == ServerState::Offline);
     let no_start = selector(move || !is_down.get() || is_closed.get());
     let no_restart = selector(move || is_down.get() || is_closed.get());
-    let (may_start, may_stop, may_restart) = (
-        seen.may(ServerKey::ControlStart),
-        seen.may(ServerKey::ControlStop),
-        seen.may(ServerKey::ControlRestart),
-    );
+    let may = |key| selector(move || seen.may(key));
+    let (may_start, may_stop, may_restart) =
+        (may(ServerKey::ControlStart), may(ServerKey::ControlStop), may(ServerKey::ControlRestart));
     let killing = create_signal(false);
     let sure = dialog(killing, t().servers.kill_title, move || {
         let button = view! {
@@ -81,15 +79,15 @@ pub(super) fn Powers(seen: Seen) -> View {
     });
     view! {
         Pending(seen=seen, intents=intents)
-        (if may_start { view! {
+        (if may_start.get() { view! {
             Action(label=t().servers.start, picture=Icon::Play, kind=Kind::Primary, task=task, disabled=no_start,
                 run=move || ask(PowerAction::Start))
         } } else { parts::nothing() })
-        (if may_restart { view! {
+        (if may_restart.get() { view! {
             Action(label=t().servers.restart, picture=Icon::Restart, task=task, disabled=no_restart,
                 run=move || ask(PowerAction::Restart))
         } } else { parts::nothing() })
-        (if may_stop { view! {
+        (if may_stop.get() { view! {
             Action(label=t().servers.stop, picture=Icon::Stop, task=task, disabled=is_down,
                 run=move || ask(PowerAction::Stop))
             Action(label=t().servers.kill, kind=Kind::Danger, disabled=is_down, run=move || killing.set(true))

@@ -3,7 +3,7 @@
 use super::{
     give::give_dialog,
     install::{has_script, reinstall_dialog},
-    limits::{Amounts, LimitFields},
+    limits::{Amounts, LimitFields, Wanted, kept_limits},
     mounts::Mounts,
     moving::Moving,
     page::Seen,
@@ -11,6 +11,7 @@ use super::{
 };
 use crate::reactive::selector;
 use crate::{
+    change::changed,
     i18n::{fill, t},
     nav::Place,
     parts::{Action, Field, Kind, Submit, Toasts, complaint, confirm, dialog, nothing},
@@ -34,7 +35,7 @@ pub(super) fn Settings(seen: Seen) -> View {
     let may_look = session.may_admin(AdminRight::ServersRead);
     let may_mount = session.may_admin(AdminRight::MountsWrite);
     let may_rename = seen.may(ServerKey::SettingsRename);
-    let may_delete = session.may_tenant(seen.tenant, TenantRight::ServerDelete);
+    let may_delete = seen.may_tenant(TenantRight::ServerDelete);
     let may_reinstall = seen.may(ServerKey::SettingsReinstall);
     view! {
         (if may_rename { view! { Name(seen=seen) } } else { nothing() })
@@ -51,20 +52,26 @@ pub(super) fn Settings(seen: Seen) -> View {
 #[component(inline_props)]
 fn Name(seen: Seen) -> View {
     let (session, toasts) = (use_context::<Session>(), use_context::<Toasts>());
-    let name = create_signal(seen.server.with_untracked(|it| it.name.clone()));
-    let about = seen.server.with_untracked(|it| it.description.clone().unwrap_or_default());
-    let about = create_signal(about);
+    let stored = seen.server.with_untracked(|it| (it.name.clone(), it.description.clone()));
+    let (name, about) = (stored.0, stored.1.unwrap_or_default());
+    // What the form showed when it was sent last, or began.
+    let before = create_signal((name.clone(), about.clone()));
+    let (name, about) = (create_signal(name), create_signal(about));
     let task = Task::new();
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        let body = UpdateServer {
-            name: Some(name.get_clone_untracked()),
-            description: Some(about.get_clone_untracked()),
-            ..UpdateServer::default()
-        };
+        let (old_name, old_about) = before.get_clone_untracked();
+        let typed = (name.get_clone_untracked(), about.get_clone_untracked());
+        let name = changed(&old_name, typed.0.clone());
+        let description = changed(&old_about, typed.1.clone());
+        if name.is_none() && description.is_none() {
+            return toasts.done(t().general.unchanged);
+        }
+        let body = UpdateServer { name, description, ..UpdateServer::default() };
         let path = ServerPath { server: seen.id };
         task.run(session.call::<table::UpdateServer>(path, (), body), move |server| {
             toasts.done(t().general.saved);
+            before.set(typed);
             seen.remote.put(server);
         });
     };
@@ -88,16 +95,32 @@ fn Name(seen: Seen) -> View {
 #[component(inline_props)]
 fn Limit(seen: Seen) -> View {
     let (session, toasts) = (use_context::<Session>(), use_context::<Toasts>());
-    let (limits, ports) = seen.server.with_untracked(|it| (it.limits, it.allocation_limit));
-    let amounts = Amounts::new(&limits, ports);
+    let shown = seen.server.with_untracked(|it| Wanted {
+        limits: it.limits,
+        ports: it.allocation_limit,
+        backups: it.backup_limit,
+    });
+    // What the form showed when it was sent last, or began.
+    let before = create_signal(shown);
+    let amounts = Amounts::new(&shown);
     let task = Task::new();
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        let Some((limits, ports)) = amounts.read() else { return };
-        let body = UpdateLimits { limits, allocation_limit: Some(ports) };
+        let Some(typed) = amounts.read() else { return };
+        let old = before.get_untracked();
+        if typed == old {
+            return toasts.done(t().general.unchanged);
+        }
+        let now = seen.server.with_untracked(|it| it.limits);
+        let body = UpdateLimits {
+            limits: kept_limits(&old.limits, typed.limits, &now),
+            allocation_limit: changed(&old.ports, typed.ports),
+            backup_limit: changed(&old.backups, typed.backups),
+        };
         let path = ServerPath { server: seen.id };
         task.run(session.call::<table::UpdateLimits>(path, (), body), move |server| {
             toasts.done(t().servers.limits_saved);
+            before.set(typed);
             seen.remote.put(server);
         });
     };

@@ -1,12 +1,14 @@
 //! What somebody sees who is not signed in.
 
 mod confirm;
+mod invited;
 mod login;
 mod password;
 mod register;
 pub(crate) mod visit;
 
 pub(crate) use confirm::{ConfirmAddress, ConfirmRegistration};
+pub(crate) use invited::Invited;
 pub(crate) use login::Login;
 pub(crate) use password::{Forgot, Reset};
 pub(crate) use register::Register;

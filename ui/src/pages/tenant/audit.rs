@@ -3,13 +3,12 @@
 use super::page::Seen;
 use crate::{
     i18n::t,
-    parts::{Choice, trail},
-    remote::{self, watch},
+    parts::{Choice, Known, trail},
+    remote::{self, watch, watch_all},
     session::Session,
 };
 use mamba_core::access::TenantRight;
-use mamba_wire::api::{PageQuery, page::PAGE_ITEMS_MAX, table};
-use std::collections::BTreeMap;
+use mamba_wire::api::{PageQuery, page::PAGE_ITEMS_MAX, server::ServerQuery, table};
 use sycamore::prelude::*;
 
 /// The tab. Members have names as far as they may be seen and are among the first.
@@ -20,12 +19,23 @@ pub(super) fn Audit(seen: Seen) -> View {
         seen.may(TenantRight::MemberRead).then(|| (seen.path(), all))
     });
     let own = use_context::<Session>().me().map(|it| (it.user, it.email.clone()));
+    let servers = watch::<table::ListServers>(remote::NEVER_MS, move || {
+        let (tenant, limit) = (Some(seen.id), Some(PAGE_ITEMS_MAX));
+        Some(((), ServerQuery { tenant, limit, ..ServerQuery::ALL }))
+    });
+    let tenants = watch_all::<table::ListTenants, _>(remote::NEVER_MS, None, true);
     let names = create_memo(move || {
-        members.value.with(|page| {
+        let users = members.value.with(|page| {
             let items = page.iter().flat_map(|it| &it.items);
             let known = items.map(|it| (it.user, it.email.clone()));
-            known.chain(own.clone()).collect::<BTreeMap<_, _>>()
-        })
+            known.chain(own.clone()).collect()
+        });
+        let (servers, tenants) = (servers.value.get_clone(), tenants.value.get_clone());
+        let servers = servers.iter().flat_map(|it| &it.items);
+        let tenants = tenants.iter().flat_map(|it| &it.items);
+        Known { users, ..Known::default() }
+            .with("/servers", servers.map(|it| (it.server.to_string(), it.name.clone())))
+            .with("/tenants", tenants.map(|it| (it.tenant.to_string(), it.name.clone())))
     });
     let trail = trail::<table::ListAudit>(seen.path(), names, areas());
     view! { p(class="muted") { (t().tenant.audit_text) } (trail) }

@@ -18,7 +18,7 @@ use mamba_wire::api::{
     PageQuery,
     params::TenantPath,
     table,
-    tenant::{CreateTenant, LimitTenant, NewOwner, Tenant},
+    tenant::{CreateChild, LimitTenant, Tenant},
 };
 use sycamore::prelude::*;
 use web_sys::SubmitEvent;
@@ -100,33 +100,28 @@ fn new_dialog(seen: Seen, pages: Pages<Tenant>, open: Signal<bool>) -> View {
     let (session, toasts) = (use_context::<Session>(), use_context::<Toasts>());
     dialog(open, t().tenant.child_new, move || {
         let text = || create_signal(String::new());
-        let (task, name, email, password) = (Task::new(), text(), text(), text());
+        let (task, name, owner) = (Task::new(), text(), text());
         let typed = quota::Typed::new(&Quota::default());
         let submit = move |event: SubmitEvent| {
             event.prevent_default();
             let Some(quota) = typed.read() else { return };
-            let email = email.get_clone_untracked().trim().to_owned();
-            let owner = NewOwner { email, password: password.get_clone_untracked() };
-            let body = CreateTenant { name: name.get_clone_untracked(), quota, owner };
+            let owner = owner.get_clone_untracked().trim().to_owned();
+            let body = CreateChild { name: name.get_clone_untracked(), quota, owner };
             task.run(session.call::<table::CreateChild>(seen.path(), (), body), move |_| {
                 toasts.done(t().tenant.child_made);
                 open.set(false);
                 pages.again();
             });
         };
-        let fields = &["name", "owner.email", "owner.password", "email", "password"];
+        let fields = &["name", "owner"];
         let (wrong, limits) = (complaint(task.failure, fields), typed.fields(task.failure));
         let footer = confirm(open, view! { Submit(label=t().tenant.child_new, task=task) });
         view! {
             form(on:submit=submit, novalidate=true) {
                 (wrong)
                 Field(label=t().tenant.name, name="name", value=name, autofocus=true, failure=task.failure)
-                div(class="columns") {
-                    Field(label=t().tenant.child_owner, name="email", value=email, kind="email", inputmode="email",
-                        failure=task.failure)
-                    Field(label=t().tenant.child_password, name="password", value=password, kind="password",
-                        autocomplete="new-password", hint=t().sign_in.password_hint, failure=task.failure)
-                }
+                Field(label=t().tenant.child_owner, name="owner", value=owner, kind="email", inputmode="email",
+                    hint=t().tenant.child_owner_hint, failure=task.failure)
                 (limits)
                 (footer)
             }

@@ -1,5 +1,6 @@
 //! Tenants: the list, and each of them with its people, roles, quota, usage, trail and tenants below.
 
+mod api_keys;
 mod audit;
 mod children;
 mod invitations;
@@ -70,6 +71,7 @@ mod tests {
             (&[][..], Some(Route::List)),
             (&[id], one(Tab::Overview)),
             (&[id, "members"], one(Tab::Members)),
+            (&[id, "api-keys"], one(Tab::ApiKeys)),
             (&[id, "x"], None),
             (&["x"], None),
             (&[id, "members", "x"], None),

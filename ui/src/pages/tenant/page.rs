@@ -1,14 +1,14 @@
 //! One tenant: its head with the way to others, and its tabs.
 
 use super::{
-    Tab, audit::Audit, children::Children, members::Members, overview::Overview, roles::Roles,
-    settings::Settings, usage::Used,
+    Tab, api_keys::ApiKeys, audit::Audit, children::Children, members::Members, overview::Overview,
+    roles::Roles, settings::Settings, usage::Used,
 };
 use crate::reactive::selector;
 use crate::{
     i18n::t,
     nav::Place,
-    parts::{self, Choice, Crumb, Select, head, nothing, shown},
+    parts::{self, Choice, Crumb, Select, head, nothing, refused, shown},
     remote::{self, Remote, watch},
     session::Session,
 };
@@ -104,6 +104,7 @@ fn Whole(seen: Seen, tab: ReadSignal<Tab>) -> View {
             (true, Tab::Overview) => view! { Overview(seen=seen) },
             (true, Tab::Members) => view! { Members(seen=seen) },
             (true, Tab::Roles) => view! { Roles(seen=seen) },
+            (true, Tab::ApiKeys) => view! { ApiKeys(seen=seen) },
             (true, Tab::Usage) => view! { Used(seen=seen) },
             (true, Tab::Audit) => view! { Audit(seen=seen) },
             (true, Tab::Children) => view! { Children(seen=seen) },
@@ -119,10 +120,6 @@ fn tabs(seen: Seen, here: Tab) -> View {
         .map(|tab| (tab.path(seen.id), tab.title(), tab == here))
         .collect();
     parts::menu(t().tenant.parts, links)
-}
-
-fn refused() -> View {
-    parts::empty(parts::Icon::Key, t().general.not_allowed, t().general.not_allowed_text, nothing())
 }
 
 /// Leads to the same tab of another tenant; nothing for who belongs to one only.

@@ -12,6 +12,8 @@ pub(crate) enum Tab {
     Members,
     /// What its people may do.
     Roles,
+    /// What programs sign in with that are bound to it.
+    ApiKeys,
     /// What its servers used.
     Usage,
     /// Who did what.
@@ -24,10 +26,11 @@ pub(crate) enum Tab {
 
 impl Tab {
     /// All of them, as they are shown.
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Overview,
         Self::Members,
         Self::Roles,
+        Self::ApiKeys,
         Self::Usage,
         Self::Audit,
         Self::Children,
@@ -39,6 +42,7 @@ impl Tab {
             Self::Overview => "overview",
             Self::Members => "members",
             Self::Roles => "roles",
+            Self::ApiKeys => "api-keys",
             Self::Usage => "usage",
             Self::Audit => "audit",
             Self::Children => "tenants",
@@ -58,6 +62,7 @@ impl Tab {
             Self::Overview => texts.tab_overview,
             Self::Members => texts.tab_members,
             Self::Roles => texts.tab_roles,
+            Self::ApiKeys => t().account.api_keys,
             Self::Usage => texts.tab_usage,
             Self::Audit => texts.tab_audit,
             Self::Children => texts.tab_children,
@@ -69,7 +74,7 @@ impl Tab {
     pub(super) fn wants(self) -> &'static [TenantRight] {
         match self {
             Self::Overview => &[TenantRight::TenantRead],
-            Self::Members => &[TenantRight::MemberRead],
+            Self::Members | Self::ApiKeys => &[TenantRight::MemberRead],
             Self::Roles => &[TenantRight::RoleRead],
             Self::Usage => &[TenantRight::BillingRead],
             Self::Audit => &[TenantRight::AuditRead],

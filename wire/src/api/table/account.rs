@@ -1,7 +1,7 @@
 //! Pure: signing in, and the account that is signed in.
 
 use super::prelude::*;
-use crate::api::{account, auth};
+use crate::api::{account, audit, auth};
 
 endpoints! {
     /// Signing in, and the account that is signed in.
@@ -54,6 +54,9 @@ endpoints! {
     /// Says who is signed in.
     WhoAmI: Get "/api/v1/me", Permission::SettingUp, 200,
         ((), (), ()) -> auth::Me;
+    /// Lists what the account did, who failed to sign in to it, and ended keys, newest first; a page may be short.
+    ListOwnActivity: Get "/api/v1/account/activity", Permission::SignedIn, 200,
+        ((), PageQuery, ()) -> Page<audit::AccountEvent>;
     /// Says how the account is protected.
     ShowAccount: Get "/api/v1/account", Permission::SettingUp, 200,
         ((), (), ()) -> account::Account;

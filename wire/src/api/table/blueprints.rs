@@ -2,16 +2,16 @@
 
 use super::prelude::*;
 use crate::api::blueprint::{
-    self, Blueprint, ExportQuery, ExportedBlueprint, ImportedBlueprint,
+    self, Blueprint, BlueprintQuery, ExportQuery, ExportedBlueprint, ImportedBlueprint,
 };
 
 endpoints! {
     /// Game definitions that servers are made from.
     BLUEPRINTS "blueprints" for_each_blueprint_endpoint;
 
-    /// Lists blueprints.
+    /// Lists blueprints; with a filter a page may be short and have a next one all the same.
     ListBlueprints: Get "/api/v1/blueprints", Permission::SignedIn, 200,
-        ((), PageQuery, ()) -> Page<Blueprint>;
+        ((), BlueprintQuery, ()) -> Page<Blueprint>;
     /// Shows a blueprint.
     ShowBlueprint: Get "/api/v1/blueprints/{blueprint}", Permission::SignedIn, 200,
         (BlueprintPath, (), ()) -> Blueprint;

@@ -2,7 +2,10 @@
 
 use super::prelude::*;
 use crate::{
-    api::hub::{Alarm, AlarmPath, Setting},
+    api::{
+        hub::{Alarm, AlarmPath, Setting},
+        permission::Permissions,
+    },
     node::Check,
 };
 
@@ -19,6 +22,9 @@ endpoints! {
     /// Removes an alarm that was dealt with.
     ClearAlarm: Delete "/api/v1/alarms/{alarm}", Permission::Admin(AdminRight::NodesWrite), 204,
         (AlarmPath, (), ()) -> ();
+    /// Shows the permission table: every key with its group and what it allows.
+    ListPermissions: Get "/api/v1/permissions", Permission::SignedIn, 200,
+        ((), (), ()) -> Permissions;
     /// Lists the settings in force, without secrets, in the order of the documented file.
     ListSettings: Get "/api/v1/settings", Permission::Admin(AdminRight::SettingsRead), 200,
         ((), (), ()) -> Page<Setting>;

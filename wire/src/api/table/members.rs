@@ -1,7 +1,9 @@
 //! Pure: people in tenants.
 
 use super::prelude::*;
-use crate::api::member::{self, InvitationPath, MemberPath, RolePath, SubUserPath};
+use crate::api::member::{
+    self, InvitationPath, MemberPath, RolePath, SubUserPath, TenantApiKeyPath,
+};
 
 endpoints! {
     /// Who belongs to a tenant or to one of its servers, and what they may do.
@@ -40,6 +42,9 @@ endpoints! {
     /// Declines an invitation to the caller's own address.
     DeclineInvitation: Post "/api/v1/invitations/decline", Permission::SignedIn, 204,
         ((), (), member::AnswerInvitation) -> (), [NotFound];
+    /// Makes the account that an invitation's letter went to, and accepts; open where nobody registers too.
+    RegisterInvited: Post "/api/v1/invitations/register", Permission::Public, 200,
+        ((), (), member::RegisterInvited) -> member::Joined, [NotFound, Conflict];
     /// Lists roles of a tenant, the built-in ones first.
     ListRoles: Get "/api/v1/tenants/{tenant}/roles", Permission::Tenant(TenantRight::RoleRead), 200,
         (TenantPath, (), ()) -> Page<member::RoleItem>;
@@ -57,6 +62,14 @@ endpoints! {
     DeleteRole: Delete "/api/v1/tenants/{tenant}/roles/{role}",
         Permission::Tenant(TenantRight::RoleWrite), 204,
         (RolePath, (), ()) -> (), [Conflict];
+    /// Lists API keys, of whomever, that are bound to a tenant.
+    ListTenantApiKeys: Get "/api/v1/tenants/{tenant}/api-keys",
+        Permission::Tenant(TenantRight::MemberRead), 200,
+        (TenantPath, PageQuery, ()) -> Page<member::TenantApiKey>;
+    /// Ends an API key that is bound to a tenant; what was opened with it ends.
+    EndTenantApiKey: Delete "/api/v1/tenants/{tenant}/api-keys/{key}",
+        Permission::Tenant(TenantRight::MemberWrite), 204,
+        (TenantApiKeyPath, (), ()) -> ();
     /// Lists sub-users of a server.
     ListSubUsers: Get "/api/v1/servers/{server}/users", Permission::Server(ServerKey::UserRead), 200,
         (ServerPath, PageQuery, ()) -> Page<member::SubUser>;

@@ -16,6 +16,15 @@ endpoints! {
     /// Shows the key and the last session of a node, and what came from it.
     ShowNodeLink: Get "/api/v1/nodes/{node}/link", Permission::Admin(AdminRight::NodesRead), 200,
         (NodePath, (), ()) -> node::NodeLink;
+    /// Lists the last changes of a node's link, newest first.
+    ListLinkChanges: Get "/api/v1/nodes/{node}/link/changes", Permission::Admin(AdminRight::NodesRead), 200,
+        (NodePath, PageQuery, ()) -> Page<node::LinkChange>;
+    /// Says where a server would be placed, and why other nodes could not take it; nothing is made.
+    ShowPlacement: Get "/api/v1/placement", Permission::Admin(AdminRight::ServersWrite), 200,
+        ((), node::PlacementQuery, ()) -> node::Placement;
+    /// Names the regions in which servers can be made.
+    ListRegions: Get "/api/v1/regions", Permission::SignedIn, 200,
+        ((), (), ()) -> node::Regions;
     /// Changes name and settings of a node.
     UpdateNode: Patch "/api/v1/nodes/{node}", Permission::Admin(AdminRight::NodesWrite), 200,
         (NodePath, (), node::UpdateNode) -> node::Node, [Conflict];

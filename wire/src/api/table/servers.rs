@@ -1,7 +1,8 @@
 //! Pure: game servers, what is asked of them and what became of it.
 
 use super::prelude::*;
-use crate::api::{activity::ActivityItem, console, server, transfer, usage};
+use crate::api::{activity::ActivityItem, console, runtime, server, startup, transfer, usage};
+use mamba_core::access::Rights;
 
 endpoints! {
     /// Game servers, what is asked of them and what became of it.
@@ -19,6 +20,12 @@ endpoints! {
     /// Shows a server.
     ShowServer: Get "/api/v1/servers/{server}", Permission::Server(ServerKey::WebsocketConnect), 200,
         (ServerPath, (), ()) -> server::Server;
+    /// Says what the caller may do with a server, and with the tenant that owns it.
+    ShowServerRights: Get "/api/v1/servers/{server}/rights", Permission::Server(ServerKey::WebsocketConnect), 200,
+        (ServerPath, (), ()) -> Rights;
+    /// Shows how a server starts: its line, its image, and what can be chosen for them.
+    ShowStartup: Get "/api/v1/servers/{server}/startup", Permission::Server(ServerKey::StartupRead), 200,
+        (ServerPath, (), ()) -> startup::Startup;
     /// Changes name (`settings.rename`) and variables (`startup.update`) of a server.
     UpdateServer: Patch "/api/v1/servers/{server}", Permission::Server(ServerKey::WebsocketConnect), 200,
         (ServerPath, (), server::UpdateServer) -> server::Server, [Conflict];
@@ -46,6 +53,12 @@ endpoints! {
     /// Records a power action for the node; needs `control.start`, `.stop` or `.restart`.
     Power: Post "/api/v1/servers/{server}/power", Permission::Server(ServerKey::WebsocketConnect), 202,
         (ServerPath, (), server::Power) -> server::Intent, [Conflict];
+    /// Types a line into the console of a running server; done once its node has passed it on. Sent twice it is typed twice.
+    SendCommand: Post "/api/v1/servers/{server}/command", Permission::Server(ServerKey::ControlConsole), 204,
+        (ServerPath, (), runtime::SendCommand) -> (), [Conflict, NodeOffline, NoAnswer];
+    /// Shows what a server uses just now, with how long ago its node looked.
+    ShowResources: Get "/api/v1/servers/{server}/resources", Permission::Server(ServerKey::WebsocketConnect), 200,
+        (ServerPath, (), ()) -> runtime::Resources;
     /// Runs the server's install script again; a server that runs is stopped for it.
     ReinstallServer: Post "/api/v1/servers/{server}/reinstall",
         Permission::Server(ServerKey::SettingsReinstall), 202,

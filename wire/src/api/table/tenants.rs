@@ -38,7 +38,7 @@ endpoints! {
     /// Lists tenants that this one owns.
     ListChildren: Get "/api/v1/tenants/{tenant}/children", Permission::Tenant(TenantRight::ChildRead), 200,
         (TenantPath, PageQuery, ()) -> Page<tenant::Tenant>;
-    /// Makes a tenant that this one owns, and its owner's account.
+    /// Makes a tenant that this one owns, and invites its owner.
     CreateChild: Post "/api/v1/tenants/{tenant}/children", Permission::Tenant(TenantRight::ChildWrite), 201 keyed,
-        (TenantPath, (), tenant::CreateTenant) -> tenant::Tenant, [Conflict];
+        (TenantPath, (), tenant::CreateChild) -> tenant::Tenant, [Conflict];
 }

@@ -17,6 +17,7 @@
 
 use crate::frame::{CRITICAL, Frame, FrameError};
 use mamba_core::{
+    access::ServerKeys,
     clock::UnixMs,
     desired::{EnvelopeHash, Order, SignedEnvelope},
     error::Invalid,
@@ -311,6 +312,8 @@ pub struct Intent {
     pub action: PowerAction,
     /// Who wants it.
     pub by: UserId,
+    /// What they held for the server when they asked.
+    pub keys: ServerKeys,
     /// Not carried out at or after this, by hub time.
     pub expires_at: UnixMs,
 }

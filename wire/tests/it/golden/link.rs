@@ -94,6 +94,7 @@ fn hub_frames() -> Vec<(&'static str, HubFrame)> {
         server: server(),
         action,
         by: user(),
+        keys: [action.key()].into_iter().collect(),
         expires_at: AT,
     });
     let protocol = Goodbye::Protocol("bad frame".to_owned());

@@ -8,16 +8,17 @@ use super::{
     },
 };
 use mamba_core::{
+    access::{ServerKey, ServerKeys},
     fact::{Chain, Stream},
     ids::InstanceId,
-    lifecycle::{Actor, ServerState, power::Power},
+    lifecycle::{ServerState, power::Power},
     players::{Players, Query},
     seq::{Epoch, LineNumber, Seq},
 };
 use mamba_wire::node::{
-    Answer, Check, CheckLevel, ConsoleEvent, ConsoleFrom, ConsoleInput, ConsoleLine, Gauges,
-    InstallLog, LineSource, LinkStatus, NodeError, NodeReply, NodeRequest, OutboxLine,
-    ServerDetail, ServerLine, Status,
+    Answer, Ask, Asker, Check, CheckLevel, ConsoleEvent, ConsoleFrom, ConsoleInput, ConsoleLine,
+    Gauges, InstallLog, LineSource, LinkStatus, Needs, NodeError, NodeReply, NodeRequest,
+    OutboxLine, ServerDetail, ServerLine, Status,
     moving::{
         Digest, Luggage, MoveAnswer, MoveChunk, MoveLine, MoveStep, MoveWay, Part, Parts, Place,
     },
@@ -25,7 +26,7 @@ use mamba_wire::node::{
 
 pub(super) fn samples() -> Vec<Sample> {
     let requests = requests().into_iter().map(|(name, message)| {
-        framed(&name, message, NodeRequest::to_frame, |frame| NodeRequest::from_frame(frame).ok())
+        framed(&name, message, Ask::to_frame, |frame| Ask::from_frame(frame).ok())
     });
     let answers = answers().into_iter().chain(moved()).map(|(name, answer)| {
         let reply = NodeReply::Ok(Box::new(answer));
@@ -45,17 +46,18 @@ pub(super) fn samples() -> Vec<Sample> {
     requests.chain(answers).chain(errors).chain([input, chunk]).collect()
 }
 
-fn requests() -> Vec<(String, NodeRequest)> {
-    let console = |from, by| NodeRequest::Console { server: server(), from, follow: true, by };
+fn requests() -> Vec<(String, Ask)> {
+    let console = |from| NodeRequest::Console { server: server(), from, follow: true };
     let mut all = vec![
         ("node.status".to_owned(), NodeRequest::Status),
         ("node.servers".to_owned(), NodeRequest::Servers),
         ("node.server".to_owned(), NodeRequest::Server(server())),
+        ("node.console.line".to_owned(), console(ConsoleFrom::Line(LineNumber(300)))),
+        ("node.console.last".to_owned(), console(ConsoleFrom::Last(100))),
         (
-            "node.console.line".to_owned(),
-            console(ConsoleFrom::Line(LineNumber(300)), Some(Actor::Hub)),
+            "node.type".to_owned(),
+            NodeRequest::Type { server: server(), line: "say hello".to_owned() },
         ),
-        ("node.console.last".to_owned(), console(ConsoleFrom::Last(100), None)),
         ("node.usage".to_owned(), NodeRequest::Usage { server: Some(server()) }),
         ("node.outbox".to_owned(), NodeRequest::Outbox),
         ("node.link".to_owned(), NodeRequest::Link),
@@ -63,19 +65,15 @@ fn requests() -> Vec<(String, NodeRequest)> {
         ("node.doctor".to_owned(), NodeRequest::Doctor),
         ("node.moves".to_owned(), NodeRequest::Moves),
         ("node.install_log".to_owned(), NodeRequest::InstallLog { server: server() }),
-        (
-            "node.cancel_install".to_owned(),
-            NodeRequest::CancelInstall { server: server(), by: Actor::Hub },
-        ),
+        ("node.cancel_install".to_owned(), NodeRequest::CancelInstall { server: server() }),
         ("node.gauges".to_owned(), NodeRequest::Gauges { server: server(), query: None }),
         (
             "node.gauges.players".to_owned(),
             NodeRequest::Gauges { server: server(), query: Some(Query::Teeworlds) },
         ),
     ];
-    let actors = [Actor::Edge, Actor::Operator("root".to_owned()), Actor::User(user()), Actor::Hub];
-    let power = POWER.into_iter().zip(actors).zip(0..).map(|((action, by), at)| {
-        (format!("node.power.{at}"), NodeRequest::Power { server: server(), action, by })
+    let power = POWER.into_iter().zip(0..).map(|(action, at)| {
+        (format!("node.power.{at}"), NodeRequest::Power { server: server(), action })
     });
     all.extend(power);
     let step = |(name, step)| {
@@ -83,7 +81,19 @@ fn requests() -> Vec<(String, NodeRequest)> {
         (format!("node.move.{name}"), NodeRequest::Move { server: server(), transfer, step })
     };
     all.extend(steps().into_iter().map(step));
-    all
+    let held = |needs| match needs {
+        Needs::Key(key) => [key].into_iter().collect(),
+        Needs::Trust => ServerKeys::ALL,
+    };
+    let of_user = |(name, request): (String, NodeRequest)| {
+        let keys = held(request.needs());
+        (name, Ask { by: Asker::User { user: user(), keys }, request })
+    };
+    let mut asks: Vec<_> = all.into_iter().map(of_user).collect();
+    for (name, by) in [("hub", Asker::Hub), ("operator", Asker::Operator("root".to_owned()))] {
+        asks.push((format!("node.by.{name}"), Ask { by, request: NodeRequest::Status }));
+    }
+    asks
 }
 
 fn steps() -> Vec<(&'static str, MoveStep)> {
@@ -256,6 +266,8 @@ fn errors() -> Vec<(&'static str, NodeError)> {
     vec![
         ("node.err.no_such_server", NodeError::NoSuchServer(server())),
         ("node.err.invalid", NodeError::Invalid(invalid())),
+        ("node.err.needs_key", NodeError::Forbidden(Needs::Key(ServerKey::ControlConsole))),
+        ("node.err.needs_trust", NodeError::Forbidden(Needs::Trust)),
         ("node.err.not_allowed", NodeError::NotAllowed("suspended".to_owned())),
         ("node.err.not_running", NodeError::NotRunning),
         ("node.err.store", NodeError::StoreUnavailable("full".to_owned())),

@@ -14,8 +14,8 @@ use mamba_core::{
     seq::{Generation, Incarnation},
     server::{
         AutoStart, Capability, ConfigFile, ConfigParser, DoneMatch, Entry, Install, InstallFiles,
-        Limits, Mount, PortBinding, PortProtocol, Replacement, RestartPolicy, ServerSpec, Signal,
-        StopMethod, ValueKind,
+        Limits, Mount, PortBinding, PortProtocol, Replacement, RestartPolicy, ServerSpec, Sharing,
+        Signal, StopMethod, ValueKind,
     },
     units::{Mib, Millicores},
 };
@@ -161,6 +161,11 @@ pub(super) fn spec() -> ServerSpec {
             cpu_millicores: Millicores(1_000),
             disk_mib: Mib(2_048),
             pids: 256,
+            sharing: Sharing {
+                threads: Some("0,2-3".parse().unwrap()),
+                io_weight: Some(500),
+                oom_disabled: true,
+            },
         },
         ports: vec![PortBinding {
             ip: [10, 0, 0, 1].into(),

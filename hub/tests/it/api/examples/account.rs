@@ -1,6 +1,9 @@
 //! Examples: the account that is signed in.
 
-use super::{super::world::PASSWORD, Example, Seed, examples};
+use super::{
+    super::world::{NO_PAGE, PASSWORD},
+    Example, Seed, examples,
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use mamba_core::{access::Rights, ids::TokenId};
 use mamba_wire::api::{Code, account, auth, table};
@@ -56,6 +59,7 @@ fn no_visit() -> auth::FinishVisit {
 }
 
 examples! {
+    ListOwnActivity, _seed => Example::new((), NO_PAGE, ());
     Login, seed => {
         let body = auth::Login { email: seed.email(), password: PASSWORD.to_owned() };
         Example::new((), (), body)

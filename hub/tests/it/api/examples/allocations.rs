@@ -1,6 +1,6 @@
 //! Examples: addresses and ports.
 
-use super::{Example, Seed, examples};
+use super::{super::world::NO_PAGE, Example, Seed, examples};
 use mamba_core::server::PortProtocol;
 use mamba_wire::api::{
     Code,
@@ -33,7 +33,7 @@ examples! {
         Example::new((), (), body)
     };
     ListAllocations, seed => {
-        let query = AllocationQuery { node: Some(seed.node()), port: None, taken: None, after: None, limit: Some(5) };
+        let query = AllocationQuery { node: Some(seed.node()), limit: Some(5), ..NO_PAGE.into() };
         Example::new((), query, ())
     };
     ShowAllocation, seed => {

@@ -9,7 +9,7 @@ use mamba_wire::api::{
 };
 
 examples! {
-    ListBlueprints, _seed => Example::new((), NO_PAGE, ());
+    ListBlueprints, _seed => Example::new((), NO_PAGE.into(), ());
     ShowBlueprint, _seed => {
         Example::new(BlueprintPath { blueprint: "teeworlds".to_owned() }, (), ()).shared()
     };

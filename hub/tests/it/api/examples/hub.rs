@@ -24,5 +24,6 @@ examples! {
     ListChecks, _seed => Example::new((), (), ());
     ListAlarms, _seed => Example::new((), NO_PAGE, ());
     ClearAlarm, seed => Example::new(raised(seed).await, (), ());
+    ListPermissions, _seed => Example::new((), (), ());
     ListSettings, _seed => Example::new((), (), ());
 }

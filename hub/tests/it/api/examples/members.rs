@@ -1,16 +1,21 @@
 //! Examples: people in tenants.
 
-use super::{super::world::NO_PAGE, Example, Seed, examples};
+use super::{
+    super::world::{NO_PAGE, PASSWORD},
+    Example, Seed, examples,
+};
 use mamba_core::{
     access::{Rights, Role, ServerKey},
-    ids::{InvitationId, RoleId, UserId},
+    ids::{InvitationId, RoleId, SessionId, UserId},
 };
 use mamba_wire::api::{
     Code,
+    account::CreateApiKey,
     member::*,
     params::{ServerPath, TenantPath},
     table,
 };
+use std::collections::BTreeSet;
 
 const NOBODY: UserId = UserId::from_bytes([9; 16]);
 
@@ -47,13 +52,27 @@ async fn new_role(seed: &Seed<'_>) -> RoleId {
     }
 }
 
+async fn bound_key(seed: &Seed<'_>) -> SessionId {
+    let owner = seed.world.login(&seed.email()).await.access_token;
+    let body = CreateApiKey {
+        name: super::CANARY.to_owned(),
+        admin: BTreeSet::new(),
+        rights: Rights::all(),
+        tenant: Some(seed.tenant),
+        networks: Vec::new(),
+        until: None,
+    };
+    let made = seed.world.call::<table::CreateApiKey>(Some(&owner), &(), &(), &body).await;
+    made.unwrap().key.key
+}
+
 examples! {
     ListMembers, seed => Example::new(tenant(seed), NO_PAGE, ());
     ShowMember, seed => Example::new(owner(seed).await, (), ());
     UpdateMember, seed => Example::new(
         MemberPath { tenant: seed.tenant, user: NOBODY },
         (),
-        UpdateMember { role: Role::Viewer },
+        UpdateMember { role: Role::Custom(new_role(seed).await) },
     )
     .refused(Code::NotFound);
     RemoveMember, seed => Example::new(
@@ -62,11 +81,11 @@ examples! {
         (),
     )
     .refused(Code::NotFound);
-    CreateInvitation, seed => Example::new(
-        tenant(seed),
-        (),
-        CreateInvitation { email: "guest@example.org".to_owned(), role: Role::Viewer },
-    );
+    CreateInvitation, seed => {
+        let role = Role::Custom(new_role(seed).await);
+        let body = CreateInvitation { email: "guest@example.org".to_owned(), role };
+        Example::new(tenant(seed), (), body)
+    };
     ListInvitations, seed => Example::new(tenant(seed), NO_PAGE, ());
     RevokeInvitation, seed => Example::new(
         InvitationPath { tenant: seed.tenant, invitation: invitation(seed).await },
@@ -75,6 +94,10 @@ examples! {
     );
     AcceptInvitation, _seed => Example::new((), (), answer()).refused(Code::NotFound);
     DeclineInvitation, _seed => Example::new((), (), answer()).refused(Code::NotFound);
+    RegisterInvited, _seed => {
+        let (token, password) = ("unknown".to_owned(), PASSWORD.to_owned());
+        Example::new((), (), RegisterInvited { token, password }).refused(Code::NotFound)
+    };
     ListRoles, seed => Example::new(tenant(seed), (), ());
     ShowRole, seed => Example::new(
         RolePath { tenant: seed.tenant, role: new_role(seed).await },
@@ -89,6 +112,15 @@ examples! {
     );
     DeleteRole, seed => Example::new(
         RolePath { tenant: seed.tenant, role: new_role(seed).await },
+        (),
+        (),
+    );
+    ListTenantApiKeys, seed => {
+        bound_key(seed).await;
+        Example::new(tenant(seed), NO_PAGE, ())
+    };
+    EndTenantApiKey, seed => Example::new(
+        TenantApiKeyPath { tenant: seed.tenant, key: bound_key(seed).await },
         (),
         (),
     );

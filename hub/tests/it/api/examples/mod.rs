@@ -86,6 +86,8 @@ use examples;
 /// A tenant with things, made as they are asked for.
 pub(super) struct Seed<'a> {
     pub(super) world: &'a World,
+    /// Name of the tenant, and of its owner's address.
+    name: &'static str,
     pub(super) tenant: TenantId,
     /// Access token of the tenant's owner.
     pub(super) owner: String,
@@ -97,15 +99,25 @@ pub(super) struct Seed<'a> {
 impl<'a> Seed<'a> {
     /// Makes the tenant and a node.
     pub(super) async fn new(world: &'a World) -> Self {
-        let node = world.node("n1", 1).await;
-        let (tenant, owner) = world.tenant(CANARY).await;
-        let (server, number) = (OnceCell::new(), Cell::new(30_000));
-        Self { world, tenant, owner, node, server, number }
+        Self::named(world, CANARY, ("n1", 1)).await
+    }
+
+    /// Makes another tenant, and another node with a key of its own.
+    pub(super) async fn named(
+        world: &'a World,
+        name: &'static str,
+        (node, key): (&str, u8),
+    ) -> Self {
+        let node = world.node(node, key).await;
+        let (tenant, owner) = world.tenant(name).await;
+        // Names that hold a number are never those of another seed.
+        let (server, number) = (OnceCell::new(), Cell::new(30_000 + u16::from(key) * 1_000));
+        Self { world, name, tenant, owner, node, server, number }
     }
 
     /// E-mail address of the owner.
     pub(super) fn email(&self) -> String {
-        format!("{CANARY}@example.org")
+        format!("{}@example.org", self.name)
     }
 
     /// A node on which everything is.
@@ -148,7 +160,7 @@ impl<'a> Seed<'a> {
 }
 
 /// An example as it is sent.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Sample {
     pub(super) target: String,
     pub(super) body: Option<String>,

@@ -3,7 +3,7 @@
 use super::{super::world::NO_PAGE, Example, Seed, examples};
 use mamba_core::{ids::TokenId, placement::NodeSettings};
 use mamba_wire::api::{
-    node::{CreateJoinToken, DeleteNodeQuery, UpdateNode},
+    node::{CreateJoinToken, DeleteNodeQuery, PlacementQuery, UpdateNode},
     params::{NodePath, TokenPath},
     table,
 };
@@ -27,6 +27,20 @@ examples! {
     ListNodes, _seed => Example::new((), NO_PAGE.into(), ());
     ShowNode, seed => Example::new(NodePath { node: seed.node() }, (), ());
     ShowNodeLink, seed => Example::new(NodePath { node: seed.node() }, (), ());
+    ListLinkChanges, seed => Example::new(NodePath { node: seed.node() }, NO_PAGE, ());
+    ShowPlacement, _seed => {
+        let query = PlacementQuery {
+            blueprint: Some("teeworlds".to_owned()),
+            memory_mib: Some(256),
+            disk_mib: Some(512),
+            cpu_millicores: Some(500),
+            region: Some("eu".to_owned()),
+            tags: Some("nvme".to_owned()),
+            threads: Some("0-1".parse().unwrap()),
+        };
+        Example::new((), query, ())
+    };
+    ListRegions, _seed => Example::new((), (), ());
     UpdateNode, seed => {
         let settings = NodeSettings { region: Some("eu".to_owned()), ..NodeSettings::default() };
         let body = UpdateNode { name: None, settings: Some(settings) };

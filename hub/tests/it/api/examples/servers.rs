@@ -13,9 +13,10 @@ use mamba_wire::api::{
     Code,
     console::{ConsoleQuery, CreateTicket},
     params::{IntentPath, ServerPath, TenantPath},
+    runtime::SendCommand,
     server::{
         ChangeBlueprint, CreateOwnServer, DeleteQuery, GiveServer, Mounts, Power, Reinstall,
-        SuspendQuery, UpdateLimits, UpdateServer,
+        ServerQuery, SuspendQuery, UpdateLimits, UpdateServer,
     },
     table,
     transfer::StartTransfer,
@@ -48,11 +49,17 @@ examples! {
             variables: BTreeMap::new(),
             region: None,
             description: None,
+            backup_limit: 0,
         };
         Example::new(TenantPath { tenant: seed.tenant }, (), body).refused(Code::Conflict)
     };
-    ListServers, _seed => Example::new((), ALL_SERVERS, ());
+    ListServers, seed => {
+        let query = ServerQuery { tenant: Some(seed.tenant), ..ALL_SERVERS };
+        Example::new((), query, ())
+    };
     ShowServer, seed => Example::new(looked_at(seed).await, (), ());
+    ShowServerRights, seed => Example::new(looked_at(seed).await, (), ());
+    ShowStartup, seed => Example::new(looked_at(seed).await, (), ());
     UpdateServer, seed => {
         let body = UpdateServer { name: Some(CANARY.to_owned()), ..UpdateServer::default() };
         Example::new(fresh(seed).await, (), body)
@@ -65,7 +72,7 @@ examples! {
     ShowTransfer, seed => Example::new(looked_at(seed).await, (), ()).refused(Code::NotFound);
     CancelTransfer, seed => Example::new(fresh(seed).await, (), ()).refused(Code::NotFound);
     UpdateLimits, seed => {
-        Example::new(fresh(seed).await, (), UpdateLimits { limits: limits(256), allocation_limit: Some(2) })
+        Example::new(fresh(seed).await, (), UpdateLimits { limits: limits(256), allocation_limit: Some(2), backup_limit: None })
     };
     ShowMounts, seed => Example::new(looked_at(seed).await, (), ());
     SetMounts, seed => {
@@ -115,6 +122,12 @@ examples! {
         let body = Power { action: PowerAction::Stop, expires_in_ms: None };
         Example::new(fresh(seed).await, (), body)
     };
+    // Its node is not connected.
+    SendCommand, seed => {
+        let body = SendCommand { command: "say hi".to_owned() };
+        Example::new(looked_at(seed).await, (), body).refused(Code::NodeOffline)
+    };
+    ShowResources, seed => Example::new(looked_at(seed).await, (), ());
     ListIntents, seed => Example::new(looked_at(seed).await, NO_PAGE, ());
     CancelIntent, seed => {
         let path = fresh(seed).await;

@@ -8,7 +8,10 @@ use mamba_core::quota::Quota;
 use mamba_wire::api::{
     Code,
     params::TenantPath,
-    tenant::{CreateTenant, DeleteTenantQuery, LimitTenant, NewOwner, UpdateTenant},
+    tenant::{
+        CreateChild, CreateTenant, DeleteTenantQuery, LimitTenant, NewOwner, TenantQuery,
+        UpdateTenant,
+    },
     usage::TenantUsageQuery,
 };
 
@@ -18,7 +21,10 @@ examples! {
         let owner = NewOwner { email, password: PASSWORD.to_owned() };
         Example::new((), (), CreateTenant { name: "made".to_owned(), quota: Quota::default(), owner })
     };
-    ListTenants, _seed => Example::new((), NO_PAGE.into(), ());
+    ListTenants, seed => {
+        let query = TenantQuery { parent: Some(seed.tenant), ..NO_PAGE.into() };
+        Example::new((), query, ())
+    };
     ShowTenant, seed => Example::new(TenantPath { tenant: seed.tenant }, (), ());
     UpdateTenant, seed => Example::new(
         TenantPath { tenant: seed.tenant },
@@ -45,9 +51,8 @@ examples! {
     };
     ListChildren, seed => Example::new(TenantPath { tenant: seed.tenant }, NO_PAGE, ());
     CreateChild, seed => {
-        let email = format!("child-{}@example.org", seed.number());
-        let owner = NewOwner { email, password: PASSWORD.to_owned() };
-        let body = CreateTenant { name: "child".to_owned(), quota: Quota::default(), owner };
+        let owner = format!("child-{}@example.org", seed.number());
+        let body = CreateChild { name: "child".to_owned(), quota: Quota::default(), owner };
         Example::new(TenantPath { tenant: seed.tenant }, (), body)
     };
 }

@@ -1,10 +1,10 @@
 //! Examples: every account, for administrators.
 
-use super::{Example, Seed, examples};
+use super::{super::world::NO_PAGE, Example, Seed, examples};
 use mamba_core::access::{AdminRight, Administration};
 use mamba_wire::api::{
     table,
-    user::{CreateUser, SetAdministration, UpdateUser, UserPath, UserQuery},
+    user::{CreateUser, SetAdministration, UpdateUser, UserPath},
 };
 
 /// An account that is in no tenant.
@@ -26,7 +26,7 @@ async fn spare(seed: &Seed<'_>) -> UserPath {
 }
 
 examples! {
-    ListUsers, _seed => Example::new((), UserQuery { email: None, after: None, limit: None }, ());
+    ListUsers, _seed => Example::new((), NO_PAGE.into(), ());
     ShowUser, seed => Example::new(spare(seed).await, (), ());
     CreateUser, seed => Example::new((), (), new(seed));
     UpdateUser, seed => {

@@ -1,0 +1,29 @@
+// A step with an API key that is bound to a tenant: it is seen there, and ended there. Its owner is signed in.
+import assert from "node:assert/strict";
+
+// `ask` asks the API by program; `tenant` is what the key is bound to, `owner` the address of who makes it.
+export async function bound({ browser, step, address, folder, ask, tenant, owner }) {
+  await step("a key bound to a tenant is seen there, ended there, and refused at once", async () => {
+    const status = async (token) => (await ask(address, "GET", `/api/v1/tenants/${tenant}`, token)).status;
+    await browser.go(`${address}/tenants/${tenant}/api-keys`);
+    await browser.text("No API keys");
+    await browser.link("Make a key in your account");
+    await browser.button("New API key");
+    await browser.type(browser.find("//dialog//input[@name='name']"), "deploy <i>");
+    await browser.click(`//dialog//select[@name='tenant']/option[@value='${tenant}']`);
+    await browser.click("//dialog//button[@type='submit']");
+    await browser.text("It is shown only now");
+    const token = await browser.run("return document.querySelector('dialog .copyable code').textContent");
+    assert.equal(await status(token), 200);
+    await browser.go(`${address}/tenants/${tenant}/api-keys`);
+    const row = `//tr[contains(., 'deploy <i>')][contains(., '${owner}')]`;
+    await browser.find(row);
+    await browser.views(folder, "tenant-api-keys-one");
+    await browser.click(`${row}//button[normalize-space()='End']`);
+    await browser.text("refused at once");
+    await browser.views(folder, "tenant-api-key-end");
+    await browser.click("//dialog//button[normalize-space()='End the key']");
+    await browser.text("No API keys");
+    assert.equal(await status(token), 401);
+  });
+}
