@@ -65,16 +65,19 @@ pub fn check_host(field: &str, host: &str) -> Result<(), Invalid> {
 }
 
 /// Returns the registry that an image is pulled from. As the engine reads names: the part before the
-/// first slash is a host when it holds a dot or a colon, or is `localhost`.
+/// first slash is a host when it holds a dot or a colon, or is `localhost`; since version 23 also when it
+/// has a capital letter, which no name on Docker Hub has.
 #[must_use]
 pub fn host_of(image: &str) -> &str {
     match image.split_once('/') {
-        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => match host {
-            "index.docker.io" | "registry-1.docker.io" => DOCKER_HUB,
-            host => host,
-        },
+        Some(("index.docker.io" | "registry-1.docker.io", _)) => DOCKER_HUB,
+        Some((host, _)) if is_host(host) => host,
         _ => DOCKER_HUB,
     }
+}
+
+fn is_host(part: &str) -> bool {
+    part.contains(['.', ':']) || part == "localhost" || part.to_lowercase() != part
 }
 
 #[cfg(test)]
@@ -94,6 +97,7 @@ mod tests {
             ("registry:5000/a@sha256:00", "registry:5000"),
             ("[::1]:5000/a", "[::1]:5000"),
             ("ghcr.io", "docker.io"),
+            ("Games/a", "Games"),
         ] {
             assert_eq!(host_of(image), expected, "{image}");
         }
@@ -112,6 +116,7 @@ mod tests {
             ("https://ghcr.io", false),
             ("ghcr.io/org", false),
             ("GHCR.io", false),
+            ("Games", false),
             ("*.io", false),
             ("", false),
         ] {
