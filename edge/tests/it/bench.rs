@@ -23,7 +23,7 @@ use std::{
 /// Set to run on a real engine; then its absence is a failure.
 const ASK: &str = "MAMBA_TEST_DOCKER";
 const SOCKET: &str = "/var/run/docker.sock";
-const IMAGE: &str = "mamba/probe:1";
+pub(crate) const IMAGE: &str = "mamba/probe:1";
 /// Longest wait for anything here; an engine on a busy machine takes seconds to start a container.
 const WAIT: Duration = Duration::from_secs(60);
 

@@ -7,4 +7,6 @@ mod docker;
 #[cfg(test)]
 mod install;
 #[cfg(test)]
+mod registry;
+#[cfg(test)]
 mod runtime;

@@ -1,6 +1,10 @@
 //! Gets images: present ones are used as they are, others are pulled.
 
-use super::{DockerRuntime, error::translate, registry::credentials_for};
+use super::{
+    DockerRuntime,
+    error::translate,
+    registry::{credentials_for, explain_refusal},
+};
 use crate::runtime::{PullProgress, RuntimeError};
 use bollard::{Docker, auth::DockerCredentials, query_parameters::CreateImageOptions};
 use futures_util::StreamExt;
@@ -34,10 +38,13 @@ impl DockerRuntime {
             login => login?,
         };
         let docker = self.session().await?.docker;
-        let pull = pull(docker, image, login, progress);
+        let set_by = login.as_ref().map(|it| it.by);
+        let pull = pull(docker, image, login.map(|it| it.credentials), progress);
         match tokio::time::timeout(Duration::from_millis(PULL_MS), pull).await {
             Err(_) => return Err(RuntimeError::TimedOut { step: "pull image", ms: PULL_MS }),
-            Ok(Err(RuntimeError::Refused { error, .. })) => return Err(missing(error)),
+            Ok(Err(RuntimeError::Refused { error, .. })) => {
+                return Err(missing(explain_refusal(image, set_by, error)));
+            }
             Ok(pulled) => pulled?,
         }
         // A stream that broke off looks like one that ended.

@@ -28,6 +28,20 @@ pub struct RegistryLogin {
 /// a beginning such as `ghcr.io` would match `ghcr.io.example.org` too.
 pub type Registries = BTreeMap<String, RegistryLogin>;
 
+/// A login for the engine, and who set it.
+#[derive(Debug, PartialEq)]
+pub(super) struct FoundLogin {
+    pub(super) credentials: DockerCredentials,
+    pub(super) by: SetBy,
+}
+
+/// Who set a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SetBy {
+    Node,
+    Hub,
+}
+
 /// Returns what the engine is told to pull an image with.
 ///
 /// # Errors
@@ -36,18 +50,50 @@ pub(super) fn credentials_for(
     registries: &Registries,
     hub: &HubRegistries,
     image: &str,
-) -> Result<Option<DockerCredentials>, RuntimeError> {
+) -> Result<Option<FoundLogin>, RuntimeError> {
     let host = host_of(image);
     let Some(login) = registries.get(host) else {
         let told = hub.login(host);
-        return Ok(told.map(|it| credentials(host, it.user.clone(), it.password.clone())));
+        return Ok(told.map(|it| FoundLogin {
+            credentials: credentials(host, it.user, it.password),
+            by: SetBy::Hub,
+        }));
     };
     let password = read_password(&login.password_file).map_err(|err| {
         let file = login.password_file.display();
         let error = format!("password file `{file}` of registry `{host}` cannot be used: {err}");
         RuntimeError::Refused { step: "pull image", error }
     })?;
-    Ok(Some(credentials(host, login.user.clone(), password)))
+    let credentials = credentials(host, login.user.clone(), password);
+    Ok(Some(FoundLogin { credentials, by: SetBy::Node }))
+}
+
+/// Says, where a registry does not let an image be had, which registry that is and what it was shown: the
+/// engine tells neither. No account is named, for the owners of servers read this.
+pub(super) fn explain_refusal(image: &str, shown: Option<SetBy>, error: String) -> String {
+    // As if after other words, as most engines tell it.
+    let text = format!(": {}", error.to_ascii_lowercase());
+    let is_about_login = [
+        "no basic auth credentials",
+        "unauthorized",
+        "authorization failed",
+        "access denied",
+        // Of a registry and not of a file, for which permission is denied.
+        ": denied",
+    ];
+    if !is_about_login.iter().any(|words| text.contains(words)) {
+        return error;
+    }
+    let host = host_of(image);
+    match shown {
+        None => format!("no login is set for registry `{host}`: {error}"),
+        Some(SetBy::Node) => {
+            format!("registry `{host}` refused the login of this node's settings: {error}")
+        }
+        Some(SetBy::Hub) => {
+            format!("registry `{host}` refused the login that the hub told: {error}")
+        }
+    }
 }
 
 fn credentials(host: &str, user: String, password: String) -> DockerCredentials {
@@ -111,7 +157,7 @@ mod tests {
         set("\n", 0o600);
         assert!(ask("ghcr.io/a/b").unwrap_err().to_string().contains("empty"));
         set("s3cret\n", 0o600);
-        let given = ask("ghcr.io/a/b").unwrap().unwrap();
+        let given = ask("ghcr.io/a/b").unwrap().unwrap().credentials;
         assert_eq!(given.password.as_deref(), Some("s3cret"));
         assert_eq!(given.serveraddress.as_deref(), Some("ghcr.io"));
         for other in ["ghcr.io.example.org/a/b", "a/b", "ghcr.io:5000/a"] {
@@ -142,7 +188,7 @@ mod tests {
             ("quay.io:443/a", None),
         ] {
             let found = credentials_for(&registries, &hub, image).unwrap();
-            let found = found.as_ref().map(|it| {
+            let found = found.as_ref().map(|FoundLogin { credentials: it, .. }| {
                 let text = |it: &Option<String>| it.clone().unwrap();
                 (text(&it.username), text(&it.password), text(&it.serveraddress))
             });
@@ -151,5 +197,35 @@ mod tests {
         }
         hub.set(Vec::new());
         assert_eq!(credentials_for(&registries, &hub, "quay.io/a").unwrap(), None);
+    }
+
+    /// Engines of versions 20.10 to 29, and the registries themselves, have many words for it.
+    #[test]
+    fn what_a_registry_refuses_is_told_with_its_name_and_with_what_it_was_shown() {
+        for (error, is_about_login) in [
+            ("Head \"http://ghcr.io/v2/a/manifests/1\": no basic auth credentials", true),
+            ("unauthorized: authentication required", true),
+            ("Get \"https://ghcr.io/v2/\": unauthorized: incorrect username or password", true),
+            ("error from registry: denied", true),
+            ("denied: requested access to the resource is denied", true),
+            ("pull access denied, repository does not exist or may require authorization", true),
+            ("failed to authorize: failed to fetch oauth token: 401 Unauthorized", true),
+            ("Get \"https://ghcr.io/v2/\": dial tcp 127.0.0.1:443: connection refused", false),
+            ("manifest for ghcr.io/a:1 not found: manifest unknown", false),
+            ("open /var/lib/docker/tmp/x: permission denied", false),
+        ] {
+            for (shown, expected) in [
+                (None, "no login is set for registry `ghcr.io`"),
+                (Some(SetBy::Node), "registry `ghcr.io` refused the login of this node's settings"),
+                (Some(SetBy::Hub), "registry `ghcr.io` refused the login that the hub told"),
+            ] {
+                let told = explain_refusal("ghcr.io/a:1", shown, error.to_owned());
+                let expected = match is_about_login {
+                    true => format!("{expected}: {error}"),
+                    false => error.to_owned(),
+                };
+                assert_eq!(told, expected);
+            }
+        }
     }
 }
