@@ -12,12 +12,13 @@ mod console;
 mod games;
 mod hub;
 mod edge;
+mod registry;
 mod acts;
 mod torture;
 mod units;
 mod demo;
 
-use acts::{Part, cast::Scene};
+use acts::{Choice, Part, cast::Scene};
 use clap::{Parser, Subcommand};
 use games::Game;
 use report::{Failure, Played, Report};
@@ -55,6 +56,9 @@ enum Command {
         /// Play only this part
         #[arg(long)]
         only: Option<Part>,
+        /// Folder with an image registry's program and settings, which scripts/demo prepares
+        #[arg(long)]
+        registry: PathBuf,
     },
     /// Kill, fill up, cut and restore; ends with `N passed, M failed`
     Torture(torture::TortureArgs),
@@ -119,13 +123,14 @@ async fn run(args: Args) -> Played<bool> {
                 name = stopped() => Err(format!("ended by {}", name?).into()),
             }
         }
-        Command::Smoke { edges, servers, only } => {
+        Command::Smoke { edges, servers, only, registry } => {
             if edges == 0 || servers == 0 {
                 return Err("at least one edge and one server are needed".into());
             }
             let large = Scene { name: "fleet", edges, servers };
+            let choice = Choice { only, large, registry };
             tokio::select! {
-                () = acts::play(&mut report, &mut stage, only, large) => Ok(report.finish()),
+                () = acts::play(&mut report, &mut stage, &choice) => Ok(report.finish()),
                 name = stopped() => Err(format!("ended by {}", name?).into()),
             }
         }

@@ -5,6 +5,7 @@ pub(crate) mod cast;
 pub(crate) mod faults;
 pub(crate) mod numbers;
 pub(crate) mod outage;
+mod registry;
 mod restore;
 pub(crate) mod reunion;
 
@@ -13,18 +14,30 @@ use crate::{
     report::{Report, Stopped},
     stage::Stage,
 };
+use std::path::PathBuf;
 
-/// Plays everything; what failed is in the report.
-pub(crate) async fn play(report: &mut Report, stage: &mut Stage, only: Option<Part>, large: Scene) {
+/// What is to be played, and with what.
+pub(crate) struct Choice {
+    /// Everything without.
+    pub(crate) only: Option<Part>,
+    /// The scene of the fleet.
+    pub(crate) large: Scene,
+    /// Where a registry's program and settings are.
+    pub(crate) registry: PathBuf,
+}
+
+/// Plays it; what failed is in the report.
+pub(crate) async fn play(report: &mut Report, stage: &mut Stage, choice: &Choice) {
     let small = Scene { name: "solo", edges: 1, servers: 1 };
     for part in Part::ALL {
-        if only.is_some_and(|only| only != part) {
+        if choice.only.is_some_and(|only| only != part) {
             continue;
         }
         let played = match part {
             Part::Story => story(report, stage, small).await,
-            Part::Fleet => story(report, stage, large).await,
+            Part::Fleet => story(report, stage, choice.large).await,
             Part::BadInput => bad_input::play(report, stage).await,
+            Part::Registry => registry::play(report, stage, &choice.registry).await,
             Part::Faults => faults::play(report, stage).await,
         };
         if let Err(Stopped) = played {
@@ -42,12 +55,14 @@ pub(crate) enum Part {
     Fleet,
     /// Everything that has to be refused.
     BadInput,
+    /// An image that is only had with a login.
+    Registry,
     /// Everything that breaks around an edge.
     Faults,
 }
 
 impl Part {
-    const ALL: [Self; 4] = [Self::Story, Self::Fleet, Self::BadInput, Self::Faults];
+    const ALL: [Self; 5] = [Self::Story, Self::Fleet, Self::BadInput, Self::Registry, Self::Faults];
 }
 
 /// Plays the main story: servers outlive the hub, then a cut line, and every fact arrives once.
