@@ -1,7 +1,6 @@
 // Steps about accounts: made, changed and deleted by an administrator; the question whether somebody is still
 // there; and an account that is closed by its owner. Nobody is signed in, before and afterwards.
 import assert from "node:assert/strict";
-import { until } from "./driver.js";
 
 const MADE = "made@people.example";
 const MOVED = "moved@people.example";
@@ -21,66 +20,53 @@ const askFirst = (path) => {
 };
 
 export async function accounts({ browser, step, address, folder, admin, password, friend, friendWord }) {
-  const signIn = async (email, word) => {
-    await browser.type(browser.field("E-mail address"), email);
-    await browser.type(browser.field("Password"), word);
-    await browser.button("Sign in");
-  };
-  const gone = () => until("the dialog to close", async () => !(await browser.run("return document.querySelector('dialog')")));
-  const submit = () => browser.click("//dialog//button[@type='submit']");
   const line = (email) => `//tr[td//strong[.='${email}']]`;
 
   await step("an administrator makes an account, gives it another address, and deletes it", async () => {
     await browser.go(`${address}/admin/users`);
-    await signIn(admin, password);
+    await browser.signIn(admin, password);
     for (const [email, word] of [[MADE, ""], ["closes@people.example", WORD]]) {
       await browser.button("New account");
       await browser.type(browser.find("//dialog//input[@name='email']"), email);
       if (word) await browser.type(browser.find("//dialog//input[@name='password']"), word);
       else await browser.views(folder, "account-new");
-      await submit();
-      await gone();
+      await browser.submit();
+      await browser.closed();
       await browser.find(line(email));
     }
     await browser.click(`${line(MADE)}//button[.='Edit']`);
-    const field = "document.querySelector('dialog [name=email]')";
-    await browser.find("//dialog//input[@name='email']");
-    await browser.run(`${field}.value = ${JSON.stringify(MOVED)}; ${field}.dispatchEvent(new Event('input', { bubbles: true }))`);
+    await browser.rewrite(browser.find("//dialog//input[@name='email']"), MOVED);
     await browser.views(folder, "account-edit");
-    await submit();
-    await gone();
+    await browser.submit();
+    await browser.closed();
     await browser.find(line(MOVED));
     await browser.click(`${line(MOVED)}//button[.='Edit']`);
     await browser.button("Require a new password");
-    await submit();
-    await gone();
+    await browser.submit();
+    await browser.closed();
     await browser.click(`${line(MOVED)}//button[.='Edit']`);
     await browser.button("Delete the account");
     await browser.type(browser.find("//dialog//input[@name='confirm']"), MOVED);
-    await submit();
-    await gone();
+    await browser.submit();
+    await browser.closed();
     assert.equal(await browser.run("return document.body.textContent.includes(arguments[0])", MOVED), false);
     await browser.signOut();
   });
 
   await step("who is asked whether it is still there proves it, and what it did happens by itself", async () => {
     await browser.go(`${address}/account/keys`);
-    await signIn("closes@people.example", WORD);
+    await browser.signIn("closes@people.example", WORD);
     await browser.button("New API key");
     await browser.type(browser.find("//dialog//input[@name='name']"), "later");
     await browser.run(`(${askFirst})("/api/v1/account/api-keys")`);
-    await submit();
+    await browser.submit();
     const proof = "//dialog[.//h2[.='Is it still you?']]";
     await browser.type(browser.find(`${proof}//input[@name='proof']`), "not this one");
     await browser.click(`${proof}//button[.='It is me']`);
     await browser.find(`${proof}//*[contains(., 'The address or the password is wrong')]`);
-    // The browser notes the refusal by itself.
-    const complaints = await browser.complaints();
-    assert.ok(complaints.every((it) => it.includes("401")), complaints.join("\n"));
+    await browser.refused(401);
     await browser.views(folder, "confirm");
-    const field = `${proof}//input[@name='proof']`;
-    await browser.run(`const it = document.querySelector('dialog input[name=proof]'); it.value = ''; it.dispatchEvent(new Event('input', { bubbles: true }))`);
-    await browser.type(browser.find(field), WORD);
+    await browser.rewrite(browser.find(`${proof}//input[@name='proof']`), WORD);
     await browser.click(`${proof}//button[.='It is me']`);
     await browser.text("It is shown only now");
     await browser.click("//dialog//button[@aria-label='Close']");
@@ -89,11 +75,11 @@ export async function accounts({ browser, step, address, folder, admin, password
     await browser.button("New API key");
     await browser.type(browser.find("//dialog//input[@name='name']"), "never");
     await browser.run(`(${askFirst})("/api/v1/account/api-keys")`);
-    await submit();
+    await browser.submit();
     await browser.click(`${proof}//button[.='Cancel']`);
     await browser.text("rove first that it is you");
     await browser.click("//dialog//button[@aria-label='Close']");
-    await gone();
+    await browser.closed();
   });
 
   await step("an account is closed by its owner, unless a tenant would be left without one", async () => {
@@ -101,15 +87,15 @@ export async function accounts({ browser, step, address, folder, admin, password
       await browser.go(`${address}/account/security`);
       await browser.button("Close the account");
       await browser.type(browser.find("//dialog//input[@name='proof']"), word);
-      await submit();
+      await browser.submit();
     };
     await close(WORD);
     await browser.field("Password");
-    await signIn("closes@people.example", WORD);
+    await browser.signIn("closes@people.example", WORD);
     await browser.text("The address or the password is wrong");
     await browser.complaints();
     await browser.go(`${address}/account/security`);
-    await signIn(friend, friendWord);
+    await browser.signIn(friend, friendWord);
     await browser.find("//button[@aria-label='Sign out']");
     await close(friendWord);
     await browser.text("only owner of");

@@ -2,6 +2,7 @@
 // tenants and accounts are changed, and the audit trail tells it.
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { asker, login } from "./api.js";
 import { until } from "./driver.js";
 import { game } from "./game.js";
 import { Machine } from "./machine.js";
@@ -17,7 +18,6 @@ export async function administration({ browser, step, address, folder, admin, pa
   const shoot = (name) => browser.shoot(join(folder, `admin-${name}.png`));
   const views = (name) => browser.views(folder, `admin-${name}`);
   const inDialog = (name) => browser.click(`//dialog//button[@type='submit' and normalize-space()='${name}']`);
-  const closed = () => until("the dialog to close", async () => !(await browser.run("return document.querySelector('dialog')")));
   const section = (name) => browser.click(`//ul[@class='nav-sub']//a[normalize-space()='${name}']`);
   let node;
 
@@ -35,7 +35,7 @@ export async function administration({ browser, step, address, folder, admin, pa
     await inDialog("Make the command");
     await browser.text("Waiting for the machine.");
     await views("enrol-waiting");
-    const command = await browser.run("return document.querySelector('dialog .copyable code').textContent");
+    const command = await browser.word("dialog .copyable code");
     const [, token] = /^sudo mamba-edge enrol (\S+)$/.exec(command);
     await machine.do("enrol", token);
     await browser.text("The machine has joined.");
@@ -45,7 +45,7 @@ export async function administration({ browser, step, address, folder, admin, pa
     await browser.link("Open the node");
     await browser.find("//h1[.='second']");
     await browser.text("agrees with the hub");
-    node = new URL(await browser.run("return location.href")).pathname.split("/")[3];
+    node = (await browser.path()).split("/")[3];
   });
 
   await step("its region is set, and a number that is none is not sent", async () => {
@@ -55,7 +55,7 @@ export async function administration({ browser, step, address, folder, admin, pa
     await browser.type(browser.field("Memory for servers"), "much");
     await browser.button("Save");
     await browser.text("One of the numbers is none.");
-    await browser.run("const it = document.querySelector('[name=\"settings.memory_mib\"]'); it.value = ''; it.dispatchEvent(new Event('input', { bubbles: true }))");
+    await browser.rewrite(browser.field("Memory for servers"), "");
     await browser.button("Save");
     await browser.text("Saved");
     await browser.find("//div[@class='server-line']//span[.='eu-west']");
@@ -86,9 +86,7 @@ export async function administration({ browser, step, address, folder, admin, pa
       files.items.add(new File(["{ this is no egg"], "broken.json"));
       document.querySelector(".drop").dispatchEvent(new DragEvent("drop", { dataTransfer: files, bubbles: true, cancelable: true }));`);
     await browser.find("//ul[@class='findings']/li[contains(., 'Not imported')]//strong[.='broken.json']");
-    // The browser notes the refusal by itself.
-    const complaints = await browser.complaints();
-    assert.ok(complaints.every((it) => it.includes("422")), complaints.join("\n"));
+    await browser.refused(422);
     const files = ["plain.json", "odd.json"].map((name) => new URL(name, EGGS).pathname);
     await browser.choose("//label[@class='drop']/input", files);
     await browser.find("//ul[@class='findings']/li[contains(., 'Imported')]//strong[.='plain.json']");
@@ -137,29 +135,16 @@ export async function administration({ browser, step, address, folder, admin, pa
     await browser.type(browser.find("//dialog//input[@name='confirm']"), OWNER);
     await inDialog("Lock");
     await browser.find(`//tr[contains(., '${OWNER}')]//span[@class='badge'][.='Locked']`);
-    const body = JSON.stringify({ email: OWNER, password: "a long enough password" });
-    const headers = { "content-type": "application/json" };
-    const answer = await fetch(`${address}/api/v1/auth/login`, { method: "POST", headers, body });
-    assert.equal(answer.status, 403);
+    assert.equal((await login(address, OWNER, "a long enough password")).status, 403);
     await browser.click(`//tr[contains(., '${OWNER}')]//button[.='Unlock']`);
     await inDialog("Unlock");
     await browser.click(`//tr[contains(., '${OWNER}')]//button[.='Lock']`);
     await browser.button("Cancel");
-    await closed();
+    await browser.closed();
   });
 
-  const login = await fetch(`${address}/api/v1/auth/login`, {
-    method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ email: admin, password }),
-  });
-  const { access_token: token } = await login.json();
-  const server = await game({ browser, step, address, folder, token, node, name: "second", machine });
-  const ask = async (method, path, body) => {
-    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json", "idempotency-key": `${Math.random()}` };
-    const answer = await fetch(`${address}/api/v1${path}`, { method, headers, body: body && JSON.stringify(body) });
-    const text = await answer.text();
-    assert.ok(answer.ok, `${path}: ${answer.status} ${text}`);
-    return text && JSON.parse(text);
-  };
+  const ask = await asker(address, admin, password);
+  const server = await game({ browser, step, address, folder, ask, node, name: "second", machine });
   await shares({ browser, step, address, folder, ask, server });
   await moving({ browser, step, address, folder, ask, server, to: "demo-node" });
 
@@ -169,7 +154,7 @@ export async function administration({ browser, step, address, folder, admin, pa
     await browser.button("Delete the server");
     await browser.type(browser.find("//dialog//input[@name='confirm']"), name);
     await inDialog("Delete the server");
-    await until("the list", async () => (await browser.run("return location.pathname")) === "/servers");
+    await until("the list", async () => (await browser.path()) === "/servers");
     await browser.find(`//tr[.//a[.="${name}"]]//span[@class='badge'][.='Being deleted']`);
     assert.ok((await ask("GET", `/servers/${server}`)).deleted_at > 0);
   });
@@ -197,7 +182,7 @@ export async function administration({ browser, step, address, folder, admin, pa
     await inDialog("Make the command");
     await browser.text("Waiting for the machine.");
     await views("replace-waiting");
-    const command = await browser.run("return document.querySelector('dialog .copyable code').textContent");
+    const command = await browser.word("dialog .copyable code");
     const [, token] = /^sudo mamba-edge enrol (\S+)$/.exec(command);
     await other.do("enrol", token);
     other.do("run").catch(() => {});

@@ -1,8 +1,9 @@
 // A step with an API key that is bound to a tenant: it is seen there, and ended there. Its owner is signed in.
 import assert from "node:assert/strict";
+import { ask } from "./api.js";
 
-// `ask` asks the API by program; `tenant` is what the key is bound to, `owner` the address of who makes it.
-export async function bound({ browser, step, address, folder, ask, tenant, owner }) {
+// `tenant` is what the key is bound to, `owner` the address of who makes it.
+export async function bound({ browser, step, address, folder, tenant, owner }) {
   await step("a key bound to a tenant is seen there, ended there, and refused at once", async () => {
     const status = async (token) => (await ask(address, "GET", `/api/v1/tenants/${tenant}`, token)).status;
     await browser.go(`${address}/tenants/${tenant}/api-keys`);
@@ -11,9 +12,9 @@ export async function bound({ browser, step, address, folder, ask, tenant, owner
     await browser.button("New API key");
     await browser.type(browser.find("//dialog//input[@name='name']"), "deploy <i>");
     await browser.click(`//dialog//select[@name='tenant']/option[@value='${tenant}']`);
-    await browser.click("//dialog//button[@type='submit']");
+    await browser.submit();
     await browser.text("It is shown only now");
-    const token = await browser.run("return document.querySelector('dialog .copyable code').textContent");
+    const token = await browser.word("dialog .copyable code");
     assert.equal(await status(token), 200);
     await browser.go(`${address}/tenants/${tenant}/api-keys`);
     const row = `//tr[contains(., 'deploy <i>')][contains(., '${owner}')]`;

@@ -15,6 +15,7 @@ const WIDTHS = [390, 820, 1440];
 // Of a picture: longer pages are lists that go on in the same way.
 const HEIGHT_MAX = 4_000;
 const ELEMENT = "element-6066-11e4-a52e-4f735466cecf";
+const BACKSPACE = "\uE003";
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 // Everything that axe knows of WCAG 2.2 AA, and its best practices.
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
@@ -129,6 +130,30 @@ export class Browser {
   link(name) { return this.click(`//a[normalize-space()=${quote(name)}]`); }
   async type(element, text) { await this.ask("POST", `/element/${await element}/value`, { text }); }
 
+  // Types in the place of what stands in a field.
+  async rewrite(element, text) {
+    const field = await element;
+    const length = await this.run("return arguments[0].value.length", { [ELEMENT]: field });
+    await this.type(field, BACKSPACE.repeat(length) + text);
+  }
+
+  // What an element says that was found.
+  async said(element) { return this.run("return arguments[0].textContent", { [ELEMENT]: await element }); }
+  // What the first one says that a selector finds, shown or not; nothing when there is none.
+  word(selector) { return this.run("return document.querySelector(arguments[0])?.textContent ?? ''", selector); }
+  // Where the page is, below the address.
+  path() { return this.run("return location.pathname"); }
+
+  // Sends the form of a dialog.
+  submit() { return this.click("//dialog//button[@type='submit']"); }
+  closed() { return until("the dialog to close", async () => !(await this.run("return document.querySelector('dialog')"))); }
+
+  async signIn(email, password) {
+    await this.type(this.field("E-mail address"), email);
+    await this.type(this.field("Password"), password);
+    await this.button("Sign in");
+  }
+
   // Signs out. What a page asks for when somebody has just signed in comes first: the browser would note that
   // it is refused.
   async signOut() {
@@ -226,6 +251,13 @@ export class Browser {
 
   // Asks the browser's developer tools.
   devtools(cmd, params = {}) { return this.ask("POST", "/goog/cdp/execute", { cmd, params }); }
+
+  // Takes what the browser noted by itself of refused requests, and fails when it noted anything else. Statuses may be
+  // told by their beginning.
+  async refused(...statuses) {
+    const others = (await this.complaints()).filter((it) => !statuses.some((one) => it.includes(`status of ${one}`)));
+    assert.deepEqual(others, []);
+  }
 
   // Returns what the page complained of since the last look.
   async complaints() {

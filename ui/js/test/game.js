@@ -24,15 +24,9 @@ function blueprint() {
   return it;
 }
 
-// Plays on a node of this name that runs on `machine`, and returns the server's id: it is off.
-export async function game({ browser, step, address, folder, token, node, name, machine }) {
-  const word = (selector) => browser.run("return document.querySelector(arguments[0])?.textContent ?? ''", selector);
+// Plays on a node of this name that runs on `machine`, and returns the server's id: it is off. `ask` asks the API.
+export async function game({ browser, step, address, folder, ask, node, name, machine }) {
   const inDialog = (label) => browser.click(`//dialog//button[normalize-space()='${label}']`);
-  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
-  const post = async (path, body) => {
-    const answer = await fetch(`${address}/api/v1${path}`, { method: "POST", headers: { ...headers, "idempotency-key": path }, body: JSON.stringify(body) });
-    assert.ok(answer.ok, `${path}: ${answer.status} ${await answer.text()}`);
-  };
   const port = await freePort();
   let server;
 
@@ -52,7 +46,7 @@ export async function game({ browser, step, address, folder, token, node, name, 
   });
 
   await step("a server is made by its form, which tells what is wrong as one types", async () => {
-    await post("/allocations", { node, ip: "127.0.0.1", port, protocol: "udp", note: HOSTILE });
+    await ask("POST", "/allocations", { node, ip: "127.0.0.1", port, protocol: "udp", note: HOSTILE });
     await browser.go(`${address}/servers/new`);
     await browser.click(`//label[@class='pick'][.//strong[.='Arena game ${HOSTILE}']]`);
     await browser.type(browser.field("Name"), NAME);
@@ -60,20 +54,20 @@ export async function game({ browser, step, address, folder, token, node, name, 
     const motto = browser.field(`Motto ${HOSTILE}`);
     await browser.type(motto, '"');
     await browser.find("//input[@aria-invalid='true']");
-    await browser.type(motto, "\uE003");
+    await browser.rewrite(motto, "");
     await until("the rule to be kept", async () => !(await browser.run("return document.querySelector('[aria-invalid=true]')")));
     await browser.click(`//select[@name='node']/option[.='${name}']`);
     await browser.click(`//select[@name='allocations']/option[contains(., ':${port}')]`);
     await browser.innocent("the form");
     await browser.views(folder, "servers-new-form");
     await browser.button("Create the server");
-    await until("its page", async () => (await word("h1")) === NAME);
-    server = new URL(await browser.run("return location.href")).pathname.split("/")[2];
+    await until("its page", async () => (await browser.word("h1")) === NAME);
+    server = (await browser.path()).split("/")[2];
   });
 
   await step("its install script is watched until it is done", async () => {
-    await until("that it runs", async () => /Its install script runs\. \d+ s/.test(await word(".install header p")));
-    await until("what it says", async () => (await word(".install .log")).includes(`${HOSTILE} unpacking\npart 1`));
+    await until("that it runs", async () => /Its install script runs\. \d+ s/.test(await browser.word(".install header p")));
+    await until("what it says", async () => (await browser.word(".install .log")).includes(`${HOSTILE} unpacking\npart 1`));
     await browser.innocent("the log of an install script");
     await browser.views(folder, "server-install");
     await until("its end", async () => !(await browser.run("return document.querySelector('.install')")));
@@ -82,8 +76,8 @@ export async function game({ browser, step, address, folder, token, node, name, 
   });
 
   await step("it starts, and says what it likes in its console", async () => {
-    if (!/Running|Starting/.test(await word(".server-line"))) await browser.button("Start");
-    await until("that it runs", async () => (await word(".server-line")).includes("Running"));
+    if (!/Running|Starting/.test(await browser.word(".server-line"))) await browser.button("Start");
+    await until("that it runs", async () => (await browser.word(".server-line")).includes("Running"));
     await browser.link("Console");
     const screen = () => browser.run("return document.querySelector('.xterm-rows')?.textContent ?? ''");
     await until("its lines", async () => (await screen()).includes("<img src=x onerror="));
@@ -92,7 +86,7 @@ export async function game({ browser, step, address, folder, token, node, name, 
 
   await step("players are counted as the game tells them", async () => {
     await browser.link("Usage");
-    await until("players", async () => /Players\s*0 of \d+/.test(await word(".gauges")));
+    await until("players", async () => /Players\s*0 of \d+/.test(await browser.word(".gauges")));
     await browser.find("//section[contains(@class, 'chart')][h3='Players']//canvas");
     await browser.views(folder, "server-players");
   });
@@ -104,7 +98,7 @@ export async function game({ browser, step, address, folder, token, node, name, 
     await browser.type(lines, "maps");
     await save();
     await browser.text("This line is not /folder:/folder or /folder:/folder:ro: maps");
-    await browser.type(lines, `${"\uE003".repeat(4)}${machine.maps}:/mnt/maps:ro`);
+    await browser.rewrite(lines, `${machine.maps}:/mnt/maps:ro`);
     await save();
     await browser.find("//*[@class='toasts']//p");
     await browser.button("Restart");
@@ -117,12 +111,12 @@ export async function game({ browser, step, address, folder, token, node, name, 
   });
 
   await step("it is killed when one is sure", async () => {
-    await until("that it runs", async () => (await word(".server-line")).includes("Running"));
+    await until("that it runs", async () => (await browser.word(".server-line")).includes("Running"));
     await browser.button("Kill");
     await browser.find("//dialog[@open]");
     await browser.views(folder, "server-kill");
     await inDialog("Kill");
-    await until("that it is off", async () => !/Running|Stopping/.test(await word(".server-line")));
+    await until("that it is off", async () => !/Running|Stopping/.test(await browser.word(".server-line")));
     await browser.go(`${address}/servers`);
     await browser.find(`//td/a[.='${NAME}']`);
     await browser.innocent("the list of servers");

@@ -39,12 +39,6 @@ async function step(name, play) {
   }
 }
 
-async function signIn(secret) {
-  await browser.type(browser.field("E-mail address"), ADMIN);
-  await browser.type(browser.field("Password"), secret);
-  await browser.button("Sign in");
-}
-
 await browser.size(1440, 900);
 
 await step("who is not signed in is asked to, and led on afterwards", async () => {
@@ -55,16 +49,14 @@ await step("who is not signed in is asked to, and led on afterwards", async () =
 });
 
 await step("a wrong password is told without a word on which of the two is wrong", async () => {
-  await signIn("wrong password, surely");
+  await browser.signIn(ADMIN, "wrong password, surely");
   await browser.text("The address or the password is wrong.");
-  // The browser notes the 401 by itself.
-  const complaints = await browser.complaints();
-  assert.ok(complaints.every((it) => it.includes("401")), complaints.join("\n"));
+  await browser.refused(401);
   await browser.go(`${address}/servers`);
 });
 
 await step("the right one shows the servers", async () => {
-  await signIn(password);
+  await browser.signIn(ADMIN, password);
   await browser.link(SERVER);
   await browser.text("Running");
 });
@@ -82,8 +74,8 @@ await step("the console shows what the game says", async () => {
   await until("lines of the game", async () => (await screen()).trim().length > 0);
 });
 
-const id = new URL(await browser.run("return location.href")).pathname.split("/")[2];
-await terminal({ browser, step, address, folder, server: { id } });
+const server = { id: (await browser.path()).split("/")[2], name: SERVER };
+await terminal({ browser, step, address, folder, server });
 
 await step("a restart is pending until the node has it, and comes back", async () => {
   await browser.link("Activity");
@@ -95,7 +87,7 @@ await step("a restart is pending until the node has it, and comes back", async (
   await browser.text("Restart accepted by the node");
 });
 
-await live({ browser, step, address, folder, server: { id, name: SERVER }, admin: ADMIN, password, edge });
+await live({ browser, step, address, folder, server, admin: ADMIN, password, edge });
 
 await step("a variable that breaks its rule is told while it is typed", async () => {
   await browser.link("Start-up");
@@ -117,19 +109,18 @@ await step("the deletion wants the name typed", async () => {
   await browser.click("//dialog//button[@type='submit']");
   await browser.find("//dialog[@open]");
   await browser.type(browser.field("Name of the server"), ESCAPE);
-  await until("the dialog to close", async () => !(await browser.run("return document.querySelector('dialog')")));
+  await browser.closed();
 });
 
-const server = new URL(await browser.run("return location.href")).pathname.split("/")[2];
-await starting({ browser, step, address, folder, admin: ADMIN, password, server: { id: server, name: SERVER } });
-await honest({ browser, step, address, folder, admin: ADMIN, password, server: { id: server, name: SERVER }, edge });
+await starting({ browser, step, address, folder, admin: ADMIN, password, server });
+await honest({ browser, step, address, folder, admin: ADMIN, password, server, edge });
 const administrated = await administration({ browser, step, address, folder, admin: ADMIN, password });
 await needs({ browser, step, address, folder, admin: ADMIN, password, beside: SERVER });
 
 const pages = { servers: "/servers", "servers-new": "/servers/new", account: "/account", nothing: "/nothing" };
 Object.assign(pages, administrated);
 for (const tab of ["console", "usage", "startup", "network", "files", "backups", "schedules", "people", "activity", "settings"]) {
-  pages[`server-${tab}`] = `/servers/${server}/${tab}`;
+  pages[`server-${tab}`] = `/servers/${server.id}/${tab}`;
 }
 
 await step("every page in both themes and three widths", () => browser.gallery(address, folder, pages));
@@ -142,8 +133,7 @@ await flood({ browser, step, address, name: SERVER });
 
 await step("after signing out nothing is left", async () => {
   await browser.go(`${address}/account`);
-  await browser.click("//button[@aria-label='Sign out']");
-  await browser.field("Password");
+  await browser.signOut();
   await browser.go(`${address}/servers`);
   await browser.field("Password");
 });

@@ -31,7 +31,7 @@ export async function keys({ browser, step, address, folder, name }) {
     await write("serv");
     await until("the page", async () => /^Servers/.test(await chosen()));
     await press(ENTER);
-    await until("the list", async () => (await browser.run("return location.pathname")) === "/servers");
+    await until("the list", async () => (await browser.path()) === "/servers");
   });
 
   await step("the shortcuts are told, and Escape closes them", async () => {

@@ -3,12 +3,9 @@ import assert from "node:assert/strict";
 import { freePort, until } from "./driver.js";
 import { asRoot } from "./machine.js";
 
-const BACKSPACE = "\uE003";
-
 // Plays with a server that is off on a node of its own; `ask` asks the API. `to` is the name of the node that it goes to.
 export async function moving({ browser, step, address, folder, ask, server, to }) {
   const here = (path) => browser.go(`${address}/servers/${server}/${path}`);
-  const word = (selector) => browser.run("return document.querySelector(arguments[0])?.textContent ?? ''", selector);
   const inDialog = (label) => browser.click(`//dialog//button[normalize-space()='${label}']`);
   const mounts = "//form[.//textarea[@name='mounts']]";
   const name = async () => (await ask("GET", `/servers/${server}`)).name;
@@ -19,13 +16,11 @@ export async function moving({ browser, step, address, folder, ask, server, to }
     await ask("POST", "/allocations", { node, ip: "127.0.0.1", port: await freePort(), protocol: "udp" });
     await here("settings");
     // A folder of this node is not on the other one.
-    const lines = await browser.find(`${mounts}//textarea`);
-    const typed = await browser.run("return arguments[0].value.length", { "element-6066-11e4-a52e-4f735466cecf": lines });
-    await browser.type(lines, BACKSPACE.repeat(typed));
+    await browser.rewrite(browser.find(`${mounts}//textarea`), "");
     await browser.click(`${mounts}//button[@type='submit']`);
     await until("no folder", async () => (await ask("GET", `/servers/${server}/mounts`)).mounts.length === 0);
     await browser.button("Start");
-    await until("that it runs", async () => (await word(".server-line")).includes("Running"));
+    await until("that it runs", async () => (await browser.word(".server-line")).includes("Running"));
     await browser.button("Move");
     await browser.find("//dialog[@open]");
     await browser.views(folder, "server-move");
@@ -33,7 +28,7 @@ export async function moving({ browser, step, address, folder, ask, server, to }
     await inDialog("Move");
     await browser.text("From second to demo-node");
     await browser.text("Moved from second to demo-node");
-    await until("that it runs", async () => (await word(".server-line")).includes("Running"));
+    await until("that it runs", async () => (await browser.word(".server-line")).includes("Running"));
     assert.equal((await ask("GET", `/servers/${server}`)).node, node);
     const running = asRoot("docker", "ps", "--quiet", "--filter", `label=mamba.server=${server}`);
     assert.equal(running.split("\n").length, 1, "on one node only");
@@ -45,7 +40,7 @@ export async function moving({ browser, step, address, folder, ask, server, to }
   await step("it is given to another tenant when its name is typed", async () => {
     await browser.button("Kill");
     await inDialog("Kill");
-    await until("that it is off", async () => !/Running|Stopping/.test(await word(".server-line")));
+    await until("that it is off", async () => !/Running|Stopping/.test(await browser.word(".server-line")));
     const before = (await ask("GET", `/servers/${server}`)).tenant;
     await browser.button("Give to another tenant");
     await browser.find("//dialog[@open]//select[@name='tenant']/option[2]");
@@ -53,7 +48,7 @@ export async function moving({ browser, step, address, folder, ask, server, to }
     await browser.click("//dialog//select[@name='tenant']/option[2]");
     await browser.type(browser.find("//dialog//input[@name='confirm']"), await name());
     await inDialog("Give to another tenant");
-    await until("the list", async () => (await browser.run("return location.pathname")) === "/servers");
+    await until("the list", async () => (await browser.path()) === "/servers");
     assert.notEqual((await ask("GET", `/servers/${server}`)).tenant, before);
   });
 }

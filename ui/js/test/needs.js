@@ -1,6 +1,7 @@
 // Steps with a game that says what it needs: its licence is agreed to above the console, it becomes another game, and the
 // login of a registry is kept without ever being shown.
 import assert from "node:assert/strict";
+import { asker } from "./api.js";
 import { until } from "./driver.js";
 
 const PHRASE = "You need to agree to the EULA in order to run the server. Go to eula.txt for more info.";
@@ -21,17 +22,7 @@ function blueprint(key, name, more) {
 
 // Plays on the node of the server that is called so.
 export async function needs({ browser, step, address, folder, admin, password, beside }) {
-  const word = (selector) => browser.run("return document.querySelector(arguments[0])?.textContent ?? ''", selector);
-  let token;
-  const ask = async (method, path, body) => {
-    const headers = { "content-type": "application/json" };
-    if (token) headers.authorization = `Bearer ${token}`;
-    const answer = await fetch(`${address}/api/v1${path}`, { method, headers, body: body && JSON.stringify(body) });
-    const text = await answer.text();
-    assert.ok(answer.ok, `${path}: ${answer.status} ${text}`);
-    return text && JSON.parse(text);
-  };
-  token = (await ask("POST", "/auth/login", { email: admin, password })).access_token;
+  const ask = await asker(address, admin, password);
   let server;
 
   await step("a game that waits for its licence says so above its console, and runs when it is agreed to", async () => {
@@ -50,8 +41,8 @@ export async function needs({ browser, step, address, folder, admin, password, b
     await browser.text("The licence of the game has to be agreed to");
     await browser.views(folder, "server-need-eula");
     await browser.button("I agree");
-    await until("that it runs", async () => (await word(".server-line")).includes("Running"));
-    assert.equal(await word(".need"), "");
+    await until("that it runs", async () => (await browser.word(".server-line")).includes("Running"));
+    assert.equal(await browser.word(".need"), "");
     assert.equal((await ask("GET", `/servers/${server}`)).eula_accepted, true);
   });
 
@@ -63,10 +54,8 @@ export async function needs({ browser, step, address, folder, admin, password, b
     await browser.type(motto, " and much too long");
     await browser.button("Use this blueprint");
     await browser.find(`${card}//input[@aria-invalid='true']`);
-    // The browser notes the refusal by itself.
-    const complaints = await browser.complaints();
-    assert.ok(complaints.every((it) => it.includes("422")), complaints.join("\n"));
-    await browser.type(motto, "\uE003".repeat(18));
+    await browser.refused(422);
+    await browser.rewrite(motto, "short");
     await browser.views(folder, "server-blueprint");
     await browser.button("Use this blueprint");
     await browser.find("//div[@class='server-line']/span[@class='tag'][.='other']");
@@ -82,10 +71,8 @@ export async function needs({ browser, step, address, folder, admin, password, b
     await browser.type(browser.field("Password or token"), PASSWORD);
     await browser.button("Save");
     await browser.find("//dialog//input[@name='host'][@aria-invalid='true']");
-    const complaints = await browser.complaints();
-    assert.ok(complaints.every((it) => /422|404/.test(it)), complaints.join("\n"));
-    await browser.type(browser.field("Host"), "\uE003".repeat(15));
-    await browser.type(browser.field("Host"), "registry.example.org:5000");
+    await browser.refused(404, 422);
+    await browser.rewrite(browser.field("Host"), "registry.example.org:5000");
     await browser.views(folder, "admin-registry");
     await browser.button("Save");
     await browser.find("//td/code[.='registry.example.org:5000']");

@@ -5,6 +5,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ask, login } from "./api.js";
 import { until } from "./driver.js";
 
 const NEW = "newcomer@people.example";
@@ -29,27 +30,17 @@ const endToken = (path) => {
   };
 };
 
-// `ask` asks the API by program; `admin` is an access token of the administrator. `factor` has an account with a second
-// factor: its address, password and recovery codes.
-export async function own({ browser, step, address, folder, ask, admin, factor }) {
-  const signIn = async (email, word) => {
-    await browser.type(browser.field("E-mail address"), email);
-    await browser.type(browser.field("Password"), word);
-    await browser.button("Sign in");
-  };
+// `admin` is an access token of the administrator. `factor` has an account with a second factor: its address, password
+// and recovery codes.
+export async function own({ browser, step, address, folder, admin, factor }) {
   const inside = () => browser.find("//button[@aria-label='Sign out']");
-  const login = (word) => ask(address, "POST", "/api/v1/auth/login", null, { email: NEW, password: word });
+  const signed = (word) => login(address, NEW, word);
   // The newest letter's link: without a mail server they wait in the hub.
   const link = (path, to = NEW) => until(`a letter with ${path}`, async () => {
     const { body } = await ask(address, "GET", `/api/v1/mails?to=${to}`, admin);
     const found = body.items.map((it) => new RegExp(`${address}${path}#\\S+`).exec(it.text ?? "")).find(Boolean);
     return found?.[0];
   });
-  // The browser notes a refusal by itself.
-  const refused = async (status) => {
-    const complaints = await browser.complaints();
-    assert.ok(complaints.every((it) => it.includes(status)), complaints.join("\n"));
-  };
 
   await step("who registers is told nothing but to look for a mail, whose link makes the account once", async () => {
     await browser.go(`${address}/sign-in`);
@@ -57,11 +48,11 @@ export async function own({ browser, step, address, folder, ask, admin, factor }
     await browser.type(browser.field("E-mail address"), NEW);
     await browser.type(browser.field("Password"), "short");
     await browser.find("//input[@aria-invalid='true']");
-    await browser.type(browser.field("Password"), `${"\uE003".repeat(5)}${FIRST}`);
+    await browser.rewrite(browser.field("Password"), FIRST);
     await browser.button("Send me a mail");
     await browser.text("Look into your mailbox");
     await browser.views(folder, "register-sent");
-    assert.equal((await login(FIRST)).status, 401);
+    assert.equal((await signed(FIRST)).status, 401);
     const confirm = await link("/register/confirm");
     await browser.go(confirm);
     await browser.text("Your account is ready");
@@ -69,9 +60,9 @@ export async function own({ browser, step, address, folder, ask, admin, factor }
     await browser.go(`${address}/status`);
     await browser.go(confirm);
     await browser.text("This link cannot be used");
-    await refused("4");
+    await browser.refused(4);
     await browser.go(`${address}/sign-in`);
-    await signIn(NEW, FIRST);
+    await browser.signIn(NEW, FIRST);
     await inside();
   });
 
@@ -86,7 +77,7 @@ export async function own({ browser, step, address, folder, ask, admin, factor }
     await browser.link("Customer");
     await browser.go(`${address}/account`);
     await browser.signOut();
-    await signIn(NEW, FIRST);
+    await browser.signIn(NEW, FIRST);
     await inside();
   });
 
@@ -100,7 +91,7 @@ export async function own({ browser, step, address, folder, ask, admin, factor }
   });
 
   await step("another session is seen and ended", async () => {
-    const other = (await login(FIRST)).body;
+    const other = (await signed(FIRST)).body;
     await browser.go(`${address}/account/security`);
     await browser.click("//tr[not(.//*[contains(., 'This one')])]//button[normalize-space()='End']");
     await until("the other session to go", async () =>
@@ -109,19 +100,19 @@ export async function own({ browser, step, address, folder, ask, admin, factor }
   });
 
   await step("the password is changed; the old one is good for nothing, other sessions end", async () => {
-    const other = (await login(FIRST)).body;
+    const other = (await signed(FIRST)).body;
     const card = "//section[header/h2='Password']";
     await browser.type(browser.find(`${card}//input[@name='password']`), "not the present one");
     await browser.type(browser.find(`${card}//input[@name='new_password']`), SECOND);
     await browser.button("Change the password");
     await browser.find(`${card}//div[@class='notice']`);
-    await refused("4");
-    await browser.type(browser.find(`${card}//input[@name='password']`), `${"\uE003".repeat(19)}${FIRST}`);
+    await browser.refused(4);
+    await browser.rewrite(browser.find(`${card}//input[@name='password']`), FIRST);
     await browser.button("Change the password");
     await browser.text("The password was changed; all other sessions were ended");
     assert.equal((await ask(address, "GET", "/api/v1/account", other.access_token)).status, 401);
-    assert.equal((await login(FIRST)).status, 401);
-    assert.equal((await login(SECOND)).status, 200);
+    assert.equal((await signed(FIRST)).status, 401);
+    assert.equal((await signed(SECOND)).status, 200);
   });
 
   await step("an SSH key is added, one that is none is told, and it is removed", async () => {
@@ -135,12 +126,12 @@ export async function own({ browser, step, address, folder, ask, admin, factor }
     await browser.button("Add a key");
     await browser.type(browser.find("//dialog//input[@name='name']"), "laptop");
     await browser.type(browser.find("//dialog//textarea[@name='public_key']"), "ssh-ed25519 nonsense");
-    await browser.click("//dialog//button[@type='submit']");
+    await browser.submit();
     await browser.find("//dialog//textarea[@aria-invalid='true']");
-    await refused("422");
-    await browser.type(browser.find("//dialog//textarea[@name='public_key']"), `${"\uE003".repeat(20)}${key}`);
+    await browser.refused(422);
+    await browser.rewrite(browser.find("//dialog//textarea[@name='public_key']"), key);
     await browser.views(folder, "ssh-key-new");
-    await browser.click("//dialog//button[@type='submit']");
+    await browser.submit();
     await browser.find(`//td/code[.='${print}']`);
     await browser.click("//tr[contains(., 'laptop')]//button[normalize-space()='Remove']");
     await browser.text("No keys");
@@ -159,7 +150,7 @@ export async function own({ browser, step, address, folder, ask, admin, factor }
   });
 
   await step("a forgotten password is set anew by a link that works once, and ends every session", async () => {
-    const other = (await login(SECOND)).body;
+    const other = (await signed(SECOND)).body;
     await browser.go(`${address}/sign-in`);
     await browser.link("Forgot your password?");
     await browser.type(browser.field("E-mail address"), NEW);
@@ -171,22 +162,22 @@ export async function own({ browser, step, address, folder, ask, admin, factor }
     await browser.button("Set the password");
     await browser.text("Your password is set");
     assert.equal((await ask(address, "GET", "/api/v1/account", other.access_token)).status, 401);
-    assert.equal((await login(SECOND)).status, 401);
+    assert.equal((await signed(SECOND)).status, 401);
     await browser.go(`${address}/status`);
     await browser.go(reset);
     await browser.type(browser.field("New password"), FIRST);
     await browser.button("Set the password");
     await browser.find("//div[@class='notice']");
-    await refused("4");
+    await browser.refused(4);
     await browser.go(`${address}/sign-in`);
-    await signIn(NEW, THIRD);
+    await browser.signIn(NEW, THIRD);
     await inside();
     await browser.signOut();
   });
 
   await step("a recovery code stands in for the app once", async () => {
     const [code] = factor.codes;
-    await signIn(factor.email, factor.word);
+    await browser.signIn(factor.email, factor.word);
     await browser.type(browser.field("Code"), code);
     await browser.views(folder, "second-factor");
     await browser.button("Verify");
@@ -194,11 +185,11 @@ export async function own({ browser, step, address, folder, ask, admin, factor }
     await browser.go(`${address}/account/security`);
     await browser.text(`${factor.codes.length - 1} recovery codes are left.`);
     await browser.signOut();
-    await signIn(factor.email, factor.word);
+    await browser.signIn(factor.email, factor.word);
     await browser.type(browser.field("Code"), code);
     await browser.button("Verify");
     await browser.find("//div[@class='notice']");
-    await refused("422");
+    await browser.refused(422);
     await browser.button("Use another account");
     await browser.field("Password");
   });

@@ -6,6 +6,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { accounts } from "./accounts.js";
+import { ask, login } from "./api.js";
 import { bound } from "./bound.js";
 import { Browser, until } from "./driver.js";
 import { own } from "./own.js";
@@ -29,30 +30,14 @@ function totp(secret, at = Date.now()) {
   return String(number % 1_000_000).padStart(6, "0");
 }
 
-// Asks the API as a program would.
-async function ask(address, method, path, token, body) {
-  const headers = { "content-type": "application/json", "idempotency-key": `${Math.random()}` };
-  if (token) headers.authorization = `Bearer ${token}`;
-  const answer = await fetch(`${address}${path}`, { method, headers, body: body && JSON.stringify(body) });
-  const text = await answer.text();
-  return { status: answer.status, body: text ? JSON.parse(text) : null };
-}
-
 // Plays all of it. Nobody is signed in, before and afterwards.
 export async function people({ browser, address, password, folder, step }) {
-  const here = () => browser.run("return location.pathname");
-  const gone = (css) => until(`${css} to go`, async () => !(await browser.run(`return document.querySelector("${css}")`)));
   const forget = () => browser.complaints();
   let tenant;
   let admin;
   let secret;
   let codes;
 
-  async function signIn(email, word) {
-    await browser.type(browser.field("E-mail address"), email);
-    await browser.type(browser.field("Password"), word);
-    await browser.button("Sign in");
-  }
   // An authenticator app's code works once: the next one is waited for.
   let lastCode;
   async function freshCode() {
@@ -65,7 +50,7 @@ export async function people({ browser, address, password, folder, step }) {
     await browser.go(`${address}/sign-in`);
     await browser.link("Status");
     await browser.text("Panel and API");
-    assert.equal(await here(), "/status");
+    assert.equal(await browser.path(), "/status");
     await browser.link("Terms of service");
     await browser.text("What you may not do");
     await browser.text("it must be checked by a lawyer");
@@ -86,7 +71,7 @@ export async function people({ browser, address, password, folder, step }) {
     await browser.click("//form[@id='early']//button[@type='submit']");
     assert.ok(await browser.run("return document.getElementById('waiting') !== null"), "the panel was faster");
     await speed(-1);
-    await gone("#waiting");
+    await until("the panel", async () => !(await browser.run("return document.getElementById('waiting')")));
     // A sign-out in the middle of what the page asks for first would have it refused.
     await until("the feed", () => browser.run(
       "return performance.getEntriesByType('resource').some((it) => it.name.endsWith('/feed-ticket') && it.responseEnd > 0)"));
@@ -94,8 +79,7 @@ export async function people({ browser, address, password, folder, step }) {
   });
 
   await step("an owner sets up a second factor and signs in with it", async () => {
-    const login = await ask(address, "POST", "/api/v1/auth/login", null, { email: ADMIN, password });
-    admin = login.body.access_token;
+    admin = (await login(address, ADMIN, password)).body.access_token;
     const made = async (name, email) => {
       const body = { name, quota: { memory_mib: 4096, servers: 3 }, owner: { email, password: SECRET } };
       const answer = await ask(address, "POST", "/api/v1/tenants", admin, body);
@@ -105,24 +89,23 @@ export async function people({ browser, address, password, folder, step }) {
     tenant = await made("Blocks <b>& more", OWNER);
     await made("A friend's", FRIEND);
     await browser.go(`${address}/account/security`);
-    await signIn(OWNER, SECRET);
+    await browser.signIn(OWNER, SECRET);
     await browser.button("Set up an authenticator app");
     await browser.type(browser.find("//dialog//input[@type='password']"), SECRET);
     await browser.button("Next");
-    secret = await browser.run("return arguments[0].textContent", { "element-6066-11e4-a52e-4f735466cecf":
-      await browser.find("//dialog//div[@class='copyable']/code") });
+    secret = await browser.said(browser.find("//dialog//div[@class='copyable']/code"));
     // The picture for the app, beside the secret that it holds.
     await browser.find("//dialog//*[contains(@class, 'qr')]");
     await browser.views(folder, "account-two-factor");
     await browser.type(browser.field("Code"), await freshCode());
     await browser.button("Turn on");
     await browser.text("Keep these recovery codes");
-    codes = (await browser.run("return document.querySelector('dialog .codes code').textContent")).split("\n");
+    codes = (await browser.word("dialog .codes code")).split("\n");
     assert.equal(codes.length, 10);
     await browser.click("//dialog//button[@aria-label='Close']");
     await browser.signOut();
     await browser.go(`${address}/tenants`);
-    await signIn(OWNER, SECRET);
+    await browser.signIn(OWNER, SECRET);
     await browser.type(browser.field("Code"), await freshCode());
     await browser.button("Verify");
     await browser.link("Blocks <b>& more");
@@ -134,9 +117,9 @@ export async function people({ browser, address, password, folder, step }) {
     await browser.link("Members");
     await browser.button("Invite a member");
     await browser.type(browser.find("//dialog//input[@name='email']"), FRIEND);
-    await browser.click("//dialog//button[@type='submit']");
+    await browser.submit();
     await browser.text("This link is shown only now");
-    invitation = await browser.run("return document.querySelector('dialog .copyable code').textContent");
+    invitation = await browser.word("dialog .copyable code");
     await browser.views(folder, "invited");
     await browser.click("//dialog//button[@aria-label='Close']");
     await browser.text("Waits in the hub");
@@ -162,7 +145,7 @@ export async function people({ browser, address, password, folder, step }) {
     await browser.type(browser.find("//dialog//input[@name='quota.memory_mib']"), "1024");
     await browser.type(browser.find("//dialog//input[@name='quota.servers']"), "1");
     await browser.views(folder, "child-new");
-    await browser.click("//dialog//button[@type='submit']");
+    await browser.submit();
     await browser.text("Memory 1 GiB");
     await browser.link("Overview");
     await browser.text("1 GiB of 4 GiB");
@@ -183,21 +166,21 @@ export async function people({ browser, address, password, folder, step }) {
     await browser.button("New API key");
     await browser.type(browser.find("//dialog//input[@name='name']"), "robot");
     await browser.views(folder, "api-key-new");
-    await browser.click("//dialog//button[@type='submit']");
+    await browser.submit();
     await browser.text("It is shown only now");
-    const token = await browser.run("return document.querySelector('dialog .copyable code').textContent");
+    const token = await browser.word("dialog .copyable code");
     assert.equal((await ask(address, "GET", `/api/v1/tenants/${tenant}`, token)).status, 200);
     const refused = await ask(address, "PATCH", `/api/v1/tenants/${tenant}`, token, { name: "x" });
     assert.equal(refused.status, 403);
     await browser.click("//dialog//button[@aria-label='Close']");
     await browser.text("robot");
     await browser.click("//tr[contains(., 'robot')]//button[normalize-space()='Remove']");
-    await browser.click("//dialog//button[@type='submit']");
+    await browser.submit();
     await browser.text("No API keys");
     assert.equal((await ask(address, "GET", `/api/v1/tenants/${tenant}`, token)).status, 401);
   });
 
-  await bound({ browser, step, address, folder, ask, tenant, owner: OWNER });
+  await bound({ browser, step, address, folder, tenant, owner: OWNER });
 
   await step("a passkey is added, renamed, and signs in alone", async () => {
     const kind = { protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true,
@@ -207,9 +190,9 @@ export async function people({ browser, address, password, folder, step }) {
     await browser.button("Add a passkey");
     await browser.type(browser.find("//dialog//input[@name='name']"), "Laptop");
     await browser.type(browser.find("//dialog//input[@type='password']"), SECRET);
-    await browser.click("//dialog//button[@type='submit']");
+    await browser.submit();
     await browser.text("Laptop");
-    await gone("dialog");
+    await browser.closed();
     await browser.button("Rename");
     await browser.type(browser.find("//dialog//input[@name='name']"), " at home");
     await browser.button("Save");
@@ -246,11 +229,11 @@ export async function people({ browser, address, password, folder, step }) {
     await browser.go(invitation);
     await browser.views(folder, "invited-outside");
     await browser.button("I have an account: sign in");
-    await signIn(FRIEND, SECRET);
+    await browser.signIn(FRIEND, SECRET);
     await browser.find("//button[normalize-space()='Accept']");
     await browser.views(folder, "invitation");
     await browser.button("Accept");
-    await until("the list", async () => (await here()) === "/servers");
+    await until("the list", async () => (await browser.path()) === "/servers");
     await browser.link("Tenants");
     await browser.link("Blocks <b>& more");
     await browser.text("1 GiB of 4 GiB");
@@ -259,8 +242,8 @@ export async function people({ browser, address, password, folder, step }) {
     await browser.go(`${address}/tenants/${tenant}/members`);
     await browser.text("You may not see this");
     await browser.views(folder, "refused");
-    const login = await ask(address, "POST", "/api/v1/auth/login", null, { email: FRIEND, password: SECRET });
-    const answer = await ask(address, "GET", `/api/v1/tenants/${tenant}/members`, login.body.access_token);
+    const { access_token: token } = (await login(address, FRIEND, SECRET)).body;
+    const answer = await ask(address, "GET", `/api/v1/tenants/${tenant}/members`, token);
     assert.equal(answer.status, 403);
     await forget();
     await browser.signOut();
@@ -268,26 +251,26 @@ export async function people({ browser, address, password, folder, step }) {
 
   await step("an account at a provider is linked, signs in alone, and is unlinked", async () => {
     await browser.go(`${address}/account/security`);
-    await signIn(FRIEND, SECRET);
+    await browser.signIn(FRIEND, SECRET);
     await browser.button("Link Mock");
     await browser.find("//tr[contains(., 'Mock')]//button[normalize-space()='Unlink']");
-    assert.equal(await here(), "/account/security");
+    assert.equal(await browser.path(), "/account/security");
     await browser.signOut();
     await browser.button("Continue with Mock");
-    await until("the servers", async () => (await here()) === "/servers");
+    await until("the servers", async () => (await browser.path()) === "/servers");
     await browser.find(`//*[@title='${FRIEND}']`);
     // Nothing of the way there stays in the address, or in the tab.
     assert.equal(await browser.run("return location.search + location.hash + sessionStorage.length"), "0");
     await browser.go(`${address}/account/security`);
     await browser.button("Unlink");
-    await browser.click("//dialog//button[@type='submit']");
+    await browser.submit();
     await browser.find("//button[normalize-space()='Link Mock']");
     await browser.signOut();
     await browser.button("Continue with Mock");
     await browser.find("//h1[.='This did not work']");
     await forget();
   });
-  await own({ browser, step, address, folder, ask, admin, factor: { email: OWNER, word: SECRET, codes } });
+  await own({ browser, step, address, folder, admin, factor: { email: OWNER, word: SECRET, codes } });
   await accounts({ browser, step, address, folder, admin: ADMIN, password, friend: FRIEND, friendWord: SECRET });
 }
 

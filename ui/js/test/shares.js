@@ -10,11 +10,9 @@ const START = "Start it.";
 
 // Plays with a server that is off and has an install script; `ask` asks the API as an administrator.
 export async function shares({ browser, step, address, folder, ask, server }) {
-  const line = (it) => it.run("return document.querySelector('.server-line')?.textContent ?? ''");
+  const line = (it) => it.word(".server-line");
   const powers = (it) => it.run(`return [...document.querySelectorAll("button")].map((one) => one.textContent.trim())
     .filter((one) => ["Start", "Restart", "Stop", "Kill"].includes(one))`);
-  const submit = () => browser.click("//dialog//button[@type='submit']");
-  const gone = () => until("the dialog to close", async () => !(await browser.run("return document.querySelector('dialog')")));
   const tick = (it, about) => it.click(`//dialog//label[contains(., '${about}')]`);
   const { name } = await ask("GET", `/servers/${server}`);
   await ask("POST", "/users", { email: GUEST, password: WORD });
@@ -28,17 +26,15 @@ export async function shares({ browser, step, address, folder, ask, server }) {
       await browser.type(browser.find("//dialog//input[@name='email']"), GUEST);
       await tick(browser, START);
       await browser.views(folder, "server-invite");
-      await submit();
+      await browser.submit();
       await browser.find("//dialog//div[@class='copyable']/code");
-      const link = await browser.run("return document.querySelector('dialog .copyable code').textContent");
+      const link = await browser.word("dialog .copyable code");
       await browser.click("//dialog//button[@aria-label='Close']");
       await guest.go(link);
       await guest.button("I have an account: sign in");
-      await guest.type(guest.field("E-mail address"), GUEST);
-      await guest.type(guest.field("Password"), WORD);
-      await guest.button("Sign in");
+      await guest.signIn(GUEST, WORD);
       await guest.button("Accept");
-      await until("the list", async () => (await guest.run("return location.pathname")) === "/servers");
+      await until("the list", async () => (await guest.path()) === "/servers");
       await guest.link(name);
       await guest.find("//button[normalize-space()='Stop']");
       assert.deepEqual(await powers(guest), ["Restart", "Stop", "Kill"]);
@@ -57,8 +53,8 @@ export async function shares({ browser, step, address, folder, ask, server }) {
       await tick(browser, START);
       await tick(browser, CONSOLE);
       await browser.views(folder, "server-rights");
-      await submit();
-      await gone();
+      await browser.submit();
+      await browser.closed();
       await guest.go(`${address}/servers/${server}`);
       await guest.button("Start");
       await until("that it runs", async () => (await line(guest)).includes("Running"));
@@ -83,15 +79,14 @@ export async function shares({ browser, step, address, folder, ask, server }) {
       await browser.go(`${address}/servers/${server}/settings`);
       const field = browser.find("//input[@name='limits.memory_mib']");
       const before = (await ask("GET", `/servers/${server}`)).limits.memory_mib;
-      await browser.type(field, "\uE003".repeat(String(before).length));
-      await browser.type(field, "x");
+      await browser.rewrite(field, "x");
       await browser.find("//input[@name='limits.memory_mib'][@aria-invalid='true']");
-      await browser.type(field, `\uE003${before + 64}`);
+      await browser.rewrite(field, `${before + 64}`);
       const threads = browser.find("//input[@name='limits.sharing.threads']");
       await browser.type(threads, "1-0");
       await browser.find("//input[@name='limits.sharing.threads'][@aria-invalid='true']");
-      await browser.type(threads, "\uE003".repeat(3) + "0");
-      await browser.type(browser.find("//input[@name='backup_limit']"), "\uE0033");
+      await browser.rewrite(threads, "0");
+      await browser.rewrite(browser.find("//input[@name='backup_limit']"), "3");
       await browser.views(folder, "server-limits");
       await browser.click("//section[header/h2='Limits']//button[@type='submit']");
       await browser.text("Saved. The node takes it over");
@@ -106,7 +101,7 @@ export async function shares({ browser, step, address, folder, ask, server }) {
       await browser.text("Nobody else");
       await guest.go(`${address}/servers/${server}`);
       await guest.text("This could not be loaded");
-      assert.ok((await guest.complaints()).every((it) => it.includes("404")));
+      await guest.refused(404);
     });
   } finally {
     await guest.stop();
@@ -117,12 +112,12 @@ export async function shares({ browser, step, address, folder, ask, server }) {
     await browser.button("Install again");
     await browser.click("//dialog//select[@name='files']/option[2]");
     await browser.type(browser.find("//dialog//input[@name='confirm']"), "wrong");
-    await submit();
+    await browser.submit();
     await browser.find("//dialog[@open]");
-    await browser.type(browser.find("//dialog//input[@name='confirm']"), `${"\uE003".repeat(5)}${name}`);
+    await browser.rewrite(browser.find("//dialog//input[@name='confirm']"), name);
     await browser.views(folder, "server-reinstall");
-    await submit();
-    await gone();
+    await browser.submit();
+    await browser.closed();
     await until("that it is installed", () => browser.run("return document.querySelector('.install') !== null"));
     await until("its end", async () => !(await browser.run("return document.querySelector('.install')")));
     // It ran before, and so it does again.

@@ -1,25 +1,13 @@
 // Steps about how a server starts, where a new one fits, what became of a node's link, and what the audit trail tells.
 import assert from "node:assert/strict";
+import { asker } from "./api.js";
 import { until } from "./driver.js";
 
 // Plays with a server of OpenTTD on the demo's node; nobody else changes them meanwhile.
 export async function starting({ browser, step, address, folder, admin, password, server }) {
-  let token;
-  const ask = async (method, path, body) => {
-    const headers = { "content-type": "application/json", "idempotency-key": `${Math.random()}` };
-    if (token) headers.authorization = `Bearer ${token}`;
-    const answer = await fetch(`${address}/api/v1${path}`, { method, headers, body: body && JSON.stringify(body) });
-    const text = await answer.text();
-    assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${text}`);
-    return text && JSON.parse(text);
-  };
-  token = (await ask("POST", "/auth/login", { email: admin, password })).access_token;
+  const ask = await asker(address, admin, password);
   const { node, tenant } = await ask("GET", `/servers/${server.id}`);
-  const rewrite = async (name, text) => {
-    const field = await browser.find(`//input[@name='${name}']`);
-    const length = await browser.run("return arguments[0].value.length", { "element-6066-11e4-a52e-4f735466cecf": field });
-    await browser.type(field, "\uE003".repeat(length) + text);
-  };
+  const rewrite = (name, text) => browser.rewrite(browser.find(`//input[@name='${name}']`), text);
 
   await step("a server's start line and image are told, and changed one by one", async () => {
     const before = await ask("GET", `/servers/${server.id}/startup`);

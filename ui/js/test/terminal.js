@@ -57,7 +57,7 @@ export async function terminal({ browser, step, address, folder, server }) {
   await step("what is marked is copied, or all of it", async () => {
     await browser.run("navigator.clipboard.writeText = async (text) => { window.copied = text; }");
     const copy = () => browser.click("//div[@class='console-bar']//button[contains(., 'Copy')]");
-    await browser.type(search(), "\uE003".repeat(10) + ENTER);
+    await browser.rewrite(search(), `System Date${ENTER}`);
     await until("a mark", marked);
     await copy();
     await until("that it is copied", () => browser.run("return window.copied"));
