@@ -2,11 +2,11 @@
 //!
 //! Mode 0600 inside a folder of mode 0700: only the daemon's own user and root get in.
 
-use crate::link::backend::Dispatcher;
+use crate::link::backend::{Dispatcher, refuse};
 use mamba_core::error::chain;
 use mamba_wire::{
     net::frames::FrameStream,
-    node::{Ask, NodeError, NodeReply},
+    node::{Ask, NodeError},
 };
 use std::{
     io,
@@ -101,7 +101,7 @@ pub async fn serve(
                     requests.spawn(one(stream, Arc::clone(&dispatcher)));
                 }
                 Ok((stream, _)) => {
-                    requests.spawn(refuse(stream));
+                    requests.spawn(turn_away(stream));
                 }
                 Err(err) => {
                     tracing::warn!(error = chain(&err), "local socket does not accept");
@@ -136,24 +136,14 @@ async fn one(stream: UnixStream, dispatcher: Arc<impl Dispatcher>) {
         Ok(ask) => dispatcher.admit(ask, stream).await,
         Err(err) => {
             tracing::debug!(error = chain(&err), "bad local request");
-            answer(stream, NodeError::Unsupported).await;
+            refuse(stream, NodeError::Unsupported).await;
         }
     }
 }
 
-async fn refuse(stream: UnixStream) {
+async fn turn_away(stream: UnixStream) {
     let (reader, writer) = stream.into_split();
-    answer(FrameStream::new(reader, writer), NodeError::Busy).await;
-}
-
-async fn answer(mut stream: FrameStream, err: NodeError) {
-    if let Ok(frame) = NodeReply::Err(err).to_frame() {
-        // Bounded, because nobody reads from a connection that was only opened.
-        let sent = tokio::time::timeout(REQUEST_TIMEOUT, stream.writer.send(&frame)).await;
-        if let Ok(Err(err)) = sent {
-            tracing::debug!(error = chain(&err), "asker is gone");
-        }
-    }
+    refuse(FrameStream::new(reader, writer), NodeError::Busy).await;
 }
 
 #[cfg(test)]
@@ -162,7 +152,7 @@ mod tests {
     use mamba_wire::{
         frame::Frame,
         net::frames::FramedError,
-        node::{Answer, Asker, NodeRequest},
+        node::{Answer, Asker, NodeReply, NodeRequest},
     };
 
     /// Accepts every request and holds consoles open.

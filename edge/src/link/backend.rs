@@ -8,7 +8,7 @@ use mamba_core::{
 use mamba_wire::{
     link::v1::{Ack, DesiredLine, DesiredResult, Intent, IntentResult, NodeState, StreamHello},
     net::frames::FrameStream,
-    node::{Ask, NodeReply},
+    node::{Ask, NodeError, NodeReply},
     session::Batch,
 };
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
@@ -106,23 +106,28 @@ pub trait Dispatcher: Send + Sync + 'static {
 
     /// Serves a request of somebody who holds what it needs, and refuses every other before anything is
     /// done for it.
-    fn admit(&self, ask: Ask, mut stream: FrameStream) -> impl Future<Output = ()> + Send {
+    fn admit(&self, ask: Ask, stream: FrameStream) -> impl Future<Output = ()> + Send {
         async move {
             let Err(refused) = ask.by.check(ask.request.needs()) else {
                 return self.serve(ask, stream).await;
             };
             tracing::warn!(by = ?ask.by, error = chain(&refused), "request refused");
-            let Ok(frame) = NodeReply::Err(refused).to_frame() else { return };
-            let answer = async {
-                stream.writer.send(&frame).await?;
-                stream.writer.finish().await
-            };
-            // Whoever asks and does not listen is not waited for.
-            match timeout(Duration::from_millis(REFUSAL_MS_MAX), answer).await {
-                Ok(Ok(())) => {}
-                Ok(Err(err)) => tracing::debug!(error = chain(&err), "asker is gone"),
-                Err(_) => tracing::debug!("asker does not take its answer"),
-            }
+            refuse(stream, refused).await;
         }
+    }
+}
+
+/// Tells an asker, at whatever door, why nothing is done for it. Who asks and does not listen is not waited
+/// for.
+pub(crate) async fn refuse(mut stream: FrameStream, why: NodeError) {
+    let Ok(frame) = NodeReply::Err(why).to_frame() else { return };
+    let answer = async {
+        stream.writer.send(&frame).await?;
+        stream.writer.finish().await
+    };
+    match timeout(Duration::from_millis(REFUSAL_MS_MAX), answer).await {
+        Ok(Ok(())) => {}
+        Ok(Err(err)) => tracing::debug!(error = chain(&err), "asker is gone"),
+        Err(_) => tracing::debug!("asker does not take its answer"),
     }
 }

@@ -1,7 +1,7 @@
 //! The shell around [`EdgeSession`]: moves frames and runs what the session asks for.
 
 use crate::link::{
-    backend::{BackendError, Dispatcher, EdgeBackend, View},
+    backend::{BackendError, Dispatcher, EdgeBackend, View, refuse},
     dial::rebind,
     status::Status,
 };
@@ -16,7 +16,7 @@ use mamba_wire::{
         endpoint::BULK_PRIORITY,
         frames::{FrameStream, FramedError, FramedReader, FramedWriter},
     },
-    node::{Ask, NodeError, NodeReply},
+    node::{Ask, NodeError},
     session::{EdgeAsk, EdgeOut, EdgeSession, End, Lane, Own, ProtocolError, StateDelta},
 };
 use quinn::{Connection, Endpoint, RecvStream, SendStream, VarInt};
@@ -373,15 +373,12 @@ async fn serve<D: Dispatcher>(dispatcher: Arc<D>, (send, receive): (SendStream, 
     if send.set_priority(priority).is_err() {
         return;
     }
-    let mut stream = FrameStream { reader, writer: FramedWriter::new(Box::new(send)) };
+    let stream = FrameStream { reader, writer: FramedWriter::new(Box::new(send)) };
     match ask {
         Ok(ask) => dispatcher.admit(ask, stream).await,
         Err(err) => {
             tracing::warn!("request of the hub: {}", chain(&err));
-            if let Ok(frame) = NodeReply::Err(NodeError::Unsupported).to_frame() {
-                stream.writer.send(&frame).await.ok();
-                stream.writer.finish().await.ok();
-            }
+            refuse(stream, NodeError::Unsupported).await;
         }
     }
 }
