@@ -178,4 +178,6 @@ pub fn list(
 }
 
 #[cfg(test)]
+mod every;
+#[cfg(test)]
 mod tests;

@@ -11,30 +11,7 @@ const NOW: UnixMs = UnixMs(1_800_000_000_000);
 const CANARY: &str = "<img src=x onerror=alert(1)>\"'&";
 
 fn letters() -> Vec<Letter> {
-    let (text, link) = (|| CANARY.to_owned(), || "https://panel.example.org/x#secret".to_owned());
-    vec![
-        Letter::Verify { link: link() },
-        Letter::Register { link: link() },
-        Letter::AlreadyRegistered,
-        Letter::Reset { link: link() },
-        Letter::AccountMade { link: link() },
-        Letter::MustReset { link: link() },
-        Letter::AccountEnded,
-        Letter::PasswordChanged,
-        Letter::AddressChanged { to: text() },
-        Letter::SecondFactorOn,
-        Letter::SecondFactorOff,
-        Letter::WayAdded { way: Way::ApiKey, name: text() },
-        Letter::WayRemoved { way: Way::Provider, name: text() },
-        Letter::NewDevice { device: text(), address: text(), at: text() },
-        Letter::Invitation { by: text(), to: text(), link: link() },
-        Letter::Added { to: text() },
-        Letter::Removed { from: text() },
-        Letter::ServerDeleted { server: text() },
-        Letter::ServerInstalled { server: text() },
-        Letter::InstallFailed { server: text() },
-        Letter::ServerCrashed { server: text(), reason: text() },
-    ]
+    every::letters(CANARY, "https://panel.example.org/x#secret")
 }
 
 #[test]

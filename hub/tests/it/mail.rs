@@ -17,6 +17,10 @@ use std::{
     sync::Arc,
 };
 
+/// The list of the crate's own tests.
+#[path = "../../src/mail/every.rs"]
+mod every;
+
 /// Prints its port, then each message as one line of JSON. With a certificate, its key and `starttls` or
 /// `tls` it takes mail from who signs in over TLS.
 const SERVER: &str = r#"
@@ -113,62 +117,6 @@ impl Server {
     }
 }
 
-/// Every kind of letter, with what users choose in it.
-fn letters() -> Vec<Letter> {
-    let (text, link) =
-        (|| "Größe & <b>".to_owned(), || "https://panel.example.org/x#t0ken".to_owned());
-    vec![
-        Letter::Verify { link: link() },
-        Letter::Register { link: link() },
-        Letter::AlreadyRegistered,
-        Letter::Reset { link: link() },
-        Letter::AccountMade { link: link() },
-        Letter::MustReset { link: link() },
-        Letter::AccountEnded,
-        Letter::PasswordChanged,
-        Letter::AddressChanged { to: text() },
-        Letter::SecondFactorOn,
-        Letter::SecondFactorOff,
-        Letter::WayAdded { way: Way::Passkey, name: text() },
-        Letter::WayRemoved { way: Way::SshKey, name: text() },
-        Letter::NewDevice { device: text(), address: text(), at: text() },
-        Letter::Invitation { by: text(), to: text(), link: link() },
-        Letter::Added { to: text() },
-        Letter::Removed { from: text() },
-        Letter::ServerDeleted { server: text() },
-        Letter::ServerInstalled { server: text() },
-        Letter::InstallFailed { server: text() },
-        Letter::ServerCrashed { server: text(), reason: text() },
-    ]
-}
-
-/// Numbers the kinds of letters: a new one does not compile until it is here, and in [`letters`].
-fn number(letter: &Letter) -> usize {
-    match letter {
-        Letter::Verify { .. } => 0,
-        Letter::Register { .. } => 1,
-        Letter::AlreadyRegistered => 2,
-        Letter::Reset { .. } => 3,
-        Letter::AccountMade { .. } => 4,
-        Letter::MustReset { .. } => 5,
-        Letter::AccountEnded => 6,
-        Letter::PasswordChanged => 7,
-        Letter::AddressChanged { .. } => 8,
-        Letter::SecondFactorOn => 9,
-        Letter::SecondFactorOff => 10,
-        Letter::WayAdded { .. } => 11,
-        Letter::WayRemoved { .. } => 12,
-        Letter::NewDevice { .. } => 13,
-        Letter::Invitation { .. } => 14,
-        Letter::Added { .. } => 15,
-        Letter::Removed { .. } => 16,
-        Letter::ServerDeleted { .. } => 17,
-        Letter::ServerInstalled { .. } => 18,
-        Letter::InstallFailed { .. } => 19,
-        Letter::ServerCrashed { .. } => 20,
-    }
-}
-
 /// Queues letters, takes up the queue twice, and returns what is left of it.
 async fn send(config: &SmtpConfig, letters: &[Letter]) -> Vec<mamba_wire::api::mail::Mail> {
     let dir = tempfile::tempdir().unwrap();
@@ -193,8 +141,7 @@ async fn send(config: &SmtpConfig, letters: &[Letter]) -> Vec<mamba_wire::api::m
 #[tokio::test]
 async fn a_letter_of_each_kind_arrives_as_it_was_written() {
     let Some(mut server) = Server::start(&[]) else { return };
-    let letters = letters();
-    assert!(letters.iter().map(number).eq(0..21));
+    let letters = every::letters("Größe & <b>", "https://panel.example.org/x#t0ken");
     assert_eq!(send(&server.config(), &letters).await, []);
     let same = |text: &str| text.replace("\r\n", "\n").trim_end().to_owned();
     for letter in letters {
