@@ -1,6 +1,6 @@
 //! Who administers the installation: parts of it given, used and taken away.
 
-use super::world::{NO_PAGE, World};
+use super::world::{NO_PAGE, World, api_key};
 use mamba_core::{
     access::{AdminRight, Administration, Rights},
     audit::Change,
@@ -127,12 +127,9 @@ async fn nobody_gives_or_takes_what_it_does_not_have() {
     assert_eq!(lock.await.err().unwrap().code, Code::Forbidden);
     // A key of root is not root in person.
     let body = account::CreateApiKey {
-        name: "k".to_owned(),
         admin: AdminRight::ALL.iter().copied().collect(),
         rights: Rights::default(),
-        tenant: None,
-        networks: vec![],
-        until: None,
+        ..api_key("k")
     };
     let key = world.admin::<table::CreateApiKey>(&(), &(), &body).await.token;
     assert_eq!(world.refused(&key, other.user, Administration::Root).await, Code::Forbidden);

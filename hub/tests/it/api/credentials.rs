@@ -2,7 +2,7 @@
 
 use super::{
     account::shown,
-    world::{NO_PAGE, PASSWORD, TestClock, World},
+    world::{NO_PAGE, PASSWORD, TestClock, World, api_key},
 };
 use mamba_core::{
     access::{AdminRight, Rights},
@@ -168,12 +168,11 @@ async fn who_has_no_passkey_is_asked_like_who_has_one() {
 async fn an_api_key_may_what_it_was_given_from_where_it_may_and_no_longer() {
     let world = World::new().await;
     let new = |networks: &[&str]| account::CreateApiKey {
-        name: "script".to_owned(),
         admin: BTreeSet::from([AdminRight::NodesRead]),
         rights: Rights::default(),
-        tenant: None,
         networks: networks.iter().map(ToString::to_string).collect(),
         until: Some(world.clock.wall().plus(60_000)),
+        ..api_key("script")
     };
     let make = async |networks: &[&str]| {
         world.call::<table::CreateApiKey>(Some(&world.admin), &(), &(), &new(networks)).await

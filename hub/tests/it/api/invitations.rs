@@ -1,9 +1,9 @@
 //! Invitations: what becomes of them when who invited may not any more; and that nobody floods others with
 //! their letters.
 
-use super::world::{NO_PAGE, PASSWORD, World};
+use super::world::{NO_PAGE, PASSWORD, World, api_key};
 use mamba_core::{
-    access::{Rights, Role, ServerKey},
+    access::{Role, ServerKey},
     clock::{Clock as _, SystemEntropy, draw},
     db::Txn,
     ids::{EventId, ServerId, TenantId},
@@ -12,7 +12,7 @@ use mamba_core::{
 use mamba_hub::mail::{CROWDED, Letter, queue};
 use mamba_wire::api::{
     Code, Problem,
-    account::{ApiKeyPath, CreateApiKey},
+    account::ApiKeyPath,
     audit::AuditQuery,
     auth,
     member::{
@@ -89,14 +89,7 @@ async fn an_invitation_opens_nothing_that_who_invited_may_not_give_any_more() {
         assert_eq!(world.accept(&manager, &made).await, None);
     };
     let key = async || {
-        let body = CreateApiKey {
-            name: "inviter".to_owned(),
-            admin: BTreeSet::new(),
-            rights: Rights::all(),
-            tenant: None,
-            networks: Vec::new(),
-            until: None,
-        };
+        let body = api_key("inviter");
         world.call::<table::CreateApiKey>(Some(&manager), &(), &(), &body).await.unwrap()
     };
     join().await;

@@ -1,7 +1,7 @@
 //! Letters about access: an invitation from the letter to the first request, and the end of it; and
 //! that no log holds what letters, tokens and passwords hold.
 
-use super::world::{NO_PAGE, PASSWORD, World};
+use super::world::{NO_PAGE, PASSWORD, World, api_key};
 use mamba_core::access::{Role, ServerKey};
 use mamba_wire::api::{
     Code, account,
@@ -196,12 +196,8 @@ async fn no_secret_is_logged() {
     let wrong = auth::Login { email: ADMIN.to_owned(), password: typed.to_owned() };
     world.call::<table::Login>(None, &(), &(), &wrong).await.err().unwrap();
     let new = account::CreateApiKey {
-        name: "script".to_owned(),
-        admin: BTreeSet::new(),
         rights: mamba_core::access::Rights::default(),
-        tenant: None,
-        networks: Vec::new(),
-        until: None,
+        ..api_key("script")
     };
     let key = world.admin::<table::CreateApiKey>(&(), &(), &new).await;
     world.call::<table::WhoAmI>(Some(&key.token), &(), &(), &()).await.unwrap();

@@ -3,9 +3,9 @@
 use super::{
     account::shown,
     credentials::sign_with,
-    world::{PASSWORD, World, path_of_nothing},
+    world::{PASSWORD, World, api_key, path_of_nothing},
 };
-use mamba_core::access::{AdminRight, Rights, Role};
+use mamba_core::access::{AdminRight, Role};
 use mamba_hub::identity::PRESENCE_MS;
 use mamba_wire::api::{
     Code, ENDPOINTS, Problem, Row,
@@ -22,14 +22,7 @@ fn password() -> Confirmation {
 }
 
 fn new_key() -> CreateApiKey {
-    CreateApiKey {
-        name: "script".to_owned(),
-        admin: AdminRight::ALL.iter().copied().collect(),
-        rights: Rights::all(),
-        tenant: None,
-        networks: vec![],
-        until: None,
-    }
+    CreateApiKey { admin: AdminRight::ALL.iter().copied().collect(), ..api_key("script") }
 }
 
 impl World {

@@ -4,10 +4,10 @@
 use super::{
     features::{import, server_on},
     install::egg,
-    world::{NO_PAGE, PASSWORD, World},
+    world::{NO_PAGE, PASSWORD, World, api_key},
 };
 use mamba_core::{
-    access::{Rights, Role},
+    access::Role,
     audit::HUB_CHAIN,
     clock::Clock as _,
     fact::{Activity, ActivityFact, Chain, Stream},
@@ -22,7 +22,6 @@ use mamba_hub::{
 };
 use mamba_wire::{
     api::{
-        account,
         audit::AuditQuery,
         auth,
         console::CreateTicket,
@@ -117,14 +116,7 @@ impl World {
         let feed = self.admin::<table::CreateFeedTicket>(&(), &(), &()).await.ticket;
         let join = CreateJoinToken { name: "n9".to_owned(), replaces: None };
         let join = self.admin::<table::CreateJoinToken>(&(), &(), &join).await.token;
-        let key = account::CreateApiKey {
-            name: "script".to_owned(),
-            admin: [].into(),
-            rights: Rights::all(),
-            tenant: None,
-            networks: vec![],
-            until: None,
-        };
+        let key = api_key("script");
         let key = self.admin::<table::CreateApiKey>(&(), &(), &key).await.token;
         let registry = RegistryPath { registry: "ghcr.io".to_owned() };
         let password = "canary-of-a-registry".to_owned();

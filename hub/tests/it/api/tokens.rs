@@ -3,9 +3,9 @@
 use super::{
     account::shown,
     examples::Seed,
-    world::{PASSWORD, Reply, World, path_of_nothing},
+    world::{PASSWORD, Reply, World, api_key, path_of_nothing},
 };
-use mamba_core::access::{AdminRight, Rights, Role};
+use mamba_core::access::{AdminRight, Role};
 use mamba_hub::identity::{SecondFactorPolicy, Settings};
 use mamba_wire::api::{
     Code, ENDPOINTS, Permission, account, auth,
@@ -204,14 +204,7 @@ async fn one_of_each(
     let letter = world.mailed("friend@example.org").await;
     let challenge = world.challenge().await;
     let refresh = tokens.refresh_token.clone().unwrap();
-    let key = account::CreateApiKey {
-        name: "kind".to_owned(),
-        admin: [].into(),
-        rights: Rights::all(),
-        tenant: None,
-        networks: vec![],
-        until: None,
-    };
+    let key = api_key("kind");
     let key = world.admin::<table::CreateApiKey>(&(), &(), &key).await.token;
     world.add_passkey(friend, &mut SoftPasskey::new(true)).await;
     let mine = Some(friend);
@@ -298,12 +291,8 @@ async fn every_kind_of_token_opens_only_what_it_is_for() {
 async fn an_api_key_reaches_nothing_that_is_the_accounts_own() {
     let world = World::new().await;
     let body = account::CreateApiKey {
-        name: "all".to_owned(),
         admin: AdminRight::ALL.iter().copied().collect(),
-        rights: Rights::all(),
-        tenant: None,
-        networks: vec![],
-        until: None,
+        ..api_key("all")
     };
     let key = world.admin::<table::CreateApiKey>(&(), &(), &body).await.token;
     let bearer = format!("Bearer {key}");

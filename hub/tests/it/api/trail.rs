@@ -1,6 +1,6 @@
 //! What the audit trail tells of accounts, keys and what administrators make.
 
-use super::world::{NO_PAGE, World};
+use super::world::{NO_PAGE, World, api_key};
 use mamba_core::{
     access::{AdminRight, Rights},
     audit::{AuditActor, AuditEntry},
@@ -80,12 +80,9 @@ async fn what_a_key_makes_is_told_as_the_keys() {
     let world = World::new().await;
     let node = world.node("alpha", 1).await;
     let new = account::CreateApiKey {
-        name: "script".to_owned(),
         admin: BTreeSet::from([AdminRight::AllocationsWrite]),
         rights: Rights::default(),
-        tenant: None,
-        networks: Vec::new(),
-        until: None,
+        ..api_key("script")
     };
     let key = world.admin::<table::CreateApiKey>(&(), &(), &new).await;
     let body = allocation::CreateAllocations {
@@ -137,12 +134,9 @@ async fn a_tenant_is_told_where_it_is_and_where_it_was_made() {
 async fn who_may_read_mails_cannot_reset_the_passwords_of_others() {
     let world = World::new().await;
     let new = account::CreateApiKey {
-        name: "mails".to_owned(),
         admin: BTreeSet::from([AdminRight::MailRead]),
         rights: Rights::default(),
-        tenant: None,
-        networks: Vec::new(),
-        until: None,
+        ..api_key("mails")
     };
     let key = world.admin::<table::CreateApiKey>(&(), &(), &new).await;
     // Letters of one millisecond have no order, and a new key is told by one.
@@ -170,14 +164,7 @@ async fn everybody_reads_what_was_done_with_their_own_account_and_no_other() {
         let body = auth::Login { email: email.to_owned(), password: "wrong".to_owned() };
         assert!(world.call::<table::Login>(None, &(), &(), &body).await.is_err());
     }
-    let key = account::CreateApiKey {
-        name: "my-key-of-acme".to_owned(),
-        admin: BTreeSet::new(),
-        rights: Rights::all(),
-        tenant: None,
-        networks: vec![],
-        until: None,
-    };
+    let key = api_key("my-key-of-acme");
     world.call::<table::CreateApiKey>(Some(&owner), &(), &(), &key).await.unwrap();
     world.identity.flush().await;
     let own = async |token: &str| {

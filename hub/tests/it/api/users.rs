@@ -1,8 +1,8 @@
 //! Accounts that administrators make, change and delete; who may not; and what ends with an account.
 
-use super::world::{NO_PAGE, PASSWORD, World};
+use super::world::{NO_PAGE, PASSWORD, World, api_key};
 use mamba_core::{
-    access::{AdminRight, Administration, Rights, Role, ServerKey},
+    access::{AdminRight, Administration, Role, ServerKey},
     audit::Change,
     clock::{Clock as _, SystemEntropy},
     ids::{TenantId, UserId},
@@ -204,14 +204,8 @@ async fn nobody_takes_over_or_ends_an_account_that_may_do_more() {
         assert_eq!(code_of(world.delete(&helper, path.user).await), Code::Conflict);
     }
     // A key of root is not root in person.
-    let body = account::CreateApiKey {
-        name: "k".to_owned(),
-        admin: AdminRight::ALL.iter().copied().collect(),
-        rights: Rights::all(),
-        tenant: None,
-        networks: vec![],
-        until: None,
-    };
+    let body =
+        account::CreateApiKey { admin: AdminRight::ALL.iter().copied().collect(), ..api_key("k") };
     let (second, _) = world.helper("second", &[]).await;
     let admin = SetAdministration { admin: Administration::Root };
     world.admin::<table::SetAdministration>(&second, &(), &admin).await;
@@ -280,14 +274,7 @@ async fn everything_of_an_account_ends_with_it_and_the_trail_says_who_it_was() {
     let bearer = token.access_token.as_str();
     let (_, codes) = world.set_up(bearer).await;
     assert!(!codes.is_empty());
-    let key = account::CreateApiKey {
-        name: "script".to_owned(),
-        admin: [].into(),
-        rights: Rights::all(),
-        tenant: None,
-        networks: vec![],
-        until: None,
-    };
+    let key = api_key("script");
     let key = world.call::<table::CreateApiKey>(Some(bearer), &(), &(), &key).await.unwrap();
     let ssh_key = account::AddSshKey {
         name: "laptop".to_owned(),

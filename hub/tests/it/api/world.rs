@@ -1,7 +1,7 @@
 //! A served hub, a client, and a node's end of consoles.
 
 use mamba_core::{
-    access::{ServerKey, ServerKeys},
+    access::{Rights, ServerKey, ServerKeys},
     clock::{BootId, BootMs, Clock, SystemEntropy, UnixMs},
     db::{DataDir, Store, StoreOptions},
     ids::{NodeId, ServerId, TenantId},
@@ -24,8 +24,8 @@ use mamba_hub::{
 };
 use mamba_wire::{
     api::{
-        ENDPOINTS, Endpoint, Page, Permission, Problem, RequestBody, Row, allocation, auth, member,
-        params, problem, server, table, target, tenant,
+        ENDPOINTS, Endpoint, Page, Permission, Problem, RequestBody, Row, account, allocation,
+        auth, member, params, problem, server, table, target, tenant,
     },
     link::{
         enrol::{Machine, PublicKey},
@@ -400,6 +400,18 @@ fn is_path_of(pattern: &str, path: &str) -> bool {
             (Some(part), Some(want)) if want.starts_with('{') || part == want => {}
             _ => return false,
         }
+    }
+}
+
+/// An API key over everything of its owner but the installation.
+pub(super) fn api_key(name: &str) -> account::CreateApiKey {
+    account::CreateApiKey {
+        name: name.to_owned(),
+        admin: [].into(),
+        rights: Rights::all(),
+        tenant: None,
+        networks: vec![],
+        until: None,
     }
 }
 

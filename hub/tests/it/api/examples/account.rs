@@ -1,14 +1,13 @@
 //! Examples: the account that is signed in.
 
 use super::{
-    super::world::{NO_PAGE, PASSWORD},
+    super::world::{NO_PAGE, PASSWORD, api_key},
     Example, Seed, examples,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use mamba_core::{access::Rights, ids::TokenId};
+use mamba_core::ids::TokenId;
 use mamba_wire::api::{Code, account, auth, table};
 use serde_json::Value;
-use std::collections::BTreeSet;
 
 fn no_token() -> auth::MailToken {
     auth::MailToken { token: "0".repeat(64) }
@@ -32,17 +31,6 @@ async fn ssh_key(seed: &Seed<'_>) -> account::KeyPath {
     let body = new_ssh_key(seed);
     let added = seed.world.call::<table::AddSshKey>(Some(&owner), &(), &(), &body).await;
     account::KeyPath { key: added.unwrap().key }
-}
-
-fn new_api_key() -> account::CreateApiKey {
-    account::CreateApiKey {
-        name: "backup script".to_owned(),
-        admin: BTreeSet::new(),
-        rights: Rights::all(),
-        tenant: None,
-        networks: vec![],
-        until: None,
-    }
 }
 
 fn no_key() -> account::KeyPath {
@@ -148,10 +136,10 @@ examples! {
         Example::new((), (), body).refused(Code::WrongCredentials)
     };
     ListApiKeys, _seed => Example::new((), (), ());
-    CreateApiKey, _seed => Example::new((), (), new_api_key());
+    CreateApiKey, _seed => Example::new((), (), api_key("backup script"));
     DeleteApiKey, seed => {
         let owner = seed.world.login(&seed.email()).await.access_token;
-        let body = new_api_key();
+        let body = api_key("backup script");
         let made = seed.world.call::<table::CreateApiKey>(Some(&owner), &(), &(), &body).await;
         Example::new(account::ApiKeyPath { key: made.unwrap().key.key }, (), ())
     };

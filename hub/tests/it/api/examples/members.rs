@@ -1,7 +1,7 @@
 //! Examples: people in tenants.
 
 use super::{
-    super::world::{NO_PAGE, PASSWORD},
+    super::world::{NO_PAGE, PASSWORD, api_key},
     Example, Seed, examples,
 };
 use mamba_core::{
@@ -15,7 +15,6 @@ use mamba_wire::api::{
     params::{ServerPath, TenantPath},
     table,
 };
-use std::collections::BTreeSet;
 
 const NOBODY: UserId = UserId::from_bytes([9; 16]);
 
@@ -54,14 +53,7 @@ async fn new_role(seed: &Seed<'_>) -> RoleId {
 
 async fn bound_key(seed: &Seed<'_>) -> SessionId {
     let owner = seed.world.login(&seed.email()).await.access_token;
-    let body = CreateApiKey {
-        name: super::CANARY.to_owned(),
-        admin: BTreeSet::new(),
-        rights: Rights::all(),
-        tenant: Some(seed.tenant),
-        networks: Vec::new(),
-        until: None,
-    };
+    let body = CreateApiKey { tenant: Some(seed.tenant), ..api_key(super::CANARY) };
     let made = seed.world.call::<table::CreateApiKey>(Some(&owner), &(), &(), &body).await;
     made.unwrap().key.key
 }
