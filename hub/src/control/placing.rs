@@ -64,8 +64,7 @@ impl Hub {
     }
 }
 
-/// Returns what is known of the first `most` nodes of a span. Ports are looked for only where the
-/// rest fits.
+/// Returns what is known of the first `most` nodes of a span.
 pub(super) fn candidates(
     txn: &impl Snapshot,
     span: Span<NodeId>,
@@ -76,13 +75,24 @@ pub(super) fn candidates(
 ) -> Result<Vec<Candidate>, HubError> {
     let mut candidates = Vec::new();
     for (node, record) in txn.range(NODES, span, most)? {
-        let mut candidate = candidate(txn, node, record, connected.contains(&node))?;
-        if refuse(&candidate, needs).is_none() {
-            candidate.ports_missing = ports::missing(txn, node, protocols, wishes)?;
-        }
-        candidates.push(candidate);
+        let candidate = candidate(txn, node, record, connected.contains(&node))?;
+        candidates.push(with_ports(txn, candidate, needs, (protocols, wishes))?);
     }
     Ok(candidates)
+}
+
+/// Adds to a node how many ports it lacks, where the rest fits.
+pub(super) fn with_ports(
+    txn: &impl Snapshot,
+    candidate: Candidate,
+    needs: &Needs,
+    (protocols, wishes): (&[PortProtocol], &[AllocationId]),
+) -> Result<Candidate, HubError> {
+    if refuse(&candidate, needs).is_some() {
+        return Ok(candidate);
+    }
+    let ports_missing = ports::missing(txn, candidate.node, protocols, wishes)?;
+    Ok(Candidate { ports_missing, ..candidate })
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::{
         Cut,
         create::{NODES_MAX, Placing, candidate},
         install,
+        placing::with_ports,
         ports::{self, grant, settle_gone},
         wish::{Happened, ServerKey, find_kept},
     },
@@ -22,7 +23,7 @@ use mamba_core::{
     fact::Activity,
     ids::{AllocationId, NodeId, ServerId, TransferId},
     lifecycle::transfer::Phase,
-    placement::{Needs, Rejected, Size, check_label, check_tags, closed, no_place, place, refuse},
+    placement::{Needs, Rejected, Size, check_label, check_tags, closed, no_place, place},
     scope::TenantScope,
     server::PortProtocol,
 };
@@ -212,15 +213,13 @@ fn seat(
     }
     let (mut candidates, mut rejected) = (Vec::new(), Vec::new());
     for (node, found) in txn.range(NODES, Span::all(), NODES_MAX)? {
-        let mut candidate = candidate(txn, node, found, connected.contains(&node))?;
+        let candidate = candidate(txn, node, found, connected.contains(&node))?;
         if let Some(reason) = unfit(txn, key, record, node)? {
             rejected.push(Rejected { node, name: candidate.name, reason });
             continue;
         }
-        if refuse(&candidate, &needs).is_none() {
-            candidate.ports_missing = ports::missing(txn, node, &protocols, &new.allocations)?;
-        }
-        candidates.push(candidate);
+        let ports = (protocols.as_slice(), new.allocations.as_slice());
+        candidates.push(with_ports(txn, candidate, &needs, ports)?);
     }
     match place(&candidates, &needs) {
         Ok(placed) => {
