@@ -84,7 +84,7 @@ impl Api {
             About::Tenant(_) => Object::Tenant(&above),
             About::Server(server) => Object::Server(server, &above),
         };
-        let keys: ServerKeys = match about {
+        let keys = || match about {
             About::Hub | About::Tenant(_) => ServerKeys::NONE,
             About::Server(server) => {
                 caller.access.with_server(server, &above).into_iter().collect()
@@ -93,7 +93,7 @@ impl Api {
         match caller.access.decide(wanted, object) {
             Verdict::Allowed if about == About::Hub => Ok(None),
             Verdict::Allowed if !above.is_empty() => {
-                let scope = |tenant| TenantScope::granted(tenant, caller.user).with_keys(keys);
+                let scope = |tenant| TenantScope::granted(tenant, caller.user).with_keys(keys());
                 Ok(tenant.map(scope))
             }
             Verdict::Forbidden(key) if above.is_empty() && !matches!(key, Wanted::Admin(_)) => {

@@ -34,8 +34,7 @@ impl Hub {
 
     /// Lists what an account did itself, who failed to sign in to it, and which of its keys were ended in
     /// tenants, newest first. Nothing else that others did to it is told here: it would tell where
-    /// administrators sit. A page may be short, or empty,
-    /// and have a next one all the same.
+    /// administrators sit. A page may be short, or empty, and have a next one all the same.
     ///
     /// # Errors
     /// `Invalid` for the query.
@@ -48,7 +47,7 @@ impl Hub {
         self.entries(
             HUB_CHAIN,
             page,
-            |entry| entry.is_by(user) || is_failure_of(entry, &id) || is_end_of_key_of(entry, &id),
+            |entry| entry.is_by(user) || is_told_to(entry, &id),
             |_, it| account_event(user, it),
         )
     }
@@ -105,19 +104,10 @@ fn account_event(user: UserId, it: AuditEntry) -> AccountEvent {
     }
 }
 
-/// Pure: whether somebody failed to sign in to this account.
-fn is_failure_of(entry: &AuditEntry, id: &str) -> bool {
-    entry.event == "auth:fail" && names_account(entry, id)
-}
-
-/// Pure: whether a key of this account was ended in a tenant.
-fn is_end_of_key_of(entry: &AuditEntry, id: &str) -> bool {
-    entry.event == KEY_ENDED && names_account(entry, id)
-}
-
-fn names_account(entry: &AuditEntry, id: &str) -> bool {
+/// Pure: whether an account is told what others did: failed to sign in to it, or ended a key of it.
+fn is_told_to(entry: &AuditEntry, id: &str) -> bool {
     let is_of = |it: &Change| it.field == "account" && it.after.as_deref() == Some(id);
-    entry.changes.iter().any(is_of)
+    ["auth:fail", KEY_ENDED].contains(&&*entry.event) && entry.changes.iter().any(is_of)
 }
 
 /// Pure: whether an entry is asked for.

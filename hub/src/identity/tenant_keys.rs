@@ -22,7 +22,7 @@ use crate::{
 use mamba_core::{
     audit::{AuditEntry, Change},
     clock::UnixMs,
-    db::{Snapshot, Span, Txn},
+    db::{Snapshot, Span, Txn, TxnError},
     error::Invalid,
     ids::{SessionId, TenantId, UserId},
     lifecycle::Actor,
@@ -134,7 +134,7 @@ pub(super) fn remove(
     txn: &mut Txn<'_>,
     id: SessionId,
     record: &ApiKeyRecord,
-) -> Result<(), IdentityError> {
+) -> Result<(), TxnError> {
     txn.delete(API_KEYS, &id)?;
     txn.delete(USER_API_KEYS, &(record.user, id))?;
     if let Some(tenant) = record.tenant {
@@ -162,10 +162,8 @@ pub(super) fn note_bound(
 pub(crate) fn remove_bound(txn: &mut Txn<'_>, tenant: TenantId) -> Result<(), HubError> {
     for ((_, id), Present) in txn.prefix(TENANT_API_KEYS, &(tenant,), KEYS_MAX)? {
         if let Some(record) = txn.get(API_KEYS, &id)? {
-            txn.delete(USER_API_KEYS, &(record.user, id))?;
+            remove(txn, id, &record)?;
         }
-        txn.delete(API_KEYS, &id)?;
-        txn.delete(TENANT_API_KEYS, &(tenant, id))?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::{
 use mamba_core::{
     access::{Access, AdminRight, Rights},
     db::{Snapshot, Span},
-    ids::{ServerId, TenantId},
+    ids::TenantId,
     scope::TenantScope,
 };
 use mamba_wire::api::{
@@ -96,21 +96,6 @@ impl Hub {
     pub fn rights_in(&self, scope: &TenantScope, access: &Access) -> Result<Rights, HubError> {
         let above = self.read(|view| Ok(lineage(view, scope.tenant())?))?;
         Ok(access.rights_over(&above))
-    }
-
-    /// Returns what a caller may do with a server of a tenant, and with the tenant.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub fn rights_with(
-        &self,
-        scope: &TenantScope,
-        access: &Access,
-        server: ServerId,
-    ) -> Result<Rights, HubError> {
-        let above = self.read(|view| Ok(lineage(view, scope.tenant())?))?;
-        let keys = access.with_server(server, &above);
-        Ok(Rights { server: keys, ..access.rights_over(&above) })
     }
 }
 

@@ -226,12 +226,13 @@ impl Handle<table::ShowServerRights> for Api {
     async fn handle(
         &self,
         context: Context,
-        path: ServerPath,
+        _path: ServerPath,
         (): (),
         (): (),
     ) -> Result<Served<Rights>, ApiError> {
-        let access = &context.caller()?.access;
-        Ok(Served::Json(self.hub().rights_with(context.scope()?, access, path.server)?))
+        let scope = context.scope()?;
+        let over = self.hub().rights_in(scope, &context.caller()?.access)?;
+        Ok(Served::Json(Rights { server: scope.keys().iter().collect(), ..over }))
     }
 }
 
