@@ -8,8 +8,6 @@ import { basename, join } from "node:path";
 
 const WAIT_MS_MAX = 30_000;
 const PAUSE_MS = 100;
-// After it a page that was just opened has its feed.
-const SETTLED_MS = 700;
 // A phone, a tablet, a desk.
 const WIDTHS = [390, 820, 1440];
 // Of a picture: longer pages are lists that go on in the same way.
@@ -57,6 +55,9 @@ export async function until(what, look) {
 }
 
 export class Browser {
+  // Complaints that were looked at, and are still to be told.
+  noted = [];
+
   // Starts ChromeDriver and a browser. `folder` holds its profile.
   static async start(folder) {
     const browser = new Browser();
@@ -154,12 +155,13 @@ export class Browser {
     await this.button("Sign in");
   }
 
-  // Signs out. What a page asks for when somebody has just signed in comes first: the browser would note that
-  // it is refused.
+  // Signs out. The hub refuses what a page was still asking for, as a slow one does, and the browser notes it.
   async signOut() {
-    await pause(SETTLED_MS);
+    const before = await this.complaints();
     await this.click("//button[@aria-label='Sign out']");
     await this.field("Password");
+    const after = await this.complaints();
+    this.noted = [...before, ...after.filter((it) => !it.includes("status of 401"))];
   }
 
   // Gives files to a field, which need not be seen.
@@ -262,7 +264,8 @@ export class Browser {
   // Returns what the page complained of since the last look.
   async complaints() {
     const log = await this.ask("POST", "/se/log", { type: "browser" });
-    return log.filter((entry) => entry.level === "SEVERE").map((entry) => entry.message);
+    const severe = log.filter((entry) => entry.level === "SEVERE").map((entry) => entry.message);
+    return [...this.noted.splice(0), ...severe];
   }
 }
 
