@@ -54,7 +54,7 @@ export async function game({ browser, step, address, folder, ask, node, name, ma
     const motto = browser.field(`Motto ${HOSTILE}`);
     await browser.type(motto, '"');
     await browser.find("//input[@aria-invalid='true']");
-    await browser.rewrite(motto, "");
+    await browser.type(motto, "\uE003");
     await until("the rule to be kept", async () => !(await browser.run("return document.querySelector('[aria-invalid=true]')")));
     await browser.click(`//select[@name='node']/option[.='${name}']`);
     await browser.click(`//select[@name='allocations']/option[contains(., ':${port}')]`);
