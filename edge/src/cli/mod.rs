@@ -298,7 +298,7 @@ impl Cli<'_> {
             Answer::InstallLog(it) => console::install_log(now, it),
             Answer::Moves(it) => show::moves(it),
             Answer::Accepted => "accepted\n".to_owned(),
-            Answer::Console(_) | Answer::Gauges(_) | Answer::Move(_) => {
+            Answer::Console(_) | Answer::Gauges(_) | Answer::Recent(_) | Answer::Move(_) => {
                 return Err(CliError::OtherAnswer);
             }
         })?;

@@ -146,6 +146,11 @@ impl<R: Runtime> Doors<R> {
                 Answer::Accepted
             }
             NodeRequest::Moves => Answer::Moves(self.mover.moves()?),
+            NodeRequest::Recent { server } => {
+                self.supervisor.detail(server)?;
+                let moments = self.machine.meter.recent(server).await;
+                Answer::Recent(moments.ok_or(NodeError::Busy)?)
+            }
             NodeRequest::Console { .. }
             | NodeRequest::Type { .. }
             | NodeRequest::Gauges { .. }

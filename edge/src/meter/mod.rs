@@ -27,6 +27,7 @@ mod disk;
 #[cfg(any(test, feature = "test-support"))]
 mod fake;
 mod probe;
+mod recent;
 mod roll;
 mod server;
 mod commit;
@@ -51,12 +52,15 @@ use mamba_core::{
     record,
     usage::window::ServerMeter,
 };
+use mamba_wire::node::Moment;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Commands waiting for the task. They come from people and from the shutdown.
 const COMMANDS_MAX: usize = 64;
+/// Time between two looks at all processes that nobody asked for.
+const SAMPLE_MS: u64 = 10_000;
 
 const METERS: Table<ServerId, Kept> = Table::new(30, "meters");
 
@@ -85,7 +89,7 @@ pub struct MeterConfig {
 
 impl Default for MeterConfig {
     fn default() -> Self {
-        Self { sample: Duration::from_secs(10), checkpoint_ms: 60_000, disk_ms: 150_000 }
+        Self { sample: Duration::from_millis(SAMPLE_MS), checkpoint_ms: 60_000, disk_ms: 150_000 }
     }
 }
 
@@ -119,6 +123,8 @@ enum Command {
     Look,
     /// Looks, cuts all windows and commits.
     Flush(oneshot::Sender<bool>),
+    /// Tells what a server used in the last minutes.
+    Recent(ServerId, oneshot::Sender<Vec<Moment>>),
 }
 
 /// Talks to the meter. Cheap to clone; when all clones are gone the task ends.
@@ -145,6 +151,15 @@ impl MeterHandle {
     /// task is busy the next look comes in its time.
     pub fn look(&self) {
         self.commands.try_send(Command::Look).ok();
+    }
+
+    /// Returns what a server used in the last ten minutes, oldest first; [`Moment`] says what its numbers
+    /// are. Empty when it had no process then, or this daemon did not run. `None` when the task has too
+    /// much to do. Cancelled, nothing is lost.
+    pub async fn recent(&self, server: ServerId) -> Option<Vec<Moment>> {
+        let (reply, told) = oneshot::channel();
+        self.commands.try_send(Command::Recent(server, reply)).ok()?;
+        told.await.ok()
     }
 
     /// Closes all windows and commits them: for the shutdown. Returns whether everything is on disk.

@@ -2,6 +2,7 @@
 
 use super::{
     LiveSample, Seen, probe,
+    recent::{Recent, speeds},
     roll::{Metered, Process},
 };
 use mamba_core::{
@@ -48,6 +49,7 @@ pub(super) struct Entry {
     /// When counting was tried last.
     pub(super) disk_tried: Option<BootMs>,
     pub(super) live: LiveSample,
+    pub(super) recent: Recent,
     /// Counters at the last look, for rates.
     before: Option<(BootMs, Reading)>,
     gone_since: Option<BootMs>,
@@ -89,6 +91,7 @@ impl Entry {
             disk: None,
             disk_tried: None,
             live: LiveSample::default(),
+            recent: Recent::default(),
             before: None,
             gone_since: None,
         }
@@ -202,26 +205,18 @@ impl Entry {
     }
 
     fn show(&mut self, now: Stamp, reading: Option<Reading>) {
-        let rate = |value: Option<u64>, before: Option<u64>, ms: u64, scale: u64| {
-            let grown = value?.checked_sub(before?)?;
-            grown.saturating_mul(scale).checked_div(ms)
-        };
-        let (mut cpu, mut sent) = (None, None);
-        if let (Some(reading), Some((at, before))) = (&reading, &self.before) {
-            let ms = now.boot.since(*at);
-            // Microseconds per millisecond are thousandths of a core.
-            cpu = rate(reading.cpu_us, before.cpu_us, ms, 1);
-            sent = rate(reading.sent_bytes, before.sent_bytes, ms, 1_000);
-        }
+        let after = reading.map(|reading| (now.boot, reading));
+        let speeds = speeds(self.before, after);
         self.live = LiveSample {
             at: now.unix,
             memory_bytes: reading.and_then(|it| it.memory_bytes),
-            cpu_millicores: cpu,
+            cpu_millicores: speeds.cpu_millicores,
             sent_bytes: reading.and_then(|it| it.sent_bytes),
-            sent_bytes_per_s: sent,
+            sent_bytes_per_s: speeds.sent_bytes_per_s,
             disk: self.disk.map(|(bytes, at)| (bytes, at.unix)),
         };
-        self.before = reading.map(|reading| (now.boot, reading));
+        self.recent.note(now.boot, reading, self.disk.map(|(bytes, _)| bytes));
+        self.before = after;
     }
 }
 

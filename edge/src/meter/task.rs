@@ -101,6 +101,11 @@ impl<P: Probe, R: Roll> Meter<P, R> {
                         // Whoever asked may have left.
                         reply.send(is_stored).ok();
                     }
+                    Some(Command::Recent(server, reply)) => {
+                        let recent = self.entries.get(&server).map(|it| &it.recent);
+                        let told = recent.map(|it| it.told(stamp(&self.parts)));
+                        reply.send(told.unwrap_or_default()).ok();
+                    }
                     None => return,
                 },
                 Some(counted) = self.counting.join_next() => self.counted(counted.ok()),

@@ -16,6 +16,7 @@ use mamba_wire::{
     api::{
         console::CLOSE_SIGNED_OUT,
         feed::{BEAT_MS, FeedMessage, FeedSend, Topic},
+        runtime::RecentResources,
         table,
     },
     node::Gauges,
@@ -92,6 +93,11 @@ impl Feed {
         }
         on_cleanup(move || self.told.update_silent(|told| told.leave(topic)));
         *self.series
+    }
+
+    /// Takes what a node remembers of a server that is looked at.
+    pub(crate) fn recall(self, recent: RecentResources) {
+        self.series.update(|series| series.recall(recent.server, recent.moments));
     }
 
     /// Looks at what many servers use as long as the component lives: in turn, when they are more than a feed

@@ -1,7 +1,7 @@
 //! Pure: what is asked of a running server in one request.
 
 use super::{Freshness, RequestBody};
-use crate::node::Gauges;
+use crate::node::{Gauges, Moment};
 use mamba_core::{clock::UnixMs, ids::ServerId, lifecycle::ServerState};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,4 +32,14 @@ pub struct Resources {
     pub age_ms: Option<u64>,
     /// How old the state is.
     pub freshness: Freshness,
+}
+
+/// What a server used in the last minutes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RecentResources {
+    /// Which.
+    pub server: ServerId,
+    /// Oldest first, at most 128 of the last ten minutes, by the node's clock. Empty when it did not run
+    /// then, or its node began only now. Between two that are more than 16 s apart nothing is known.
+    pub moments: Vec<Moment>,
 }

@@ -84,7 +84,7 @@ impl NodeRequest {
             Self::Console { .. } | Self::InstallLog { .. } => ServerKey::ControlReadConsole,
             Self::Type { .. } => ServerKey::ControlConsole,
             Self::CancelInstall { .. } => ServerKey::SettingsReinstall,
-            Self::Gauges { .. } => ServerKey::WebsocketConnect,
+            Self::Gauges { .. } | Self::Recent { .. } => ServerKey::WebsocketConnect,
         })
     }
 }
@@ -196,6 +196,7 @@ mod tests {
             (NodeRequest::InstallLog { server: SERVER }, Some(ControlReadConsole)),
             (NodeRequest::CancelInstall { server: SERVER }, Some(SettingsReinstall)),
             (NodeRequest::Gauges { server: SERVER, query: None }, Some(WebsocketConnect)),
+            (NodeRequest::Recent { server: SERVER }, Some(WebsocketConnect)),
         ]
     }
 

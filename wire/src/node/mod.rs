@@ -38,6 +38,13 @@ pub const LINES_BYTES_MAX: usize = 256 * 1024;
 pub const INPUT_BYTES_MAX: usize = 4_096;
 /// Time between two gauges of a server: half a screen's patience, and two of them are one rate.
 pub const GAUGES_MS: u64 = 2_000;
+/// How far back a node remembers what a server used, moment by moment.
+pub const RECENT_MS: u64 = 10 * 60_000;
+/// Nothing is known between two moments, or gauges, that are further apart than this: no line may be
+/// drawn from one to the other.
+pub const RECENT_GAP_MS: u64 = 16_000;
+/// Most moments in one reply: one every five seconds, and some ends of lines.
+pub const MOMENTS_MAX: usize = 128;
 /// Most facts in one reply.
 pub const FACTS_MAX: usize = 500;
 
@@ -117,6 +124,11 @@ pub enum NodeRequest {
     },
     /// Servers on their way from or to this node: [`Answer::Moves`].
     Moves,
+    /// What a server used in the last minutes: [`Answer::Recent`].
+    Recent {
+        /// Which server.
+        server: ServerId,
+    },
 }
 
 /// Where a console reader begins.
@@ -168,6 +180,9 @@ pub enum Answer {
     Move(moving::MoveAnswer),
     /// To [`NodeRequest::Moves`], by server.
     Moves(Vec<moving::MoveLine>),
+    /// To [`NodeRequest::Recent`], oldest first, at most [`MOMENTS_MAX`] of the last [`RECENT_MS`]. Empty
+    /// when the server did not run then, or the daemon did not.
+    Recent(Vec<Moment>),
 }
 
 /// Why a request was not served.
@@ -359,6 +374,21 @@ pub struct Gauges {
     pub disk: Option<(u64, UnixMs)>,
     /// Who plays, as the game said lately.
     pub players: Option<Players>,
+}
+
+/// What a server used at one time. `None` is not known; with nothing known it had no process from then on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Moment {
+    /// When it was looked at, by the node's calendar as it is at the time of the answer.
+    pub at: UnixMs,
+    /// Working set in bytes.
+    pub memory_bytes: Option<u64>,
+    /// CPU since the moment before, in thousandths of a core.
+    pub cpu_millicores: Option<u64>,
+    /// Bytes sent per second since the moment before.
+    pub sent_bytes_per_s: Option<u64>,
+    /// Bytes of its data as they were counted last.
+    pub disk_bytes: Option<u64>,
 }
 
 /// What a console reader is told.

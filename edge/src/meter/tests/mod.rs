@@ -557,6 +557,24 @@ async fn the_task_answers_its_handle_and_ends_with_it() {
     assert_eq!((live.memory_bytes, live.sent_bytes), (Some(4_096), Some(5_000_000)));
     assert_eq!(live.disk.map(|(bytes, _)| bytes), Some(1_000));
     assert_eq!(bench.total().cpu_used, 5_000_000);
+    let recent = handle.recent(server()).await.unwrap();
+    let told = recent.iter().map(|it| (it.at.0 - NOON, it.cpu_millicores)).collect::<Vec<_>>();
+    assert_eq!(told, [(0, None), (10_000, Some(500))]);
+    assert_eq!(handle.recent(ServerId::from_bytes([9; 16])).await, Some(Vec::new()));
     drop(handle);
     assert!(tasks.join_next().await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn the_recent_past_begins_anew_with_the_daemon() {
+    let mut bench = Bench::new().await;
+    bench.start(10);
+    bench.rounds(5).await;
+    for expected in [5, 0] {
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(bench.meter.take().unwrap().run());
+        let recent = bench.handle.take().unwrap().recent(server()).await;
+        assert_eq!(recent.map(|it| it.len()), Some(expected));
+        bench.daemon();
+    }
 }

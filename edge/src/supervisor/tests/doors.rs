@@ -13,6 +13,7 @@ use crate::{
 use mamba_core::{
     access::{ServerKey, ServerKeys},
     ids::{InstanceId, TransferId, UserId},
+    usage::integrate::Reading,
 };
 use mamba_wire::{
     net::frames::FrameStream,
@@ -24,24 +25,35 @@ use mamba_wire::{
 
 const USER: UserId = UserId::from_bytes([5; 16]);
 
-/// The real doors of a daemon.
+type TestMeter = Meter<FakeProbe, SupervisorRoll>;
+
+/// The real doors of a daemon that meters nothing.
 fn doors(machine: &Machine, daemon: &Daemon) -> Arc<Doors<FakeRuntime>> {
+    metered_doors(machine, daemon, FakeProbe::default()).0
+}
+
+/// The real doors of a daemon, and its meter, which sees what the probe says.
+fn metered_doors(
+    machine: &Machine,
+    daemon: &Daemon,
+    probe: FakeProbe,
+) -> (Arc<Doors<FakeRuntime>>, TestMeter) {
     let clock: Arc<dyn Clock> = machine.clock.clone();
     let entropy: Arc<dyn Entropy> = Arc::new(Counter(AtomicU64::new(1 << 60)));
     let calendar = Arc::new(HubCalendar::new(clock.clone(), None));
     let runtime = Arc::new(machine.fake.clone());
     let store = daemon.store.raw().clone();
     let data = DataDirs::open(machine.dir.path(), rustix::process::getuid().as_raw()).unwrap();
-    let (_, meter) = Meter::load(MeterParts {
+    let (metering, meter) = Meter::load(MeterParts {
         store: store.clone(),
         clock: clock.clone(),
         calendar: calendar.clone(),
-        probe: FakeProbe::default(),
+        probe,
         roll: SupervisorRoll::new(daemon.handle.census(), daemon.handle.observed()),
         config: MeterConfig::default(),
     })
     .unwrap();
-    Arc::new(Doors {
+    let doors = Arc::new(Doors {
         config: Config::parse("edge.toml", "").unwrap(),
         instance: InstanceId::from_bytes([1; 16]),
         started_at: machine.now(),
@@ -65,7 +77,8 @@ fn doors(machine: &Machine, daemon: &Daemon) -> Arc<Doors<FakeRuntime>> {
         link: LinkHandle::absent(),
         pace: Pace::default(),
         games: Games::new(entropy),
-    })
+    });
+    (doors, metering)
 }
 
 /// Opens a request of an account that holds these keys.
@@ -136,6 +149,7 @@ async fn what_an_account_holds_no_key_for_is_refused_and_nothing_happens() {
         NodeRequest::InstallLog { server: server(1) },
         NodeRequest::CancelInstall { server: server(1) },
         NodeRequest::Gauges { server: server(1), query: None },
+        NodeRequest::Recent { server: server(1) },
         NodeRequest::Server(server(1)),
         NodeRequest::Facts { server: None },
         NodeRequest::Move { server: server(1), transfer, step: MoveStep::Drop },
@@ -193,4 +207,31 @@ async fn who_may_read_a_console_does_not_type_into_it() {
     assert!(is_heard("list"));
     pass(5_000).await;
     assert_eq!(commands(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_begins_to_look_is_told_of_the_minutes_before() {
+    let machine = Machine::new();
+    machine.fake.script(server(1), [Script::game()]);
+    let daemon = machine.with_running(spec()).await;
+    let probe = FakeProbe::default();
+    let pid = machine.fake.runs().keys().next().expect("a process").1;
+    let reading = Reading { memory_bytes: Some(64 << 20), ..Reading::default() };
+    probe.tell(pid, Some(reading));
+    let (doors, metering) = metered_doors(&machine, &daemon, probe);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(metering.run());
+    pass(35_000).await;
+    let keys = ServerKeys::from_iter([ServerKey::WebsocketConnect]);
+    let recent = |n| NodeRequest::Recent { server: server(n) };
+    let mut stream = open(&doors, &mut tasks, keys, recent(1));
+    let Some(NodeReply::Ok(answer)) = next(&mut stream).await else { panic!("it is answered") };
+    let Answer::Recent(moments) = *answer else { panic!("{answer:?}") };
+    let ages: Vec<u64> = moments.iter().map(|it| machine.now().since(it.at) / 1_000).collect();
+    assert_eq!(ages, [35, 25, 15, 5]);
+    assert!(moments.iter().all(|it| it.memory_bytes == Some(64 << 20)), "{moments:?}");
+    assert_eq!(next(&mut stream).await, None, "one reply");
+    let mut stream = open(&doors, &mut tasks, keys, recent(9));
+    let refused = NodeReply::Err(NodeError::NoSuchServer(server(9)));
+    assert_eq!(next(&mut stream).await, Some(refused));
 }

@@ -6,16 +6,18 @@ use mamba_wire::{
     api::{
         Code,
         params::ServerPath,
-        runtime::{Resources, SendCommand},
+        runtime::{RecentResources, Resources, SendCommand},
         table,
     },
-    node::{Answer, INPUT_BYTES_MAX, NodeError, NodeRequest},
+    node::{Answer, INPUT_BYTES_MAX, MOMENTS_MAX, NodeError, NodeRequest},
 };
 
 /// Longest wait until a node passed a line on: a game that does not read has its own time there.
 const COMMAND_MS_MAX: u64 = 10_000;
 /// Longest wait for gauges; a node looks within a fraction of it, and what the hub knows is shown anyway.
 const GAUGES_MS_MAX: u64 = 3_000;
+/// Longest wait for what a node remembers: some kilobytes over a line that may be bad.
+const RECENT_MS_MAX: u64 = 10_000;
 
 impl Handle<table::SendCommand> for Api {
     async fn handle(
@@ -74,5 +76,25 @@ impl Handle<table::ShowResources> for Api {
             gauges,
             freshness: server.freshness,
         }))
+    }
+}
+
+impl Handle<table::ShowRecentResources> for Api {
+    async fn handle(
+        &self,
+        context: Context,
+        path: ServerPath,
+        (): (),
+        (): (),
+    ) -> Result<Served<RecentResources>, ApiError> {
+        let server = path.server;
+        let node = self.hub().node_of(context.scope()?, server)?;
+        let ask = context.ask(NodeRequest::Recent { server })?;
+        match self.ask(node, ask, RECENT_MS_MAX).await? {
+            Answer::Recent(moments) if moments.len() <= MOMENTS_MAX => {
+                Ok(Served::Json(RecentResources { server, moments }))
+            }
+            _ => Err(AskError::Strange.into()),
+        }
     }
 }

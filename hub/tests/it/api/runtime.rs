@@ -10,11 +10,13 @@ use mamba_wire::{
     api::{
         Code, LinkState,
         params::ServerPath,
-        runtime::{Resources, SendCommand},
+        runtime::{RecentResources, Resources, SendCommand},
         table,
     },
     net::frames::FrameStream,
-    node::{Answer, Ask, ConsoleInput, Gauges, NodeError, NodeReply, NodeRequest},
+    node::{
+        Answer, Ask, ConsoleInput, Gauges, MOMENTS_MAX, Moment, NodeError, NodeReply, NodeRequest,
+    },
 };
 
 impl Open {
@@ -28,6 +30,15 @@ impl Open {
     async fn resources(&self) -> Resources {
         let path = ServerPath { server: self.server };
         self.world.call::<table::ShowResources>(Some(&self.owner), &path, &(), &()).await.unwrap()
+    }
+
+    /// Asks for the recent past, while a node replies.
+    async fn recent(&self, token: &str, played: NodeReply) -> Result<RecentResources, Code> {
+        let path = ServerPath { server: self.server };
+        let mut node = self.world.door.expect(1 << 16);
+        let asking = self.world.call::<table::ShowRecentResources>(Some(token), &path, &(), &());
+        let (told, ()) = tokio::join!(asking, reply(&mut node, played));
+        told.map_err(|problem| problem.code)
     }
 }
 
@@ -110,4 +121,40 @@ async fn resources_are_the_nodes_look_with_its_age_or_what_the_hub_knows() {
     let mut node = open.world.door.expect(1 << 16);
     let (seen, ()) = tokio::join!(open.resources(), tell(&mut node, Answer::Gauges(other)));
     assert_eq!(seen.gauges, None);
+}
+
+#[tokio::test]
+async fn the_recent_past_is_the_nodes_word_for_who_may_look() {
+    let open = open_world().await;
+    let moment = Moment {
+        at: UnixMs(7),
+        memory_bytes: Some(64 << 20),
+        cpu_millicores: None,
+        sent_bytes_per_s: Some(10),
+        disk_bytes: Some(4_096),
+    };
+    let told = |count| NodeReply::Ok(Box::new(Answer::Recent(vec![moment; count])));
+    let keys = [ServerKey::WebsocketConnect];
+    let friend = open.world.friend(&open.owner, open.server, keys).await;
+    let seen = open.recent(&friend, told(2)).await.unwrap();
+    assert_eq!((seen.server, seen.moments), (open.server, vec![moment; 2]));
+    let by = open.asker(&friend, keys.into_iter().collect()).await;
+    let request = NodeRequest::Recent { server: open.server };
+    assert_eq!(*open.world.door.asked.lock().unwrap(), [Ask { by, request }]);
+    // A node from before this request does not know it, and no node remembers more than it may.
+    for (played, code) in [
+        (NodeReply::Err(NodeError::Unsupported), Code::Unavailable),
+        (told(MOMENTS_MAX + 1), Code::Unavailable),
+        (NodeReply::Ok(Box::new(Answer::Accepted)), Code::Unavailable),
+    ] {
+        assert_eq!(open.recent(&open.owner, played).await.err(), Some(code));
+    }
+    // Who sees nothing of the server is told of none, and its node is not asked.
+    let asked = open.world.door.asked.lock().unwrap().len();
+    let (_, stranger) = open.world.tenant("other").await;
+    let path = ServerPath { server: open.server };
+    let refused =
+        open.world.call::<table::ShowRecentResources>(Some(&stranger), &path, &(), &()).await;
+    assert_eq!(refused.unwrap_err().code, Code::NotFound);
+    assert_eq!(open.world.door.asked.lock().unwrap().len(), asked);
 }

@@ -1,19 +1,20 @@
 //! What a server uses just now: in its head, and as charts of the last minutes.
 
 use super::page::Seen;
-use crate::reactive::selector;
+use crate::reactive::{effect, selector};
 use crate::{
-    feed::{STALE_MS, Series, seconds},
+    feed::{Feed, STALE_MS, Series, seconds},
     i18n::{fill, t},
     parts::{Points, Shape, bytes, chart, cores, nothing, numbers, rate, short},
+    session::Session,
     time::{self, Ticking},
 };
-use mamba_core::{clock::UnixMs, server::Limits};
-use mamba_wire::node::Gauges;
-use sycamore::prelude::*;
-
-/// How much time the charts show.
-const SHOWN_MS: u64 = 10 * 60_000;
+use mamba_core::{clock::UnixMs, ids::ServerId, server::Limits};
+use mamba_wire::{
+    api::{params::ServerPath, table},
+    node::{Gauges, RECENT_MS},
+};
+use sycamore::{futures::spawn_local_scoped, prelude::*};
 
 /// One thing that is measured.
 #[derive(Clone, Copy)]
@@ -146,6 +147,7 @@ pub(super) fn Minutes(seen: Seen, series: ReadSignal<Series>) -> View {
     let texts = &t().servers;
     let heads = [texts.measured, texts.lowest, texts.mean, texts.highest];
     let numbers = numbers(&heads, table_rows(series));
+    remember(seen.id, series);
     view! {
         div(class="toolbar") {
             h2 { (t().servers.live_title) }
@@ -159,6 +161,24 @@ pub(super) fn Minutes(seen: Seen, series: ReadSignal<Series>) -> View {
     }
 }
 
+/// Asks the node for what was before the gauges that it tells, whenever it begins to tell some.
+fn remember(server: ServerId, series: ReadSignal<Series>) {
+    let (session, feed) = (use_context::<Session>(), use_context::<Feed>());
+    let since = selector(move || series.with(Series::since));
+    effect(move || {
+        if since.get().is_none() {
+            return;
+        }
+        spawn_local_scoped(async move {
+            let path = ServerPath { server };
+            // A node that remembers nothing, or is too old for the question: the charts begin now.
+            if let Ok(recent) = session.call::<table::ShowRecentResources>(path, (), ()).await {
+                feed.recall(recent);
+            }
+        });
+    });
+}
+
 /// Returns the chart of one gauge.
 fn drawn(
     gauge: Gauge,
@@ -170,7 +190,7 @@ fn drawn(
     let points = selector(move || {
         let (times, values) = series.with(|it| it.points(gauge.value));
         let to = ticking.get();
-        let from = UnixMs(to.0.saturating_sub(SHOWN_MS));
+        let from = UnixMs(to.0.saturating_sub(RECENT_MS));
         Points { times, values, from: seconds(from), to: seconds(to) }
     });
     let now = selector(move || series.with(|it| gauge.now(it.newest(), &limits.get())));

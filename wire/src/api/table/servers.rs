@@ -59,6 +59,10 @@ endpoints! {
     /// Shows what a server uses just now, with how long ago its node looked.
     ShowResources: Get "/api/v1/servers/{server}/resources", Permission::Server(ServerKey::WebsocketConnect), 200,
         (ServerPath, (), ()) -> runtime::Resources;
+    /// Shows what a server used in the last ten minutes, as its node remembers it; oldest first.
+    ShowRecentResources: Get "/api/v1/servers/{server}/resources/recent",
+        Permission::Server(ServerKey::WebsocketConnect), 200,
+        (ServerPath, (), ()) -> runtime::RecentResources, [NodeOffline, NoAnswer];
     /// Runs the server's install script again; a server that runs is stopped for it.
     ReinstallServer: Post "/api/v1/servers/{server}/reinstall",
         Permission::Server(ServerKey::SettingsReinstall), 202,

@@ -17,7 +17,7 @@ use mamba_core::{
 };
 use mamba_wire::node::{
     Answer, Ask, Asker, Check, CheckLevel, ConsoleEvent, ConsoleFrom, ConsoleInput, ConsoleLine,
-    Gauges, InstallLog, LineSource, LinkStatus, Needs, NodeError, NodeReply, NodeRequest,
+    Gauges, InstallLog, LineSource, LinkStatus, Moment, Needs, NodeError, NodeReply, NodeRequest,
     OutboxLine, ServerDetail, ServerLine, Status,
     moving::{
         Digest, Luggage, MoveAnswer, MoveChunk, MoveLine, MoveStep, MoveWay, Part, Parts, Place,
@@ -71,6 +71,7 @@ fn requests() -> Vec<(String, Ask)> {
             "node.gauges.players".to_owned(),
             NodeRequest::Gauges { server: server(), query: Some(Query::Teeworlds) },
         ),
+        ("node.recent".to_owned(), NodeRequest::Recent { server: server() }),
     ];
     let power = POWER.into_iter().zip(0..).map(|(action, at)| {
         (format!("node.power.{at}"), NodeRequest::Power { server: server(), action })
@@ -199,6 +200,7 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("node.reply.doctor", Answer::Doctor(checks.to_vec())),
         ("node.reply.install_log", Answer::InstallLog(install)),
         ("node.reply.gauges", Answer::Gauges(gauges())),
+        ("node.reply.recent", Answer::Recent(moments())),
     ]
 }
 
@@ -234,6 +236,24 @@ fn gauges() -> Gauges {
         disk: Some((5 << 30, AT)),
         players: Some(Players { now: 3, max: 20 }),
     }
+}
+
+fn moments() -> Vec<Moment> {
+    let ended = Moment {
+        at: AT,
+        memory_bytes: None,
+        cpu_millicores: None,
+        sent_bytes_per_s: None,
+        disk_bytes: None,
+    };
+    let measured = Moment {
+        memory_bytes: Some(300 << 20),
+        cpu_millicores: Some(750),
+        sent_bytes_per_s: Some(4_096),
+        disk_bytes: Some(5 << 30),
+        ..ended
+    };
+    vec![measured, ended]
 }
 
 fn status(link: LinkStatus) -> Status {

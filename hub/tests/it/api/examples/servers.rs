@@ -128,6 +128,10 @@ examples! {
         Example::new(looked_at(seed).await, (), body).refused(Code::NodeOffline)
     };
     ShowResources, seed => Example::new(looked_at(seed).await, (), ());
+    // Its node is not connected.
+    ShowRecentResources, seed => {
+        Example::new(looked_at(seed).await, (), ()).refused(Code::NodeOffline)
+    };
     ListIntents, seed => Example::new(looked_at(seed).await, NO_PAGE, ());
     CancelIntent, seed => {
         let path = fresh(seed).await;
