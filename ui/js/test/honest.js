@@ -67,10 +67,12 @@ export async function honest({ browser, step, address, folder, admin, password, 
     await browser.run("window.broken = arguments[0]", `/api/v1${path}`);
     await browser.find("//div[@class='notice'][contains(., 'The hub made a mistake') and contains(., 'as it was')]//time");
     assert.deepEqual((await colourful()).filter((it) => it === "Running"), []);
+    assert.match((await words(".server-line .fresh")).join(), /^As of /, "nothing is called live that was not read");
     await browser.views(folder, "stale-server");
     await browser.run("window.broken = undefined");
     await until("that it is fresh again", async () => (await browser.run("return document.querySelector('.known[data-old]')")) === null);
     assert.notDeepEqual(await colourful(), []);
+    assert.deepEqual(await words(".server-line .fresh"), ["Live"]);
     await forget();
   });
 

@@ -1,5 +1,6 @@
 //! States in a word and a colour, and how old what is shown is.
 
+use super::states::Unread;
 use crate::reactive::selector;
 use crate::{
     i18n::{fill, t},
@@ -49,7 +50,8 @@ pub(crate) fn badge(tone: Tone, label: &'static str) -> View {
 }
 
 /// Says whether what is shown from a node is live, late or old, and how old. Looks at `freshness` each
-/// second: a node that falls silent is seen to age. While the hub is away nothing is said to be live.
+/// second: a node that falls silent is seen to age. While the hub is away, or what is around could not be
+/// read again, nothing is said to be live.
 #[component(inline_props)]
 pub(crate) fn Fresh(
     freshness: ReadSignal<Freshness>,
@@ -59,8 +61,10 @@ pub(crate) fn Fresh(
 ) -> View {
     let ticking = use_context::<Ticking>().0;
     let lost_since = use_context::<Session>().lost_since;
+    let unread = try_use_context::<Unread>();
     let shown = selector(move || {
-        let (freshness, lost_since) = (freshness.get(), lost_since.get());
+        let unread = unread.and_then(|it| it.0.get());
+        let (freshness, lost_since) = (freshness.get(), lost_since.get().or(unread));
         let is_calm = lost_since.is_some() || is_over.is_some_and(|it| it.get());
         let tone = if is_calm { Tone::Calm } else { tone(freshness.link) };
         (tone.name(), words(freshness, lost_since, ticking.get()))

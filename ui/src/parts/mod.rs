@@ -41,7 +41,7 @@ pub(crate) use qr::qr;
 pub(crate) use rights::Picked;
 pub(crate) use sight::in_sight;
 pub(crate) use states::{
-    aged, behind, complaint, empty, empty_page, loading, notice, refused, shown,
+    aged, behind, complaint, empty, empty_page, known, loading, notice, refused, shown,
 };
 pub(crate) use table::{numbers, table};
 pub(crate) use ticks::{Chosen, Tick, ticks};

@@ -102,6 +102,32 @@ pub(crate) fn behind(
     }
 }
 
+/// Since when what is around a part of the page could not be read again: all of it is that old. `None` while
+/// it can be read.
+#[derive(Clone, Copy)]
+pub(super) struct Unread(pub(super) ReadSignal<Option<UnixMs>>);
+
+/// Returns content that is grey, and calls nothing live, while it could not be read again. It is boxed, so that
+/// a browser loads this once and not for each kind of content.
+pub(crate) fn known(
+    failure: ReadSignal<Option<Failure>>,
+    read_at: ReadSignal<Option<UnixMs>>,
+    content: Box<dyn FnOnce() -> View + '_>,
+) -> View {
+    let is_old = selector(move || failure.with(Option::is_some).then_some(""));
+    let content = provide_context_in_new_scope(unread(failure, read_at), content);
+    view! { div(class="known", data-old=is_old.get()) { (content) } }
+}
+
+/// Follows since when something could not be read, or that in which it is.
+fn unread(failure: ReadSignal<Option<Failure>>, read_at: ReadSignal<Option<UnixMs>>) -> Unread {
+    let around = try_use_context::<Unread>();
+    Unread(selector(move || {
+        let around = around.and_then(|it| it.0.get());
+        around.or_else(|| failure.with(Option::is_some).then(|| read_at.get()).flatten())
+    }))
+}
+
 /// Returns a box with what went wrong, unless one of these fields says it.
 pub(crate) fn complaint(failure: Signal<Option<Failure>>, fields: &'static [&'static str]) -> View {
     let text = selector(move || {
@@ -152,10 +178,36 @@ pub(crate) fn shown<T: 'static>(
                         value.set(next);
                     }
                 });
-                let (behind, content) = (behind(*remote.failure, *remote.read_at), content(*value));
-                let is_old = selector(move || remote.failure.with(Option::is_some).then_some(""));
-                view! { (behind) div(class="known", data-old=is_old.get()) { (content) } }
+                let (failure, read_at) = (*remote.failure, *remote.read_at);
+                let known = known(failure, read_at, Box::new(|| content(*value)));
+                let behind = behind(failure, read_at);
+                view! { (behind) (known) }
             }),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_inside_of_something_unread_is_unread_too() {
+        let _root = create_root(|| {
+            let failure = || create_signal(None::<Failure>);
+            let (outer, inner) = (failure(), failure());
+            let read_at = |ms| *create_signal(Some(UnixMs(ms)));
+            let around = unread(*outer, read_at(5));
+            let within = provide_context_in_new_scope(around, || unread(*inner, read_at(9)));
+            let since = || (around.0.get(), within.0.get());
+            assert_eq!(since(), (None, None));
+            inner.set(Some(Failure::Unreachable));
+            assert_eq!(since(), (None, Some(UnixMs(9))), "only that could not be read");
+            outer.set(Some(Failure::Unreachable));
+            inner.set(None);
+            assert_eq!(since(), (Some(UnixMs(5)), Some(UnixMs(5))));
+            outer.set(None);
+            assert_eq!(since(), (None, None));
+        });
     }
 }

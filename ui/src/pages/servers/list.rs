@@ -118,7 +118,6 @@ fn Found(
         chosen.with(|chosen| seen.filter(|it| chosen.contains(&it.id)).collect::<Vec<Row>>())
     });
     let is_choosing = selector(move || chosen.with(|it| !it.is_empty()));
-    let is_old = selector(move || fleet.failure.with(Option::is_some).then_some(""));
     view! {
         div(class="toolbar") {
             label(class="search") {
@@ -138,7 +137,8 @@ fn Found(
             };
             parts::empty(Icon::Search, t().servers.none_found, t().servers.none_found_text, clear)
         } else {
-            view! { div(class="known", data-old=is_old.get()) { Table(sieve=sieve, rows=rows, chosen=chosen) } }
+            let table = move || view! { Table(sieve=sieve, rows=rows, chosen=chosen) };
+            parts::known(*fleet.failure, *fleet.read_at, Box::new(table))
         })
     }
 }
