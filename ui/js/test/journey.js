@@ -50,7 +50,7 @@ await step("who is not signed in is asked to, and led on afterwards", async () =
 
 await step("a wrong password is told without a word on which of the two is wrong", async () => {
   await browser.signIn(ADMIN, "wrong password, surely");
-  await browser.text("The address or the password is wrong.");
+  await browser.find("//*[@role='alert'][contains(., 'The address or the password is wrong.')]");
   await browser.refused(401);
   await browser.go(`${address}/servers`);
 });

@@ -62,11 +62,13 @@ fn failed(failure: &Failure, again: impl FnMut() + 'static) -> View {
     }
 }
 
-/// Returns a sentence in a box.
+/// Returns a sentence in a box. What went wrong is read aloud at once, the rest when there is a pause.
 pub(crate) fn notice(tone: Tone, text: impl Into<String>) -> View {
-    let (tone, text) = (tone.name(), text.into());
-    let picture = icon(if tone == "calm" { Icon::Info } else { Icon::Warn });
-    view! { div(class="notice", data-tone=tone, role="status") { (picture) div { (text) } } }
+    let text = text.into();
+    let picture = icon(if tone == Tone::Calm { Icon::Info } else { Icon::Warn });
+    let role = if tone == Tone::Bad { "alert" } else { "status" };
+    let tone = tone.name();
+    view! { div(class="notice", data-tone=tone, role=role) { (picture) div { (text) } } }
 }
 
 /// Returns a sentence about something old, and how old. The age counts on beside what is read aloud.

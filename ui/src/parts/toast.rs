@@ -1,7 +1,7 @@
 //! Short words on what just happened.
 
 use super::{Icon, icon};
-use crate::{i18n::t, net::Failure, time};
+use crate::{i18n::t, net::Failure, reactive::selector, time};
 use sycamore::{futures::spawn_local, prelude::*};
 
 /// How long they stay. What went wrong stays until it is closed.
@@ -66,21 +66,30 @@ impl Toasts {
 #[component]
 pub(crate) fn Corner() -> View {
     let toasts = use_context::<Toasts>();
+    // What went wrong is read aloud at once, what was done when there is a pause.
+    let (bad, good) = (pile(toasts, true), pile(toasts, false));
+    view! { div(class="toasts") { div(role="alert") { (bad) } div(role="status") { (good) } } }
+}
+
+/// Returns those of one kind.
+fn pile(toasts: Toasts, is_bad: bool) -> View {
+    let list = selector(move || {
+        let mut list = toasts.list.get_clone();
+        list.retain(|it| it.is_bad == is_bad);
+        list
+    });
+    let (tone, picture) = if is_bad { ("bad", Icon::Warn) } else { ("good", Icon::Check) };
     view! {
-        div(class="toasts", role="status", aria-live="polite") {
-            Keyed(list=toasts.list, key=|it| it.number, view=move |toast: Toast| {
-                let number = toast.number;
-                let tone = if toast.is_bad { "bad" } else { "good" };
-                let (picture, close) =
-                    (icon(if toast.is_bad { Icon::Warn } else { Icon::Check }), icon(Icon::Close));
-                view! {
-                    div(class="toast", data-tone=tone) {
-                        (picture) p { (toast.text) }
-                        button(class="btn icon-btn", data-kind="quiet", aria-label=t().general.close,
-                            on:click=move |_| toasts.close(number)) { (close) }
-                    }
+        Keyed(list=list, key=|it| it.number, view=move |toast: Toast| {
+            let number = toast.number;
+            let (picture, close) = (icon(picture), icon(Icon::Close));
+            view! {
+                div(class="toast", data-tone=tone) {
+                    (picture) p { (toast.text) }
+                    button(class="btn icon-btn", data-kind="quiet", aria-label=t().general.close,
+                        on:click=move |_| toasts.close(number)) { (close) }
                 }
-            })
-        }
+            }
+        })
     }
 }
