@@ -27,6 +27,9 @@ export async function starting({ browser, step, address, folder, admin, password
     await browser.go(`${address}/servers/${server.id}/startup`);
     await until("the choice as it is", () => browser.run("return document.querySelector('select[name=auto_start]')?.value === 'never'"));
     await ask("PATCH", `/servers/${server.id}`, { startup: before.template, auto_start: before.auto_start });
+    await browser.go(`${address}/servers/${server.id}/activity`);
+    await browser.find("//ol[@class='timeline']//p[.='Changed: When the node starts']");
+    await browser.find("//ol[@class='timeline']//p[.='Changed: When the node starts, Start line']");
   });
 
   await step("a new server is told what is left, and what is too much", async () => {

@@ -1,6 +1,6 @@
 //! What became of what, as a small table: only the fields that changed, and names in the place of ids.
 
-use crate::reactive::selector;
+use crate::{i18n::t, reactive::selector};
 use mamba_core::{audit::Change, ids::UserId};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -118,9 +118,44 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// Returns a field's name for people: `memory_mib` is `memory mib`.
-fn title(field: &str) -> String {
-    field.replace(['_', '-'], " ").replace('.', " › ")
+/// Returns a field of the API in the words of its setting: `limits.memory_mib` is `Limits › Memory (MiB)`.
+/// What has no words is called as it is there: `a_b` is `a b`, and the variable `MAX_PLAYERS` itself.
+pub(crate) fn field_title(field: &str) -> String {
+    field.split('.').map(word).collect::<Vec<_>>().join(" › ")
+}
+
+fn word(field: &str) -> String {
+    let texts = &t().servers;
+    let (word, unit) = match field {
+        "name" => (texts.name, ""),
+        "description" => (texts.description, ""),
+        "external_id" => (texts.field_external_id, ""),
+        "blueprint" => (texts.game, ""),
+        "image" => (texts.image, ""),
+        "startup" => (texts.start_template, ""),
+        "variables" => (texts.variables, ""),
+        "auto_start" => (texts.boot, ""),
+        "restart" => (texts.field_restart, ""),
+        "suspended" => (texts.suspended, ""),
+        "eula" => (texts.field_eula, ""),
+        "skip_scripts" => (texts.field_skip_scripts, ""),
+        "mounts" => (texts.mounts, ""),
+        "allocations" => (texts.ports, ""),
+        "allocation_limit" => (texts.port_limit, ""),
+        "backup_limit" => (texts.backup_limit, ""),
+        "limits" => (texts.limits, ""),
+        "memory_mib" => (texts.memory, "MiB"),
+        "swap_mib" => (texts.swap, "MiB"),
+        "cpu_millicores" => (texts.cpu, texts.millicores),
+        "disk_mib" => (texts.disk, "MiB"),
+        "pids" => (texts.pids, ""),
+        "threads" => (texts.threads, ""),
+        "io_weight" => (texts.io_weight, ""),
+        "oom_disabled" => (texts.oom_disabled, ""),
+        other if other.contains(char::is_uppercase) => return other.to_owned(),
+        other => return other.replace(['_', '-'], " "),
+    };
+    if unit.is_empty() { word.to_owned() } else { format!("{word} ({unit})") }
 }
 
 /// Whether a text is an id.
@@ -143,7 +178,7 @@ fn line(row: Row, names: Names) -> View {
     let Row { field, before, after } = row;
     let (before, after) = (before.filter(|it| !it.is_empty()), after.filter(|it| !it.is_empty()));
     let was = before.is_some();
-    let field = title(&field);
+    let field = field_title(&field);
     let before = before.map_or_else(super::nothing, |it| {
         let value = value(it, names);
         view! { del { (value) } }
@@ -190,7 +225,7 @@ mod tests {
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
         rows(&Change::new("settings", before, after))
             .into_iter()
-            .map(|it| (title(&it.field), or_none(it.before), or_none(it.after)))
+            .map(|it| (field_title(&it.field), or_none(it.before), or_none(it.after)))
             .collect()
     }
 
@@ -212,6 +247,19 @@ mod tests {
         assert_eq!(told(Some("{\"a"), Some("{}")), [row("settings", "{\"a", "{}")]);
         assert_eq!(told(Some("x"), Some("y")), [row("settings", "x", "y")]);
         assert_eq!(told(Some("x"), None), [row("settings", "x", "none")]);
+    }
+
+    #[test]
+    fn fields_are_called_as_their_settings_are() {
+        for (field, expected) in [
+            ("auto_start", "When the node starts"),
+            ("limits.memory_mib", "Limits › Memory (MiB)"),
+            ("cpu_millicores", "CPU (1/1000 core)"),
+            ("variables.MAX_PLAYERS", "Variables › MAX_PLAYERS"),
+            ("delay_ms_min", "delay ms min"),
+        ] {
+            assert_eq!(field_title(field), expected);
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ mod trail;
 pub(crate) use ask::{Question, ask, rename};
 pub(crate) use badge::{Badge, Fresh, Tone, badge};
 pub(crate) use button::{Action, IconButton, Kind, Submit};
-pub(crate) use changes::Known;
+pub(crate) use changes::{Known, field_title};
 pub(crate) use chart::{Points, Shape, bytes, chart, cores, rate, short};
 pub(crate) use copy::{Copyable, copier};
 pub(crate) use dialog::{confirm, dialog};

@@ -3,7 +3,7 @@
 use super::page::Seen;
 use crate::{
     i18n::{fill, t},
-    parts::{Action, Icon, Tone, empty, loading, nothing, notice},
+    parts::{Action, Icon, Tone, empty, field_title, loading, nothing, notice},
     remote::Pages,
     session::Session,
     time::{self, Age},
@@ -136,7 +136,8 @@ fn sentence(activity: &Activity) -> (Tone, String) {
         Activity::Purged => calm(texts.did_purged),
         Activity::Created => (Tone::Good, texts.did_created.to_owned()),
         Activity::Changed { fields, .. } => {
-            (Tone::Calm, fill(texts.did_changed, &[("fields", &fields.join(", "))]))
+            let fields = fields.iter().map(|it| field_title(it)).collect::<Vec<_>>().join(", ");
+            (Tone::Calm, fill(texts.did_changed, &[("fields", &fields)]))
         }
         Activity::GivenAway => calm(texts.did_give_away),
         Activity::TakenOver => (Tone::Good, texts.did_take_over.to_owned()),
@@ -161,5 +162,21 @@ fn action_name(action: PowerAction) -> &'static str {
         PowerAction::Stop => texts.stop,
         PowerAction::Restart => texts.restart,
         PowerAction::Kill => texts.kill,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_in_the_words_of_the_settings() {
+        let told = |fields: &[&str]| {
+            let fields = fields.iter().map(ToString::to_string).collect();
+            sentence(&Activity::Changed { generation: 3, fields }).1
+        };
+        let both = told(&["auto_start", "allocation_limit"]);
+        assert_eq!(both, "Changed: When the node starts, Ports its owner may take");
+        assert_eq!(told(&["of_tomorrow"]), "Changed: of tomorrow");
     }
 }
