@@ -33,6 +33,16 @@ function trouble() {
   };
 }
 
+// Runs in the page, before the panel: wishes for servers are held until they are let go.
+function slow() {
+  const ask = window.fetch;
+  window.held = [];
+  window.fetch = async (target, init) => {
+    if (new URL(target, location.href).pathname.endsWith("/power")) await new Promise((go) => window.held.push(go));
+    return ask(target, init);
+  };
+}
+
 // Plays with a server that runs; `edge` is the process of its node's daemon.
 export async function honest({ browser, step, address, folder, admin, password, server, edge }) {
   const ask = await asker(address, admin, password);
@@ -135,6 +145,39 @@ export async function honest({ browser, step, address, folder, admin, password, 
     await browser.text("1 selected");
     await browser.refused(403, 409, 422);
     await browser.views(folder, "servers-bulk");
+    for (const id of made) await ask("DELETE", `/servers/${id}?after_ms=0&retain_ms=0`);
+  });
+
+  await step("many are acted upon some at a time, one sees how far that is, and can leave the rest out", async () => {
+    const { node, tenant } = await ask("GET", path);
+    const names = Array.from({ length: 6 }, (_, index) => `many-${index}`);
+    const made = [];
+    for (const name of names) {
+      made.push((await ask("POST", "/servers", { name, tenant, node, blueprint: "quiet", limits: LIMITS })).server);
+    }
+    const forget = await browser.prepare(slow);
+    await browser.go(`${address}/servers`);
+    for (const name of names) await browser.click(`//tr[.//td/a[.='${name}']]//input[@type='checkbox']`);
+    await browser.text("6 selected");
+    const held = () => browser.run("return window.held.length");
+    await browser.button("Start");
+    await browser.text("0 of 6");
+    assert.equal(await held(), 4);
+    await browser.run("window.held[0]()");
+    await browser.text("1 of 6");
+    await until("that the next one is asked for", async () => (await held()) === 5);
+    await browser.views(folder, "servers-bulk-under-way");
+    await browser.button("Leave the rest out");
+    await browser.text("2 of 6");
+    await browser.run("window.held.forEach((go) => go())");
+    const report = "//section[contains(@class, 'bulk-report')]";
+    await browser.find(`${report}//h2[.='Start: 5 of 6 recorded']`);
+    await browser.find(`${report}//li[contains(., 'many-5')]//span[.='Left out']`);
+    await browser.text("1 selected");
+    assert.equal(await held(), 5);
+    const asked = await Promise.all(made.map(async (id) => (await ask("GET", `/servers/${id}/intents`)).items.length));
+    assert.deepEqual(asked, [1, 1, 1, 1, 1, 0]);
+    await forget();
     for (const id of made) await ask("DELETE", `/servers/${id}?after_ms=0&retain_ms=0`);
   });
 
