@@ -20,6 +20,14 @@ export async function bound({ browser, step, address, folder, tenant, owner }) {
     const row = `//tr[contains(., 'deploy <i>')][contains(., '${owner}')]`;
     await browser.find(row);
     await browser.views(folder, "tenant-api-keys-one");
+    for (const width of [390, 768, 1440]) {
+      await browser.size(width, 900);
+      const { seen, whole, title } = await browser.run(`
+        const box = document.querySelector(".card .table-wrap");
+        return { seen: box.clientWidth, whole: box.scrollWidth, title: box.querySelector(".elided").title };`);
+      assert.ok(whole <= seen, `the table is ${whole} px wide, its card ${seen}, at ${width}`);
+      assert.ok(token.startsWith(title), "what is left out is told by the title");
+    }
     await browser.click(`${row}//button[normalize-space()='End']`);
     await browser.text("refused at once");
     await browser.views(folder, "tenant-api-key-end");

@@ -15,6 +15,17 @@ pub(crate) fn Copyable(#[prop(setter(into))] text: String) -> View {
     view! { div(class="copyable") { code { (shown) } (button) } }
 }
 
+/// Letters at the end of an id that are always shown: two of one minute differ only there.
+const ENDING_CHARS: usize = 8;
+
+/// Returns how something secret begins. Where there is no room its middle is not shown; all of it is in its
+/// title, and copied when it is selected.
+pub(crate) fn elided(text: String) -> View {
+    let cut = text.floor_char_boundary(text.len().saturating_sub(ENDING_CHARS));
+    let (begin, ending) = (text[..cut].to_owned(), format!("{}…", &text[cut..]));
+    view! { code(class="elided", title=text) { span(class="cut") { (begin) } span { (ending) } } }
+}
+
 /// Returns a button that copies what `text` gives at that time; nothing where there is no clipboard.
 pub(crate) fn copier(text: impl Fn() -> Option<String> + 'static) -> View {
     // Plain HTTP has no clipboard.

@@ -28,7 +28,7 @@ pub(crate) use badge::{Badge, Fresh, Tone, badge};
 pub(crate) use button::{Action, IconButton, Kind, Submit};
 pub(crate) use changes::{Known, field_title};
 pub(crate) use chart::{Points, Shape, bytes, chart, cores, rate, short};
-pub(crate) use copy::{Copyable, copier};
+pub(crate) use copy::{Copyable, copier, elided};
 pub(crate) use dialog::{confirm, dialog};
 pub(crate) use drop::FileDrop;
 pub(crate) use field::{Choice, Field, Select, TextArea};

@@ -4,7 +4,7 @@ use super::api_key_new::new_dialog;
 use crate::reactive::selector;
 use crate::{
     i18n::{fill, t},
-    parts::{Action, Icon, Kind, Question, Toasts, ask, empty, listing, nothing, shown},
+    parts::{Action, Icon, Kind, Question, Toasts, ask, elided, empty, listing, nothing, shown},
     remote::{self, Remote, watch},
     session::Session,
     time::{self, Age},
@@ -89,11 +89,11 @@ fn Line(remote: Remote<Page<ApiKey>>, key: ApiKey) -> View {
     };
     let until = key.until.map_or_else(|| texts.never.to_owned(), time::local);
     let used = key.used_at.map_or_else(|| view! { (t().account.never) }, |at| view! { Age(at=at) });
-    let (name, prefix) = (key.name, format!("{}…", key.prefix));
+    let (name, prefix) = (key.name, elided(key.prefix));
     view! {
         tr {
             td(class="cut") { (name) }
-            td { code { (prefix) } }
+            td { (prefix) }
             td(class="num") { (rights) }
             td(class="cut") { (tenant) }
             td(class="wrap small") { (networks) }

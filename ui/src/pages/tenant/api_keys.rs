@@ -5,7 +5,8 @@ use crate::reactive::selector;
 use crate::{
     i18n::{fill, t},
     parts::{
-        Action, Badge, Icon, Kind, Question, Toasts, Tone, ask, empty, listing, nothing, shown,
+        Action, Badge, Icon, Kind, Question, Toasts, Tone, ask, elided, empty, listing, nothing,
+        shown,
     },
     remote::{self, Remote, watch},
     session::Session,
@@ -77,12 +78,12 @@ fn Line(seen: Seen, remote: Remote<Page<TenantApiKey>>, key: TenantApiKey) -> Vi
     };
     let until = until(key.until, time::now());
     let used = key.used_at.map_or_else(|| view! { (t().account.never) }, |at| view! { Age(at=at) });
-    let (email, name, prefix) = (key.email, key.name, format!("{}…", key.prefix));
+    let (email, name, prefix) = (key.email, key.name, elided(key.prefix));
     view! {
         tr {
             td(class="cut") { (email) }
             td(class="cut") { (name) }
-            td { code { (prefix) } }
+            td { (prefix) }
             td(class="num") { (rights) }
             td(class="wrap small") { (networks) }
             td(class="muted") { (until) }
