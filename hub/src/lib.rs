@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod error;
+pub mod external;
 pub mod mail;
 pub mod identity;
 pub mod tenants;

@@ -4,7 +4,7 @@ use super::{
     Deleting, ServerChange,
     create::{ALLOCATION_LIMIT_MAX, BACKUP_LIMIT_MAX, check_growth},
     hidden::Whole,
-    names::{check_names, name_outside},
+    names::{check_description, name_outside},
     wish::{Happened, ServerKey, blueprint_of, check_mass_limit, check_stays, commit, find_alive},
 };
 use crate::{
@@ -37,8 +37,7 @@ impl Hub {
         server: ServerId,
         change: ServerChange,
     ) -> Result<Server, HubError> {
-        let external_id = change.external_id.as_deref().filter(|it| !it.is_empty());
-        check_names(change.description.as_deref(), external_id)?;
+        check_description(change.description.as_deref())?;
         check_range(
             "allocation_limit",
             change.allocation_limit.unwrap_or_default(),
@@ -157,8 +156,8 @@ fn merge_names(record: &mut ServerRecord, change: &ServerChange) -> Vec<&'static
     if description.is_some_and(|it| replace(&mut record.description, word(it))) {
         fields.push("description");
     }
-    let external_id = change.external_id.as_ref();
-    if external_id.is_some_and(|it| replace(&mut record.external_id, word(it))) {
+    let external_id = change.external_id.clone();
+    if external_id.is_some_and(|it| replace(&mut record.external_id, it)) {
         fields.push("external_id");
     }
     if change.allocation_limit.is_some_and(|it| replace(&mut record.allocation_limit, it)) {

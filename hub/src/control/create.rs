@@ -3,7 +3,7 @@
 use super::{
     hidden::Whole,
     leases,
-    names::{check_names, name_outside},
+    names::{check_description, name_outside},
     placing::candidates,
     ports::{self, grant, settle_gone},
     transfer::RESERVED,
@@ -12,6 +12,7 @@ use super::{
 use crate::{
     Hub, HubError,
     blueprints::{self, Known},
+    external::ExternalId,
     store::{NODE_STATES, NODES, NodeRecord, PLACED, SERVER_TENANTS, ServerRecord, TenantRef},
     tenants::{check_quota, check_quota_limits_all},
 };
@@ -77,7 +78,7 @@ pub struct NewServer {
     /// What it is for, for people.
     pub description: Option<String>,
     /// Its name in another system.
-    pub external_id: Option<String>,
+    pub external_id: Option<ExternalId>,
     /// Most ports that its owner may bring it to.
     pub allocation_limit: u32,
     /// Most backups that it may have.
@@ -173,7 +174,7 @@ impl NewServer {
             check_label("region", region)?;
         }
         check_tags("tags", &self.placing.tags)?;
-        check_names(self.description.as_deref(), self.external_id.as_deref())?;
+        check_description(self.description.as_deref())?;
         check_range("allocation_limit", self.allocation_limit, 0, ALLOCATION_LIMIT_MAX)?;
         check_range("backup_limit", self.backup_limit, 0, BACKUP_LIMIT_MAX)?;
         if self.maker == Maker::Member {

@@ -180,7 +180,7 @@ pub(crate) fn pass(
         }
     }
     if let Some(name) = &record.external_id {
-        txn.put(EXTERNAL_IDS, name, &ServerRef(to.0, server))?;
+        txn.put(EXTERNAL_IDS, &name.as_str().to_owned(), &ServerRef(to.0, server))?;
     }
     if let Some(mut placed) = txn.get(PLACED, &(record.node, server))? {
         placed.tenant = to.0;

@@ -3,15 +3,15 @@
 
 use super::{
     Cut,
+    names::NAMES,
     sort::{PlaceOf, Sort, Sorted},
     wish::ServerKey,
 };
 use crate::{
     Hub, HubError,
     blueprints::Shelf,
-    store::{
-        EXTERNAL_IDS, OBSERVED, PLACED, SERVER_TENANTS, SERVERS, ServerRecord, ServerRef, TenantRef,
-    },
+    external::ExternalId,
+    store::{OBSERVED, PLACED, SERVER_TENANTS, SERVERS, ServerRecord, ServerRef, TenantRef},
     tenants::{lineage, reach},
 };
 use mamba_core::{
@@ -196,9 +196,10 @@ impl Filter {
         record: &ServerRecord,
     ) -> Result<bool, HubError> {
         let name = &record.choices.name;
+        let external_id = record.external_id.as_ref().map(ExternalId::as_str);
         let passes = self.node.is_none_or(|node| record.node == node)
             && self.suspended.is_none_or(|it| record.choices.suspended == it)
-            && self.external_id.as_ref().is_none_or(|it| record.external_id.as_ref() == Some(it))
+            && self.external_id.as_deref().is_none_or(|it| external_id == Some(it))
             && self.name.as_ref().is_none_or(|it| name.to_lowercase().contains(it));
         let Some(state) = self.state.filter(|_| passes) else { return Ok(passes) };
         Ok(txn.get(OBSERVED, &key)?.is_some_and(|it| it.observed.state == state))
@@ -246,7 +247,7 @@ impl Source {
                 found.into_iter().map(|((_, server), it)| (it.tenant, server)).collect()
             }
             Self::External(name) => {
-                let found = txn.get(EXTERNAL_IDS, name)?;
+                let found = NAMES.find(txn, name)?;
                 let found = found.map(|ServerRef(tenant, server)| (tenant, server));
                 found.into_iter().filter(|key| after.is_none_or(|after| key.1 > after)).collect()
             }

@@ -52,6 +52,7 @@ pub use remake::Remake;
 pub(crate) use sort::{PlaceOf, Sort, behind};
 pub(crate) use wish::{commit, find as find_server, holder, note};
 
+use crate::external::ExternalId;
 use mamba_core::{
     blueprint::Pick,
     error::Invalid,
@@ -74,8 +75,8 @@ pub struct ServerChange {
     pub name: Option<String>,
     /// What it is for; an empty text removes it.
     pub description: Option<String>,
-    /// Its name in another system; an empty text removes it.
-    pub external_id: Option<String>,
+    /// Its name in another system, or none.
+    pub external_id: Option<Option<ExternalId>>,
     /// Most ports that its owner may bring it to.
     pub allocation_limit: Option<u32>,
     /// Most backups that it may have.

@@ -3,6 +3,7 @@
 use super::wish::ServerKey;
 use crate::{
     HubError,
+    external::{ExternalId, Names},
     store::{EXTERNAL_IDS, SERVERS, ServerRecord, ServerRef},
 };
 use mamba_core::{
@@ -11,23 +12,17 @@ use mamba_core::{
     server::check_text,
 };
 
+/// Servers by their names in another system.
+pub(super) const NAMES: Names<ServerRef> = Names::new(EXTERNAL_IDS, "server");
 /// Longest description in bytes.
 const DESCRIPTION_BYTES_MAX: usize = 1_024;
-/// Longest name in another system in bytes.
-const EXTERNAL_ID_BYTES_MAX: usize = 128;
 
-/// Checks both words.
+/// Checks what a server is for.
 ///
 /// # Errors
-/// Names `description` or `external_id`.
-pub(super) fn check_names(
-    description: Option<&str>,
-    external_id: Option<&str>,
-) -> Result<(), Invalid> {
-    if let Some(text) = description {
-        check_text("description", text, 0, DESCRIPTION_BYTES_MAX)?;
-    }
-    external_id.map_or(Ok(()), |text| check_text("external_id", text, 1, EXTERNAL_ID_BYTES_MAX))
+/// Names `description`.
+pub(super) fn check_description(text: Option<&str>) -> Result<(), Invalid> {
+    text.map_or(Ok(()), |text| check_text("description", text, 0, DESCRIPTION_BYTES_MAX))
 }
 
 /// Gives a server its name in another system, and takes the one that it had.
@@ -37,23 +32,15 @@ pub(super) fn check_names(
 pub(super) fn name_outside(
     txn: &mut Txn<'_>,
     key: ServerKey,
-    before: Option<&String>,
-    now: Option<&String>,
+    before: Option<&ExternalId>,
+    now: Option<&ExternalId>,
 ) -> Result<(), HubError> {
-    if before == now {
-        return Ok(());
-    }
-    if let Some(before) = before
-        && txn.get(EXTERNAL_IDS, before)? == Some(ServerRef(key.0, key.1))
+    if let Some(now) = now.filter(|_| before != now)
+        && let Some(other) = NAMES.find(txn, now.as_str())?
+        && !txn.get(SERVERS, &(other.0, other.1))?.is_some_and(|it: ServerRecord| it.is_present())
     {
-        txn.delete(EXTERNAL_IDS, before)?;
+        // One that is gone holds its name until another wants it.
+        NAMES.change(txn, other, Some(now), None)?;
     }
-    let Some(now) = now else { return Ok(()) };
-    if let Some(ServerRef(tenant, server)) = txn.get(EXTERNAL_IDS, now)?
-        && (tenant, server) != key
-        && txn.get(SERVERS, &(tenant, server))?.is_some_and(|it: ServerRecord| it.is_present())
-    {
-        return Err(HubError::invalid("external_id", "belongs to another server already"));
-    }
-    Ok(txn.put(EXTERNAL_IDS, now, &ServerRef(key.0, key.1))?)
+    NAMES.change(txn, ServerRef(key.0, key.1), before, now)
 }

@@ -160,7 +160,7 @@ impl Hub {
             moving_to: record.moving.map(|it| it.to),
             name: record.choices.name,
             description: record.description,
-            external_id: record.external_id,
+            external_id: record.external_id.map(String::from),
             limits: record.choices.limits,
             allocation_limit: record.allocation_limit,
             backup_limit: record.backup_limit,

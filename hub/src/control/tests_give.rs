@@ -35,7 +35,7 @@ async fn world() -> (World, NodeId, ServerId) {
     let new = NewServer {
         node: Some(node),
         blueprint: "secretive".to_owned(),
-        external_id: Some("whmcs-7".to_owned()),
+        external_id: "whmcs-7".parse().ok(),
         variables,
         ..new_server()
     };
@@ -265,7 +265,7 @@ async fn what_cannot_be_given_stays() {
     let quota = Quota { servers: Some(0), ..Quota::default() };
     let (parent, made_at) = (None, START);
     for (number, quota) in [(1, Quota::default()), (2, quota)] {
-        let record = Tenant { name: "t".to_owned(), parent, quota, made_at };
+        let record = Tenant { name: "t".to_owned(), parent, quota, made_at, external_id: None };
         let put = move |txn: &mut mamba_core::db::Txn<'_>| {
             Ok::<_, HubError>(txn.put(TENANTS, &of(number), &record)?)
         };

@@ -110,7 +110,7 @@ async fn filters_name_what_they_do_not_know() {
     world.server(&tenant(1), node).await;
     let all = Seen::All;
     let change = ServerChange {
-        external_id: Some("x-1".into()),
+        external_id: Some("x-1".parse().ok()),
         suspended: Some(true),
         ..ServerChange::default()
     };

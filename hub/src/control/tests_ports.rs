@@ -3,6 +3,7 @@
 use super::{AllocationWords, Deleting, NewServer, PortAsker, ServerChange};
 use crate::{
     Hub, HubError,
+    external::ExternalId,
     store::{ALLOCATIONS, FREE_PORTS, GONE_PORTS, SERVERS},
     testing::{World, admin, new_server, ports_of, tenant},
 };
@@ -222,7 +223,7 @@ async fn names_in_other_systems_are_given_once_and_make_no_generation() {
     let (one, two) = (tenant(1), tenant(2));
     let (a, b) = (world.server(&one, node).await, world.server(&two, node).await);
     let name = |text: &str| ServerChange {
-        external_id: Some(text.into()),
+        external_id: Some(ExternalId::or_none(text).unwrap()),
         description: Some("for friends".into()),
         ..ServerChange::default()
     };

@@ -3,10 +3,13 @@
 use super::{
     Caller, Identity, IdentityError,
     passwords::hash_now,
-    records::{ACCOUNTS, Account, EMAILS, EmailOwner, FACTORS, Factors, Present, ROOTS},
+    records::{
+        ACCOUNTS, Account, AccountRef, EMAILS, EmailOwner, FACTORS, Factors, NAMES, Present, ROOTS,
+    },
 };
 use crate::{
     audit,
+    external::ExternalId,
     tenants::{self, TENANTS, Tenant},
 };
 use mamba_core::{
@@ -45,6 +48,8 @@ pub struct NewTenant {
     pub quota: Quota,
     /// Its owner.
     pub owner: NewAccount,
+    /// Its name in another system.
+    pub external_id: Option<ExternalId>,
 }
 
 impl NewAccount {
@@ -90,7 +95,7 @@ pub(super) fn register(
     let name: String = email.split('@').next().unwrap_or_default().chars().take(16).collect();
     // It may have no server until somebody gives it a plan.
     let quota = Quota { servers: Some(0), ..Quota::default() };
-    let tenant = Tenant { name, parent: None, quota, made_at: now };
+    let tenant = Tenant { name, parent: None, quota, made_at: now, external_id: None };
     let admin = Administration::None;
     insert(txn, owner, &Account::new(email, admin, password, now))?;
     let factors = Factors { email_verified_at: Some(now), ..Factors::default() };
@@ -175,14 +180,17 @@ impl Identity {
         let id = TenantId::new(now, draw(&*inner.entropy));
         let owner = UserId::new(now, draw(&*inner.entropy));
         let account = Account::new(email, Administration::None, password, now);
-        let tenant = Tenant { name: new.name, parent: None, quota: new.quota, made_at: now };
+        let NewTenant { name, quota, external_id, .. } = new;
+        let tenant = Tenant { name, parent: None, quota, made_at: now, external_id };
         let row = tenant.clone();
+        let named = tenant.external_id.clone();
         let entry = AuditEntry::new(now, &Actor::User(by.user), by.origin, "tenant:create");
         let entry = entry.with([
             Change::set("tenant", id.to_string()),
             Change::set("name", tenant.name.clone()),
             Change::set("owner", account.email.clone()),
         ]);
+        let entry = entry.with(named.map(|it| Change::set("external_id", it)));
         inner
             .store
             .write(move |txn| {
@@ -216,5 +224,6 @@ pub(super) fn insert(
     if account.admin == Administration::Root {
         txn.put(ROOTS, &user, &Present)?;
     }
+    NAMES.change(txn, AccountRef(user), None, account.external_id.as_ref())?;
     Ok(txn.put(ACCOUNTS, &user, account)?)
 }

@@ -11,7 +11,7 @@ use super::{
     administration::{check_within, text, unroot},
     factors,
     planted::void_keys,
-    records::{ACCOUNTS, Account, EMAILS, FACTORS, LETTERS},
+    records::{ACCOUNTS, Account, AccountRef, EMAILS, FACTORS, LETTERS, NAMES},
     seen,
     sessions::end_all,
     sign_in,
@@ -141,6 +141,7 @@ fn erase(
     txn.delete(LETTERS, &user)?;
     seen::forget(txn, user)?;
     txn.delete(EMAILS, &account.email)?;
+    NAMES.change(txn, AccountRef(user), account.external_id.as_ref(), None)?;
     txn.delete(ACCOUNTS, &user)?;
     mail::forget(txn, &account.email)?;
     mail::queue(txn, end.now, end.letter, &account.email, &Letter::AccountEnded)?;
@@ -150,6 +151,8 @@ fn erase(
         was("email", account.email),
         was("administration", text(&account.admin)),
     ];
+    let named = account.external_id.map(|it| was("external_id", it.into()));
     let entry = AuditEntry::new(end.now, &end.actor, end.origin, EVENT);
-    Ok(audit::append(txn, HUB_CHAIN, entry.with(told.into_iter().chain(gone)))?)
+    let changes = told.into_iter().chain(named).chain(gone);
+    Ok(audit::append(txn, HUB_CHAIN, entry.with(changes))?)
 }

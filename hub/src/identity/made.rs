@@ -11,12 +11,12 @@ use super::{
     factors,
     mailed::{ADDRESS_CHANGED, change_address, reset_of},
     passwords::{hash_now, void},
-    records::{ACCOUNTS, Account, FACTORS, Factors},
+    records::{ACCOUNTS, Account, AccountRef, FACTORS, Factors, NAMES},
     sessions::end_all,
     sign_in,
     trail::{Who, note},
 };
-use crate::{audit, mail::Letter};
+use crate::{audit, external::ExternalId, mail::Letter};
 use mamba_core::{
     access::Administration,
     audit::Change,
@@ -41,6 +41,8 @@ pub struct NewUser {
     pub password: Option<Zeroizing<String>>,
     /// Whether the address counts as proved.
     pub is_verified: bool,
+    /// Its name in another system.
+    pub external_id: Option<ExternalId>,
 }
 
 impl Identity {
@@ -52,7 +54,10 @@ impl Identity {
         let email = check_email(&new.email)?;
         let (now, entropy) = (self.inner.clock.wall(), &*self.inner.entropy);
         let (user, who, verified) = (UserId::new(now, draw(entropy)), by.who(), new.is_verified);
-        let account = |password| Account::new(email, Administration::None, password, now);
+        let account = |password| Account {
+            external_id: new.external_id,
+            ..Account::new(email, Administration::None, password, now)
+        };
         match new.password {
             Some(password) => {
                 check_password("password", &password)?;
@@ -74,30 +79,35 @@ impl Identity {
         self.user(user)
     }
 
-    /// Changes the address of an account, or whether it is proved. Links in letters that went to the old
-    /// address open nothing any more.
+    /// Changes the address of an account, whether it is proved, or its name in another system. Links in
+    /// letters that went to the old address open nothing any more.
     ///
     /// # Errors
-    /// `Invalid`, `NotFound`, `EmailTaken`, `Refused` for one's own, `Forbidden` when the account may do
-    /// more than who changes it, or what the store says.
+    /// `Invalid`, `NotFound`, `EmailTaken`, `Refused` for one's own address, `Forbidden` when the account may
+    /// do more than who changes it, or what the store says.
     pub async fn update_user(
         &self,
         by: &Caller,
         user: UserId,
         wanted: UpdateUser,
     ) -> Result<User, IdentityError> {
-        if by.user == user {
+        let UpdateUser { email, is_verified, external_id } = wanted;
+        if by.user == user && (email.is_some() || is_verified.is_some()) {
             return Err(IdentityError::Refused("the own address is changed in the own account"));
         }
-        let UpdateUser { email, is_verified } = wanted;
+        let name = external_id.as_deref().map(ExternalId::or_none).transpose()?;
         let email = email.as_deref().map(check_email).transpose()?;
         let (by, now) = (by.clone(), self.inner.clock.wall());
         let letter = self.draw_id(now);
         let change = move |txn: &mut Txn<'_>| {
-            let account = sign_in::account(txn, user)?;
+            let mut account = sign_in::account(txn, user)?;
             check_takeover(txn, &by, (user, &account))?;
             let mut factors = factors::of(txn, user)?;
             let told = Change::set("account", user.to_string());
+            if let Some(name) = name.clone().filter(|it| *it != account.external_id) {
+                let change = name_outside(txn, (user, &mut account), name)?;
+                note(txn, now, by.who(), "user:account.external-id", [told.clone(), change])?;
+            }
             if let Some(email) = email.clone().filter(|it| *it != account.email) {
                 factors.email_verified_at = None;
                 let change = change_address(txn, now, letter, (user, account), email)?;
@@ -198,6 +208,22 @@ fn make(
     note(txn, now, who, MADE, told(user, account))
 }
 
-fn told(user: UserId, account: &Account) -> [Change; 2] {
+/// Gives an account another name in another system, or none; returns what changed.
+fn name_outside(
+    txn: &mut Txn<'_>,
+    (user, account): (UserId, &mut Account),
+    name: Option<ExternalId>,
+) -> Result<Change, IdentityError> {
+    NAMES.change(txn, AccountRef(user), account.external_id.as_ref(), name.as_ref())?;
+    let change = Change::new("external_id", account.external_id.take(), name.clone());
+    account.external_id = name;
+    txn.put(ACCOUNTS, &user, account)?;
+    Ok(change)
+}
+
+fn told(user: UserId, account: &Account) -> impl Iterator<Item = Change> {
+    let named = account.external_id.clone().map(|it| Change::set("external_id", it));
     [Change::set("account", user.to_string()), Change::set("email", &*account.email)]
+        .into_iter()
+        .chain(named)
 }

@@ -1,10 +1,11 @@
 //! What is stored about accounts, tenants and sessions.
 
+use crate::external::{ExternalId, Names};
 use ipnet::IpNet;
 use mamba_core::{
     access::{AdminRight, Administration, Rights},
     clock::UnixMs,
-    db::{Table, TableDef},
+    db::{RecordError, Table, TableDef, decode_postcard},
     ids::{SessionId, TenantId, TokenId, UserId},
     record,
 };
@@ -57,6 +58,10 @@ pub(super) const SEEN: Table<(UserId, [u8; 32]), SeenAt> = Table::new(350, "seen
 
 /// Accounts that are root.
 pub(super) const ROOTS: Table<UserId, Present> = Table::new(187, "roots");
+/// Accounts by their names in another system.
+const EXTERNAL_IDS: Table<String, AccountRef> = Table::new(395, "user_external_ids");
+/// The same, as they are given and found.
+pub(super) const NAMES: Names<AccountRef> = Names::new(EXTERNAL_IDS, "account");
 
 /// All tables of this module.
 pub const TABLES: &[TableDef] = &[
@@ -78,6 +83,7 @@ pub const TABLES: &[TableDef] = &[
     MAIL_TOKEN_ENDS.def(),
     LETTERS.def(),
     ROOTS.def(),
+    EXTERNAL_IDS.def(),
     SEEN.def(),
 ];
 
@@ -94,6 +100,8 @@ pub struct Account {
     pub made_at: UnixMs,
     /// Since when an administrator lets it in no more.
     pub locked_at: Option<UnixMs>,
+    /// Its name in another system, which no other account has.
+    pub external_id: Option<ExternalId>,
 }
 
 impl Account {
@@ -104,7 +112,17 @@ impl Account {
         password: String,
         made_at: UnixMs,
     ) -> Self {
-        Self { email, admin, password, made_at, locked_at: None }
+        Self { email, admin, password, made_at, locked_at: None, external_id: None }
+    }
+
+    /// Version 1 had no name in another system.
+    fn from_first(version: u8, body: &[u8]) -> Result<Self, RecordError> {
+        type First = (String, Administration, String, UnixMs, Option<UnixMs>);
+        if version != 1 {
+            return Err(RecordError::Unmigratable { found: version });
+        }
+        let (email, admin, password, made_at, locked_at): First = decode_postcard(version, body)?;
+        Ok(Self { locked_at, ..Self::new(email, admin, password, made_at) })
     }
 }
 
@@ -113,6 +131,10 @@ impl Account {
 pub(super) struct EmailOwner {
     pub(super) user: UserId,
 }
+
+/// Points to an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct AccountRef(pub(super) UserId);
 
 /// One session: a family of refresh tokens, each of which gives the next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -264,8 +286,9 @@ pub(super) struct SeenAt(pub(super) UnixMs);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Present;
 
-record!(Account, 1);
+record!(Account, 2, Account::from_first);
 record!(EmailOwner, 1);
+record!(AccountRef, 1);
 record!(Session, 1);
 record!(Present, 1);
 record!(Factors, 1);
@@ -278,3 +301,31 @@ record!(SshKeyRecord, 1);
 record!(MailToken, 1);
 record!(LettersRecord, 1);
 record!(SeenAt, 1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mamba_core::db::Record;
+
+    #[test]
+    fn an_account_of_version_1_has_no_name_in_another_system() {
+        let account = Account {
+            locked_at: Some(UnixMs(5)),
+            ..Account::new(
+                "a@b".to_owned(),
+                Administration::Root,
+                "$argon2id".to_owned(),
+                UnixMs(3),
+            )
+        };
+        let mut bytes = account.to_record_bytes().unwrap();
+        assert_eq!((bytes[0], bytes.pop()), (2, Some(0)), "without a name the last byte says so");
+        bytes[0] = 1;
+        assert_eq!(Account::from_record_bytes(&bytes).unwrap(), account);
+        bytes.push(0);
+        assert!(Account::from_record_bytes(&bytes).is_err(), "nothing followed in version 1");
+        let named = Account { external_id: "whmcs-7".parse().ok(), ..account };
+        let bytes = named.to_record_bytes().unwrap();
+        assert_eq!(Account::from_record_bytes(&bytes).unwrap(), named);
+    }
+}

@@ -6,7 +6,7 @@ use super::{
     administration::check_within,
     factors,
     passkeys::PASSKEYS_MAX,
-    records::{ACCOUNTS, Account, PASSKEYS},
+    records::{ACCOUNTS, Account, AccountRef, NAMES, PASSKEYS},
     sessions::{end_all, live},
     sign_in,
     trail::note,
@@ -41,8 +41,13 @@ impl Identity {
         self.inner.store.read(|view| {
             sort.page(
                 &page,
-                !wanted.is_empty(),
-                |after, most| Ok(view.range(ACCOUNTS, behind(after), most)?),
+                !wanted.is_empty() || query.external_id.is_some(),
+                |after, most| match &query.external_id {
+                    Some(name) => {
+                        Ok(NAMES.row(view, (ACCOUNTS, |it: AccountRef| it.0), name, after)?)
+                    }
+                    None => Ok(view.range(ACCOUNTS, behind(after), most)?),
+                },
                 |_, account| Ok(account.email.contains(&wanted)),
                 |user, account| shown(view, now, *user, account),
             )
@@ -130,6 +135,7 @@ fn shown(
         sessions: u32::try_from(sessions.len()).unwrap_or(u32::MAX),
         used_at: sessions.iter().map(|(_, it)| it.refreshed_at).max(),
         locked_at: account.locked_at,
+        external_id: account.external_id.map(String::from),
         tenants: memberships(view, user)?,
     })
 }

@@ -1,5 +1,6 @@
 //! Pure: records of what is wanted and seen of servers.
 
+use crate::external::ExternalId;
 use mamba_core::{
     access::ServerKeys,
     blueprint::Choices,
@@ -42,7 +43,7 @@ pub struct ServerRecord {
     /// What it is for, for people.
     pub description: Option<String>,
     /// Its name in another system, of which there is one in the whole hub.
-    pub external_id: Option<String>,
+    pub external_id: Option<ExternalId>,
     /// Whether its install script is never run.
     pub skip_scripts: bool,
     /// Rank of the newest wish.

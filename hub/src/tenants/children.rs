@@ -42,7 +42,7 @@ impl Hub {
         })?;
         let (now, parent) = (self.now(), by.scope.tenant());
         let id = TenantId::new(now, draw(self.entropy()));
-        let tenant = Tenant { name, parent: Some(parent), quota, made_at: now };
+        let tenant = Tenant { name, parent: Some(parent), quota, made_at: now, external_id: None };
         self.write(move |txn| {
             check_may_make(txn, &by)?;
             txn.put(TENANTS, &id, &tenant)?;

@@ -1,7 +1,7 @@
-//! Tenants: renamed, limited, given tenants of their own, deleted.
+//! Tenants: renamed, limited, deleted.
 
 use super::{
-    CHILDREN, MEMBERS, MEMBERSHIPS, Present, ROLES, TENANTS, Tenant,
+    CHILDREN, MEMBERS, MEMBERSHIPS, NAMES, Present, ROLES, TENANTS, Tenant,
     access::{CHILDREN_MAX, lineage},
     invitations::withdraw,
     letters,
@@ -9,7 +9,12 @@ use super::{
     quota::used,
     records::INVITATIONS,
 };
-use crate::{Hub, HubError, audit, identity::remove_bound_keys, store::SERVERS};
+use crate::{
+    Hub, HubError, audit,
+    external::ExternalId,
+    identity::remove_bound_keys,
+    store::{SERVERS, TenantRef},
+};
 use mamba_core::{
     access::TENANT_DEPTH_MAX,
     audit::{AuditEntry, Change},
@@ -24,25 +29,50 @@ use mamba_core::{
 /// Rows of one kind that a deletion removes at once; more than a tenant can have.
 const ROWS_MAX: usize = 1_000;
 
+/// What to change of a tenant: what is `None` stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TenantChange {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its name in another system, or none.
+    pub external_id: Option<Option<ExternalId>>,
+}
+
 impl Hub {
-    /// Renames a tenant.
+    /// Renames a tenant, here or in another system. The trail tells each name that is another than before.
     ///
     /// # Errors
-    /// `NotFound`, or `Invalid` for the name.
-    pub async fn rename_tenant(
+    /// `NotFound`, or `Invalid` for a name. Nothing was changed.
+    pub async fn change_tenant(
         &self,
         scope: &TenantScope,
-        name: String,
+        change: TenantChange,
     ) -> Result<Tenant, HubError> {
-        check_text("name", &name, 1, NAME_BYTES_MAX)?;
+        if let Some(name) = &change.name {
+            check_text("name", name, 1, NAME_BYTES_MAX)?;
+        }
         let (scope, now) = (scope.clone(), self.now());
         self.write(move |txn| {
-            let mut record = find(txn, scope.tenant())?;
-            let change = Change::new("name", Some(record.name.clone()), Some(name.clone()));
-            record.name = name.clone();
-            txn.put(TENANTS, &scope.tenant(), &record)?;
-            note(txn, &scope, now, "tenant:rename", change)?;
-            Ok(record)
+            let tenant = scope.tenant();
+            let before = find(txn, tenant)?;
+            let TenantChange { name, external_id } = change.clone();
+            let after = Tenant {
+                name: name.unwrap_or_else(|| before.name.clone()),
+                external_id: external_id.unwrap_or_else(|| before.external_id.clone()),
+                ..before.clone()
+            };
+            txn.put(TENANTS, &tenant, &after)?;
+            if before.name != after.name {
+                let change = Change::new("name", Some(before.name), Some(after.name.clone()));
+                note(txn, &scope, now, "tenant:rename", [change])?;
+            }
+            if before.external_id != after.external_id {
+                let (old, new) = (before.external_id, after.external_id.clone());
+                NAMES.change(txn, TenantRef(tenant), old.as_ref(), new.as_ref())?;
+                let change = Change::new("external_id", old, new);
+                note(txn, &scope, now, "tenant:external-id", [change])?;
+            }
+            Ok(after)
         })
         .await
     }
@@ -67,7 +97,7 @@ impl Hub {
             txn.put(TENANTS, &scope.tenant(), &record)?;
             check_below(txn, scope.tenant(), &record.quota)?;
             check_pool(txn, &record)?;
-            note(txn, &scope, now, "tenant:quota", change)?;
+            note(txn, &scope, now, "tenant:quota", [change])?;
             Ok(record)
         })
         .await
@@ -109,14 +139,12 @@ impl Hub {
                 txn.delete(CHILDREN, &(parent, tenant))?;
             }
             remove_bound_keys(txn, tenant)?;
+            NAMES.change(txn, TenantRef(tenant), record.external_id.as_ref(), None)?;
             txn.delete(TENANTS, &tenant)?;
-            note(
-                txn,
-                &scope,
-                now,
-                "tenant:delete",
-                Change::new("name", Some(typed.clone()), None::<String>),
-            )
+            let was = |field: &str, value: String| Change::new(field, Some(value), None::<String>);
+            let named = record.external_id.map(|it| was("external_id", it.into()));
+            let changes = [was("name", typed.clone())].into_iter().chain(named);
+            note(txn, &scope, now, "tenant:delete", changes)
         })
         .await
     }
@@ -175,8 +203,8 @@ fn note(
     scope: &TenantScope,
     now: UnixMs,
     event: &str,
-    change: Change,
+    changes: impl IntoIterator<Item = Change>,
 ) -> Result<(), HubError> {
     let entry = AuditEntry::new(now, scope.actor(), scope.origin(), event);
-    audit::append(txn, scope.tenant(), entry.with([change]))
+    audit::append(txn, scope.tenant(), entry.with(changes))
 }

@@ -1,9 +1,11 @@
 //! Lists what a caller may see, and what tenants have.
 
-use super::{CHILDREN, TENANTS, Tenant, access::reach, lineage, quota::used};
+use super::{CHILDREN, NAMES, TENANTS, Tenant, access::reach, lineage, quota::used};
 use crate::{
     Hub, HubError,
     control::{PlaceOf, Sort, behind},
+    external::ExternalId,
+    store::TenantRef,
 };
 use mamba_core::{
     access::{Access, AdminRight, Rights},
@@ -29,7 +31,7 @@ impl Hub {
         access: &Access,
         query: &TenantQuery,
     ) -> Result<Page<(TenantId, Tenant)>, HubError> {
-        let TenantQuery { name, parent, sort, after, limit } = query.clone();
+        let TenantQuery { name, parent, external_id, sort, after, limit } = query.clone();
         let by_name: PlaceOf<Tenant> = |it| it.name.to_lowercase().into_bytes();
         let sort = Sort::read(sort.as_deref(), "made", &[("name", by_name)])?;
         let name = name.map(|it| it.to_lowercase());
@@ -38,14 +40,19 @@ impl Hub {
             let own = if sees_all { BTreeSet::new() } else { reach(view, access)? };
             sort.page(
                 &PageQuery { after, limit },
-                name.is_some() || parent.is_some(),
-                |after, most| match sees_all {
-                    true => Ok(view.range(TENANTS, behind(after), most)?),
-                    false => some_of(view, &own, after, most),
+                name.is_some() || parent.is_some() || external_id.is_some(),
+                |after, most| match (sees_all, &external_id) {
+                    (true, Some(name)) => {
+                        Ok(NAMES.row(view, (TENANTS, |it: TenantRef| it.0), name, after)?)
+                    }
+                    (true, None) => Ok(view.range(TENANTS, behind(after), most)?),
+                    (false, _) => some_of(view, &own, after, most),
                 },
                 |_, it| {
+                    let its = it.external_id.as_ref().map(ExternalId::as_str);
                     Ok(name.as_ref().is_none_or(|name| it.name.to_lowercase().contains(name))
-                        && (parent.is_none() || it.parent == parent))
+                        && (parent.is_none() || it.parent == parent)
+                        && (external_id.is_none() || its == external_id.as_deref()))
                 },
                 |id, it| Ok((*id, it)),
             )

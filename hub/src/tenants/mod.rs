@@ -24,15 +24,18 @@ pub use access::{access_of, lineage, memberships};
 pub(crate) use answers::{Answer, give_answer, mailed_to};
 pub(crate) use leave::{Leaving, leave_all, only_owner_of};
 pub(crate) use letters::{about_server, server_deleted};
+pub use life::TenantChange;
 pub(crate) use life::check_pool;
 pub use people::Granter;
 pub(crate) use people::dismiss;
 pub(crate) use quota::{check_quota, check_quota_limits_all};
+use records::NAMES;
 pub(crate) use records::{
     CHILDREN, MEMBERS, MEMBERSHIPS, Owner, Present, ROLES, SUB_USER_OF, SUB_USERS, TENANTS,
 };
 pub use records::{Member, RoleRecord, SubUser, TABLES, Tenant};
 
+use crate::{HubError, store::TenantRef};
 use mamba_core::{
     access::Role,
     clock::UnixMs,
@@ -41,17 +44,21 @@ use mamba_core::{
 };
 
 /// Writes a new tenant with its first owner.
+///
+/// # Errors
+/// `Invalid` when another tenant has its name in another system, or what the store says.
 pub(crate) fn insert(
     txn: &mut Txn<'_>,
     id: TenantId,
     tenant: &Tenant,
     owner: UserId,
-) -> Result<(), TxnError> {
+) -> Result<(), HubError> {
+    NAMES.change(txn, TenantRef(id), None, tenant.external_id.as_ref())?;
     txn.put(TENANTS, &id, tenant)?;
     if let Some(parent) = tenant.parent {
         txn.put(CHILDREN, &(parent, id), &Present)?;
     }
-    join(txn, id, owner, Role::Owner, tenant.made_at)
+    Ok(join(txn, id, owner, Role::Owner, tenant.made_at)?)
 }
 
 /// Makes an account a member.

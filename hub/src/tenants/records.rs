@@ -1,9 +1,13 @@
 //! What is stored about tenants, their members and roles, and sub-users of their servers.
 
+use crate::{
+    external::{ExternalId, Names},
+    store::TenantRef,
+};
 use mamba_core::{
     access::{Rights, Role, ServerKey},
     clock::UnixMs,
-    db::{Table, TableDef},
+    db::{RecordError, Table, TableDef, decode_postcard},
     ids::{EventId, InvitationId, RoleId, ServerId, SessionId, TenantId, UserId},
     quota::Quota,
     record,
@@ -39,6 +43,11 @@ pub(crate) const INVITATIONS_BY_TOKEN: Table<[u8; 32], InvitationRef> =
 pub(crate) const SERVER_LETTERS: Table<(TenantId, ServerId, u64), u64> =
     Table::new(209, "server_letters");
 
+/// Tenants by their names in another system.
+const EXTERNAL_IDS: Table<String, TenantRef> = Table::new(396, "tenant_external_ids");
+/// The same, as they are given and found.
+pub(super) const NAMES: Names<TenantRef> = Names::new(EXTERNAL_IDS, "tenant");
+
 /// All tables of this module.
 pub const TABLES: &[TableDef] = &[
     TENANTS.def(),
@@ -51,6 +60,7 @@ pub const TABLES: &[TableDef] = &[
     INVITATIONS.def(),
     INVITATIONS_BY_TOKEN.def(),
     SERVER_LETTERS.def(),
+    EXTERNAL_IDS.def(),
 ];
 
 /// One tenant.
@@ -64,6 +74,20 @@ pub struct Tenant {
     pub quota: Quota,
     /// When it was made.
     pub made_at: UnixMs,
+    /// Its name in another system, which no other tenant has.
+    pub external_id: Option<ExternalId>,
+}
+
+impl Tenant {
+    /// Version 1 had no name in another system.
+    fn from_first(version: u8, body: &[u8]) -> Result<Self, RecordError> {
+        type First = (String, Option<TenantId>, Quota, UnixMs);
+        if version != 1 {
+            return Err(RecordError::Unmigratable { found: version });
+        }
+        let (name, parent, quota, made_at): First = decode_postcard(version, body)?;
+        Ok(Self { name, parent, quota, made_at, external_id: None })
+    }
 }
 
 /// One member.
@@ -141,7 +165,7 @@ pub(crate) struct Owner(pub(crate) TenantId);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Present;
 
-record!(Tenant, 1);
+record!(Tenant, 2, Tenant::from_first);
 record!(Member, 1);
 record!(RoleRecord, 1);
 record!(SubUser, 1);
@@ -149,3 +173,29 @@ record!(Owner, 1);
 record!(InvitationRecord, 1);
 record!(InvitationRef, 1);
 record!(Present, 1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mamba_core::db::Record;
+
+    #[test]
+    fn a_tenant_of_version_1_has_no_name_in_another_system() {
+        let tenant = Tenant {
+            name: "acme".to_owned(),
+            parent: Some(TenantId::from_bytes([1; 16])),
+            quota: Quota { servers: Some(3), ..Quota::default() },
+            made_at: UnixMs(3),
+            external_id: None,
+        };
+        let mut bytes = tenant.to_record_bytes().unwrap();
+        assert_eq!((bytes[0], bytes.pop()), (2, Some(0)), "without a name the last byte says so");
+        bytes[0] = 1;
+        assert_eq!(Tenant::from_record_bytes(&bytes).unwrap(), tenant);
+        bytes.push(0);
+        assert!(Tenant::from_record_bytes(&bytes).is_err(), "nothing followed in version 1");
+        let named = Tenant { external_id: "whmcs-7".parse().ok(), ..tenant };
+        let bytes = named.to_record_bytes().unwrap();
+        assert_eq!(Tenant::from_record_bytes(&bytes).unwrap(), named);
+    }
+}

@@ -1,18 +1,25 @@
-//! Tests of quotas under concurrency and of the tree of tenants.
+//! Tests of quotas and names under concurrency, and of the tree of tenants.
 
 use super::*;
 use crate::{
     Hub, HubError,
     control::{Maker, NewServer},
+    external::ExternalId,
     testing::{World, admin, new_server, tenant},
 };
-use mamba_core::{quota::Quota, server::PortProtocol};
+use mamba_core::{
+    access::{Access, AdminRight},
+    quota::Quota,
+    server::PortProtocol,
+};
+use mamba_wire::api::{PageQuery, tenant::TenantQuery};
 use std::net::{IpAddr, Ipv4Addr};
 
 async fn put(world: &World, number: u8, parent: Option<u8>, quota: Quota) -> Result<(), HubError> {
     let parent = parent.map(|number| tenant(number).tenant());
     let id = tenant(number).tenant();
-    let record = Tenant { name: format!("t{number}"), parent, quota, made_at: world.hub.now() };
+    let (name, made_at) = (format!("t{number}"), world.hub.now());
+    let record = Tenant { name, parent, quota, made_at, external_id: None };
     let owner = UserId::from_bytes([number; 16]);
     world
         .hub
@@ -139,4 +146,70 @@ async fn the_tree_of_tenants_has_a_bound() {
     assert!(world.hub.delete_tenant(&tenant(4), "t3".to_owned()).await.is_err());
     world.hub.delete_tenant(&tenant(4), "t4".to_owned()).await.unwrap();
     world.hub.delete_tenant(&tenant(3), "t3".to_owned()).await.unwrap();
+}
+
+async fn name(world: &World, number: u8, name: &str) -> Result<Tenant, HubError> {
+    let external_id = Some(ExternalId::or_none(name).unwrap());
+    let change = TenantChange { external_id, ..TenantChange::default() };
+    world.hub.change_tenant(&tenant(number), change).await
+}
+
+fn found(world: &World, name: &str) -> Vec<TenantId> {
+    let access = Access { admin: AdminRight::ALL.iter().copied().collect(), ..Access::default() };
+    let query = TenantQuery { external_id: Some(name.to_owned()), ..PageQuery::FIRST.into() };
+    let page = world.hub.tenants(&access, &query).unwrap();
+    page.items.into_iter().map(|(id, _)| id).collect()
+}
+
+const TAKEN: &str = "`external_id`: belongs to another tenant already";
+
+#[tokio::test]
+async fn at_most_one_tenant_has_a_name_in_another_system_until_it_goes() {
+    let world = World::new().await;
+    for number in 1..=2 {
+        put(&world, number, None, Quota::default()).await.unwrap();
+    }
+    let of = |number| tenant(number).tenant();
+    assert_eq!(name(&world, 1, "7").await.unwrap().external_id, "7".parse().ok());
+    assert_eq!(name(&world, 2, "7").await.unwrap_err().to_string(), TAKEN);
+    assert_eq!((found(&world, "7"), found(&world, "8")), (vec![of(1)], vec![]));
+    let rename = TenantChange { name: Some("acme".to_owned()), ..TenantChange::default() };
+    let renamed = world.hub.change_tenant(&tenant(1), rename).await.unwrap();
+    assert_eq!((renamed.name.as_str(), renamed.external_id), ("acme", "7".parse().ok()));
+    let limited = world.hub.limit_tenant(&tenant(1), servers(5)).await.unwrap();
+    assert_eq!(limited.external_id, "7".parse().ok());
+    name(&world, 1, "8").await.unwrap();
+    name(&world, 2, "7").await.unwrap();
+    assert_eq!((found(&world, "7"), found(&world, "8")), (vec![of(2)], vec![of(1)]));
+    assert_eq!(name(&world, 2, "").await.unwrap().external_id, None);
+    assert_eq!(found(&world, "7"), []);
+    world.hub.delete_tenant(&tenant(1), "acme".to_owned()).await.unwrap();
+    assert_eq!(found(&world, "8"), []);
+    name(&world, 2, "8").await.unwrap();
+    let gone = name(&world, 1, "9").await.unwrap_err();
+    assert!(matches!(gone, HubError::NotFound { what: "tenant" }), "{gone}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_tenants_that_are_given_a_name_at_once_one_has_it() {
+    let world = World::threaded().await;
+    for number in 1..=20 {
+        put(&world, number, None, Quota::default()).await.unwrap();
+    }
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 1..=20 {
+        let (hub, external_id) = (world.hub.clone(), Some("7".parse().ok()));
+        let change = TenantChange { external_id, ..TenantChange::default() };
+        tasks.spawn(async move {
+            hub.change_tenant(&tenant(number), change).await.map(|_| tenant(number).tenant())
+        });
+    }
+    let mut named = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        match done.unwrap() {
+            Ok(tenant) => named.push(tenant),
+            Err(err) => assert_eq!(err.to_string(), TAKEN),
+        }
+    }
+    assert_eq!((named.len(), found(&world, "7")), (1, named));
 }

@@ -115,7 +115,8 @@ impl Api {
         password: &str,
     ) -> Played<Tenant> {
         let owner = NewOwner { email: email.to_owned(), password: password.to_owned() };
-        let body = CreateTenant { name: name.to_owned(), quota: Quota::default(), owner };
+        let (quota, external_id) = (Quota::default(), None);
+        let body = CreateTenant { name: name.to_owned(), quota, owner, external_id };
         self.call::<table::CreateTenant>(&(), &(), &body).await
     }
 

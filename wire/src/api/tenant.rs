@@ -16,6 +16,8 @@ params! {
         name: Option<String>,
         /// That this tenant owns.
         parent: Option<TenantId>,
+        /// With this name in another system.
+        external_id: Option<String>,
         /// `made` (default) or `name`; with `-` in front from the end.
         sort: Option<String>,
         /// Like [`super::PageQuery::after`].
@@ -25,7 +27,7 @@ params! {
     }
 }
 
-unfiltered!(TenantQuery { name, parent, sort });
+unfiltered!(TenantQuery { name, parent, external_id, sort });
 
 /// Body of [`super::table::CreateTenant`].
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +40,9 @@ pub struct CreateTenant {
     pub quota: Quota,
     /// Account that owns it.
     pub owner: NewOwner,
+    /// Its name in another system, 1 to 128 bytes, which no other tenant of the hub has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
 }
 
 /// Body of [`super::table::CreateChild`].
@@ -63,12 +68,16 @@ pub struct NewOwner {
     pub password: String,
 }
 
-/// Body of [`super::table::UpdateTenant`].
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+/// Body of [`super::table::UpdateTenant`]: what is missing stays.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateTenant {
     /// New name, 1 to 64 bytes.
-    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its name in another system; an empty text removes it. Only for administrators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
 }
 
 /// Body of [`super::table::LimitTenant`].
@@ -105,6 +114,8 @@ pub struct Tenant {
     pub quota: Quota,
     /// When it was made.
     pub made_at: UnixMs,
+    /// Its name in another system.
+    pub external_id: Option<String>,
 }
 
 /// What a tenant may use, and what of it is taken.

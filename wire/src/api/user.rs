@@ -16,6 +16,8 @@ params! {
     UserQuery {
         /// Only those with this in their address, in any case.
         email: Option<String>,
+        /// With this name in another system.
+        external_id: Option<String>,
         /// `made` (default) or `email`; with `-` in front from the end.
         sort: Option<String>,
         /// Like [`super::PageQuery::after`].
@@ -25,7 +27,7 @@ params! {
     }
 }
 
-unfiltered!(UserQuery { email, sort });
+unfiltered!(UserQuery { email, external_id, sort });
 
 /// Body of [`super::table::SetAdministration`].
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -49,12 +51,15 @@ pub struct CreateUser {
     /// Whether the address counts as proved to be its owner's.
     #[serde(default)]
     pub is_verified: bool,
+    /// Its name in another system, 1 to 128 bytes, which no other account of the hub has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
 }
 
 impl RequestBody for CreateUser {}
 
-/// Body of [`super::table::UpdateUser`].
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+/// Body of [`super::table::UpdateUser`]: what is missing stays.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateUser {
     /// Its address from now on; the one before is told. A new address is not proved, unless the next
@@ -64,6 +69,9 @@ pub struct UpdateUser {
     /// Whether the address counts as proved to be its owner's.
     #[serde(default)]
     pub is_verified: Option<bool>,
+    /// Its name in another system; an empty text removes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
 }
 
 impl RequestBody for UpdateUser {}
@@ -91,6 +99,8 @@ pub struct User {
     pub used_at: Option<UnixMs>,
     /// Since when it is locked; `null` when it is not.
     pub locked_at: Option<UnixMs>,
+    /// Its name in another system.
+    pub external_id: Option<String>,
     /// Tenants that it is a member of, oldest first.
     pub tenants: Vec<Membership>,
 }

@@ -3,6 +3,7 @@
 use crate::{
     api::{Api, ApiError, Context, Handle, Served, pages::Asked, resolve::About},
     control::{Deleting, Maker, NewServer, Placing, Seen, ServerChange},
+    external::ExternalId,
 };
 use mamba_core::{
     access::{AdminRight, Rights, ServerKey, Wanted},
@@ -143,7 +144,7 @@ impl Handle<table::CreateServer> for Api {
             restart: body.restart.unwrap_or_default(),
             placing: Placing { region: body.region, tags: body.tags },
             description: body.description,
-            external_id: body.external_id,
+            external_id: body.external_id.as_deref().map(str::parse).transpose()?,
             allocation_limit: body.allocation_limit,
             backup_limit: body.backup_limit,
             skip_scripts: body.skip_scripts,
@@ -292,7 +293,7 @@ impl Handle<table::UpdateServer> for Api {
         let change = ServerChange {
             name,
             description,
-            external_id,
+            external_id: external_id.as_deref().map(ExternalId::or_none).transpose()?,
             variables,
             auto_start,
             restart,

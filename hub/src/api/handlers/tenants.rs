@@ -3,8 +3,9 @@
 use crate::{
     api::{Api, ApiError, Context, Handle, Served, resolve::About},
     control::Cut,
+    external::ExternalId,
     identity::{IdentityError, NewAccount, NewTenant},
-    tenants,
+    tenants::{self, TenantChange},
 };
 use mamba_core::{
     access::{AdminRight, Rights, TenantRight, Wanted},
@@ -12,7 +13,7 @@ use mamba_core::{
     ids::TenantId,
 };
 use mamba_wire::api::{
-    Page, PageQuery,
+    Code, Page, PageQuery,
     params::TenantPath,
     table,
     tenant::{
@@ -34,7 +35,8 @@ impl Handle<table::CreateTenant> for Api {
         context.admin()?;
         let password = Zeroizing::new(body.owner.password);
         let owner = NewAccount { email: body.owner.email, password };
-        let new = NewTenant { name: body.name, quota: body.quota, owner };
+        let external_id = body.external_id.as_deref().map(str::parse).transpose()?;
+        let new = NewTenant { name: body.name, quota: body.quota, owner, external_id };
         let (id, tenant) = self.identity().create_tenant(context.caller()?, new).await?;
         Ok(Served::Json(show(id, tenant)))
     }
@@ -77,7 +79,16 @@ impl Handle<table::UpdateTenant> for Api {
         (): (),
         body: UpdateTenant,
     ) -> Result<Served<Tenant>, ApiError> {
-        let it = self.hub().rename_tenant(context.scope()?, body.name).await?;
+        let UpdateTenant { name, external_id } = body;
+        // The provider's other systems find a tenant by it: neither its owner nor who made it takes one.
+        let is_admin = context.caller()?.access.has(AdminRight::TenantsWrite);
+        if external_id.is_some() && !is_admin {
+            let why = "only an administrator may change `external_id`";
+            return Err(ApiError::new(Code::Forbidden, why));
+        }
+        let external_id = external_id.as_deref().map(ExternalId::or_none).transpose()?;
+        let change = TenantChange { name, external_id };
+        let it = self.hub().change_tenant(context.scope()?, change).await?;
         Ok(Served::Json(show(path.tenant, it)))
     }
 }
@@ -195,6 +206,7 @@ impl Handle<table::ListChildren> for Api {
 }
 
 fn show(tenant: TenantId, it: tenants::Tenant) -> Tenant {
-    let tenants::Tenant { name, parent, quota, made_at } = it;
-    Tenant { tenant, name, parent, quota, made_at }
+    let tenants::Tenant { name, parent, quota, made_at, external_id } = it;
+    let external_id = external_id.map(String::from);
+    Tenant { tenant, name, parent, quota, made_at, external_id }
 }

@@ -42,8 +42,10 @@ impl Handle<table::CreateUser> for Api {
         (): (),
         body: CreateUser,
     ) -> Result<Served<User>, ApiError> {
-        let CreateUser { email, password, is_verified } = body;
-        let new = NewUser { email, password: password.map(Zeroizing::new), is_verified };
+        let CreateUser { email, password, is_verified, external_id } = body;
+        let external_id = external_id.as_deref().map(str::parse).transpose()?;
+        let password = password.map(Zeroizing::new);
+        let new = NewUser { email, password, is_verified, external_id };
         Ok(Served::Json(self.identity().create_user(context.caller()?, new).await?))
     }
 }

@@ -1,5 +1,6 @@
 //! Accounts and sessions on a real store, with a clock that is set by hand.
 
+mod external;
 mod takeover;
 
 use super::*;
@@ -10,7 +11,7 @@ use mamba_core::{
     ids::TenantId,
     quota::Quota,
 };
-use mamba_wire::api::{account::CreateApiKey, auth::Membership, user::UserQuery};
+use mamba_wire::api::{PageQuery, account::CreateApiKey, auth::Membership, user::UserQuery};
 use std::{
     net::IpAddr,
     sync::atomic::{AtomicU64, Ordering},
@@ -216,6 +217,7 @@ async fn a_tenant_and_its_owner_are_made_together_or_not_at_all() {
         name: "Acme".to_owned(),
         quota: Quota::default(),
         owner: new_account(email),
+        external_id: None,
     };
     let by = world.caller().await;
     let (id, tenant) = world.identity.create_tenant(&by, new("owner@example.org")).await.unwrap();
@@ -240,7 +242,8 @@ async fn bad_accounts_are_refused_by_field() {
         ("a@b", "short", "owner.password"),
     ] {
         let owner = NewAccount { email: email.to_owned(), password: secret(password) };
-        let new = NewTenant { name: "Acme".to_owned(), quota: Quota::default(), owner };
+        let (name, quota, external_id) = ("Acme".to_owned(), Quota::default(), None);
+        let new = NewTenant { name, quota, owner, external_id };
         match world.identity.create_tenant(&by, new).await {
             Err(IdentityError::Invalid(err)) => assert_eq!(err.field, field),
             other => panic!("{email}: {:?}", other.map(|_| ())),
@@ -251,7 +254,8 @@ async fn bad_accounts_are_refused_by_field() {
 /// Makes the owner of a tenant and returns who it is and its first tokens.
 async fn owner(world: &World, by: &Caller, email: &str) -> (UserId, mamba_wire::api::auth::Tokens) {
     let owner = new_account(email);
-    let new = NewTenant { name: email.to_owned(), quota: Quota::default(), owner };
+    let (name, quota, external_id) = (email.to_owned(), Quota::default(), None);
+    let new = NewTenant { name, quota, owner, external_id };
     world.identity.create_tenant(by, new).await.unwrap();
     let tokens = world.login_as(PEER, email, "correct horse battery").await.unwrap();
     (tokens.me.user, tokens)
@@ -316,8 +320,10 @@ async fn accounts_are_listed_by_a_part_of_their_address() {
         owner(&world, &root, email).await;
     }
     let list = |email: Option<&str>, after: Option<String>| {
-        let query =
-            UserQuery { email: email.map(str::to_owned), sort: None, after, limit: Some(2) };
+        let query = UserQuery {
+            email: email.map(str::to_owned),
+            ..PageQuery { after, limit: Some(2) }.into()
+        };
         let page = world.identity.users(&query).unwrap();
         let found: Vec<String> = page.items.iter().map(|it| it.email.clone()).collect();
         (found, page.next)

@@ -95,7 +95,8 @@ async fn tenants_and_mails_are_those_that_fit_and_no_others() {
         }
     }
     for email in ["mailed@example.org", "other@example.org"] {
-        let body = CreateUser { email: email.to_owned(), password: None, is_verified: false };
+        let (email, password, is_verified) = (email.to_owned(), None, false);
+        let body = CreateUser { email, password, is_verified, external_id: None };
         world.admin::<table::CreateUser>(&(), &(), &body).await;
     }
     let mails = |to: Option<&str>, waiting| MailQuery {

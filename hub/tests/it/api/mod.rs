@@ -14,6 +14,7 @@ mod features;
 mod feed;
 mod filters;
 mod examples;
+mod external;
 mod hostile;
 mod input;
 mod invitations;

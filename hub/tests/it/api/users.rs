@@ -24,21 +24,21 @@ use AdminRight::{ServersWrite, TenantsWrite, UsersWrite};
 const OTHER: &str = "another horse battery";
 
 fn named(email: &str) -> CreateUser {
-    CreateUser { email: email.to_owned(), password: None, is_verified: false }
+    CreateUser { email: email.to_owned(), password: None, is_verified: false, external_id: None }
 }
 
 fn moved(email: &str) -> UpdateUser {
-    UpdateUser { email: Some(email.to_owned()), is_verified: None }
+    UpdateUser { email: Some(email.to_owned()), ..UpdateUser::default() }
 }
 
 impl World {
-    async fn make(&self, email: &str, password: Option<&str>) -> User {
+    pub(super) async fn make(&self, email: &str, password: Option<&str>) -> User {
         let body = CreateUser { password: password.map(str::to_owned), ..named(email) };
         self.admin::<table::CreateUser>(&(), &(), &body).await
     }
 
     /// An administrator with these rights, and its token.
-    async fn helper(&self, name: &str, rights: &[AdminRight]) -> (UserPath, String) {
+    pub(super) async fn helper(&self, name: &str, rights: &[AdminRight]) -> (UserPath, String) {
         let email = format!("{name}@example.org");
         let path = UserPath { user: self.make(&email, Some(PASSWORD)).await.user };
         let admin = Administration::Some(rights.iter().copied().collect());
@@ -60,7 +60,8 @@ impl World {
         self.call::<table::DeleteUser>(Some(token), &UserPath { user }, &(), &()).await
     }
 
-    async fn told(&self, event: &str) -> Vec<Vec<Change>> {
+    /// What the installation's trail tells of events of a kind, newest first.
+    pub(super) async fn told(&self, event: &str) -> Vec<Vec<Change>> {
         let trail = self.admin::<table::ListHubAudit>(&(), &AuditQuery::ALL, &()).await;
         let fitting = trail.items.into_iter().filter(|it| it.entry.event == event);
         fitting.map(|it| it.entry.changes).collect()
@@ -171,7 +172,7 @@ async fn nobody_takes_over_or_ends_an_account_that_may_do_more() {
     let me = world.call::<table::WhoAmI>(Some(&world.admin), &(), &(), &()).await.unwrap();
     let of_root = UserPath { user: me.user };
     let edit = async |by: &str, path: &UserPath| {
-        let body = UpdateUser { email: None, is_verified: Some(true) };
+        let body = UpdateUser { is_verified: Some(true), ..UpdateUser::default() };
         world.call::<table::UpdateUser>(Some(by), path, &(), &body).await
     };
     for path in [&of_root, &of_other] {

@@ -227,7 +227,8 @@ impl World {
     pub(super) async fn tenant(&self, name: &str) -> (TenantId, String) {
         let email = format!("{name}@example.org");
         let owner = tenant::NewOwner { email: email.clone(), password: PASSWORD.to_owned() };
-        let body = tenant::CreateTenant { name: name.to_owned(), quota: Quota::default(), owner };
+        let (name, quota) = (name.to_owned(), Quota::default());
+        let body = tenant::CreateTenant { name, quota, owner, external_id: None };
         let made = self.admin::<table::CreateTenant>(&(), &(), &body).await;
         (made.tenant, self.login(&email).await.access_token)
     }

@@ -7,7 +7,7 @@ use crate::{
     session::Session,
 };
 use mamba_core::access::AdminRight;
-use mamba_wire::api::{page::PAGE_ITEMS_MAX, server::ServerQuery, table, user::UserQuery};
+use mamba_wire::api::{PageQuery, page::PAGE_ITEMS_MAX, server::ServerQuery, table};
 use sycamore::prelude::*;
 
 /// The page. Accounts have names as far as they may be seen and are among the first.
@@ -16,8 +16,8 @@ pub(super) fn HubTrail() -> View {
     let session = use_context::<Session>();
     let sees_users = session.may_admin(AdminRight::UsersRead);
     let users = watch::<table::ListUsers>(remote::NEVER_MS, move || {
-        let query = UserQuery { email: None, sort: None, after: None, limit: Some(PAGE_ITEMS_MAX) };
-        sees_users.then_some(((), query))
+        let page = PageQuery { after: None, limit: Some(PAGE_ITEMS_MAX) };
+        sees_users.then_some(((), page.into()))
     });
     let own = session.me().map(|it| (it.user, it.email.clone()));
     let servers = watch::<table::ListServers>(remote::NEVER_MS, || {

@@ -137,7 +137,8 @@ fn rename_dialog(list: Remote<Page<Tenant>>, tenant: &Tenant, open: Signal<bool>
     let (session, toasts) = (use_context::<Session>(), use_context::<Toasts>());
     let id = tenant.tenant;
     rename(open, t().admin.rename, tenant.name.clone(), move |task, name| {
-        let (path, body) = (TenantPath { tenant: id }, UpdateTenant { name });
+        let path = TenantPath { tenant: id };
+        let body = UpdateTenant { name: Some(name), ..UpdateTenant::default() };
         task.run(session.call::<table::UpdateTenant>(path, (), body), move |_| {
             toasts.done(t().general.saved);
             open.set(false);
@@ -203,7 +204,7 @@ fn make_dialog(list: Remote<Page<Tenant>>, open: Signal<bool>) -> View {
             let Some(quota) = draft.read() else { return };
             let typed = |it: Signal<String>| it.with_untracked(|it| it.trim().to_owned());
             let owner = NewOwner { email: typed(email), password: password.get_clone_untracked() };
-            let body = CreateTenant { name: typed(name), quota, owner };
+            let body = CreateTenant { name: typed(name), quota, owner, external_id: None };
             task.run(session.call::<table::CreateTenant>((), (), body), move |_| {
                 toasts.done(t().admin.tenant_made);
                 open.set(false);

@@ -64,6 +64,7 @@ pub(super) fn make_dialog(pages: Pages<User>, open: Signal<bool>) -> View {
                 email: form.email(),
                 password: Some(password.get_clone_untracked()).filter(|it| !it.is_empty()),
                 is_verified: form.is_verified.get_untracked(),
+                external_id: None,
             };
             form.task.run(session.call::<table::CreateUser>((), (), body), move |_| {
                 toasts.done(t().admin.user_made);
@@ -94,7 +95,8 @@ pub(super) fn edit_dialogs(pages: Pages<User>, user: &User, open: Signal<bool>) 
         let submit = move |event: SubmitEvent| {
             event.prevent_default();
             let is_verified = changed(&is_verified, form.is_verified.get_untracked());
-            let body = UpdateUser { email: changed(&before, form.email()), is_verified };
+            let email = changed(&before, form.email());
+            let body = UpdateUser { email, is_verified, ..UpdateUser::default() };
             if body.email.is_none() && body.is_verified.is_none() {
                 return open.set(false);
             }

@@ -17,6 +17,7 @@ use crate::{
 };
 use mamba_core::access::{AdminRight, Administration};
 use mamba_wire::api::{
+    PageQuery,
     page::PAGE_ITEMS_DEFAULT,
     table,
     user::{User, UserPath, UserQuery},
@@ -35,7 +36,8 @@ pub(super) fn Users() -> View {
     settle(typed, wanted);
     let pages = Pages::<User>::open::<table::ListUsers>(move |after| {
         let email = Some(wanted.with(|it| it.trim().to_owned())).filter(|it| !it.is_empty());
-        ((), UserQuery { email, sort: None, after, limit: Some(PAGE_ITEMS_DEFAULT) })
+        let page = PageQuery { after, limit: Some(PAGE_ITEMS_DEFAULT) };
+        ((), UserQuery { email, ..page.into() })
     });
     let making = create_signal(false);
     let make = make_dialog(pages, making);

@@ -35,7 +35,8 @@ fn Name(seen: Seen) -> View {
     let task = Task::new();
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        let body = UpdateTenant { name: name.get_clone_untracked() };
+        let name = Some(name.get_clone_untracked());
+        let body = UpdateTenant { name, ..UpdateTenant::default() };
         task.run(session.call::<table::UpdateTenant>(seen.path(), (), body), move |tenant| {
             toasts.done(t().general.saved);
             seen.remote.put(tenant);

@@ -17,7 +17,7 @@ endpoints! {
     /// Shows a tenant.
     ShowTenant: Get "/api/v1/tenants/{tenant}", Permission::Tenant(TenantRight::TenantRead), 200,
         (TenantPath, (), ()) -> tenant::Tenant;
-    /// Renames a tenant.
+    /// Renames a tenant; its name in another system is for administrators.
     UpdateTenant: Patch "/api/v1/tenants/{tenant}", Permission::Tenant(TenantRight::TenantUpdate), 200,
         (TenantPath, (), tenant::UpdateTenant) -> tenant::Tenant;
     /// Deletes a tenant without servers and tenants, when its name is typed.

@@ -16,7 +16,7 @@ endpoints! {
     /// Makes an account; without a password a letter with a link that sets it goes to the address.
     CreateUser: Post "/api/v1/users", Permission::Admin(AdminRight::UsersWrite), 201 keyed,
         ((), (), user::CreateUser) -> User;
-    /// Changes the address of an account, or whether it is proved; nobody changes who may do more than it does.
+    /// Changes the address of an account, its proof, or its name elsewhere; nobody changes who may do more than it does.
     UpdateUser: Patch "/api/v1/users/{user}", Permission::Admin(AdminRight::UsersWrite), 200,
         (UserPath, (), user::UpdateUser) -> User, [Conflict];
     /// Deletes an account with its sessions, keys and memberships; the only owner of a tenant gives it away first.

@@ -17,9 +17,12 @@ use mamba_wire::api::{
 
 examples! {
     CreateTenant, seed => {
-        let email = format!("made-{}@example.org", seed.number());
-        let owner = NewOwner { email, password: PASSWORD.to_owned() };
-        Example::new((), (), CreateTenant { name: "made".to_owned(), quota: Quota::default(), owner })
+        let number = seed.number();
+        let (email, password) = (format!("made-{number}@example.org"), PASSWORD.to_owned());
+        let (name, quota) = ("made".to_owned(), Quota::default());
+        let owner = NewOwner { email, password };
+        let external_id = Some(format!("order-{number}"));
+        Example::new((), (), CreateTenant { name, quota, owner, external_id })
     };
     ListTenants, seed => {
         let query = TenantQuery { parent: Some(seed.tenant), ..NO_PAGE.into() };
@@ -29,7 +32,7 @@ examples! {
     UpdateTenant, seed => Example::new(
         TenantPath { tenant: seed.tenant },
         (),
-        UpdateTenant { name: super::CANARY.to_owned() },
+        UpdateTenant { name: Some(super::CANARY.to_owned()), ..UpdateTenant::default() },
     );
     DeleteTenant, seed => Example::new(
         TenantPath { tenant: seed.tenant },

@@ -14,8 +14,9 @@ async fn loose(seed: &Seed<'_>) -> UserPath {
 }
 
 fn new(seed: &Seed<'_>) -> CreateUser {
-    let email = format!("loose-{}@example.org", seed.number());
-    CreateUser { email, password: None, is_verified: false }
+    let number = seed.number();
+    let (email, external_id) = (format!("loose-{number}@example.org"), format!("client-{number}"));
+    CreateUser { email, password: None, is_verified: false, external_id: Some(external_id) }
 }
 
 /// An account that may be spoilt.
@@ -30,8 +31,10 @@ examples! {
     ShowUser, seed => Example::new(spare(seed).await, (), ());
     CreateUser, seed => Example::new((), (), new(seed));
     UpdateUser, seed => {
-        let email = Some(format!("moved-{}@example.org", seed.number()));
-        let body = UpdateUser { email, is_verified: Some(true) };
+        let number = seed.number();
+        let (email, name) = (format!("moved-{number}@example.org"), format!("moved-{number}"));
+        let body =
+            UpdateUser { email: Some(email), is_verified: Some(true), external_id: Some(name) };
         Example::new(loose(seed).await, (), body)
     };
     DeleteUser, seed => Example::new(loose(seed).await, (), ());
