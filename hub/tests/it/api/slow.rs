@@ -6,9 +6,9 @@ use mamba_hub::HubError;
 use mamba_wire::api::{Code, params::ServerPath, server::UpdateServer, table};
 use std::{
     sync::{Mutex, mpsc},
-    time::{Duration, Instant},
+    time::Duration,
 };
-use tokio::{sync::oneshot, task::JoinSet};
+use tokio::{sync::oneshot, task::JoinSet, time::Instant};
 
 impl Open {
     async fn name(&self) -> String {
