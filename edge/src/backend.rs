@@ -2,7 +2,7 @@
 
 use crate::{
     calendar::{Calendar, HubCalendar},
-    desired::{Adopter, accept_intent, desired_lines},
+    desired::{Adopter, accept_intent, answered, desired_lines},
     link::backend::{BackendError, EdgeBackend, Holdings, View},
     outbox::{self, Outbox, OutboxError, Watermarks},
     registries::HubRegistries,
@@ -125,7 +125,16 @@ impl NodeBackend {
     }
 
     async fn accept_one(&self, intent: Intent) -> Option<IntentResult> {
+        let accepted = IntentResult { intent: intent.intent, outcome: IntentOutcome::Accepted };
+        if self.is_carried(intent.intent) {
+            return Some(accepted);
+        }
         if let Err(refused) = intent.asker().check(intent.needs()) {
+            // Who asked may have lost the right after it was carried out.
+            let known = self.store.raw().read(|txn| answered(txn, intent.intent)).ok().flatten();
+            if known.is_some() {
+                return known;
+            }
             // Nothing of it is kept: each copy says the same.
             let outcome = IntentOutcome::Refused(refused.to_string());
             tracing::warn!(by = %intent.by, error = chain(&refused), "intent refused");
@@ -134,10 +143,6 @@ impl NodeBackend {
         let now = self.calendar.now();
         let event = EventId::new(now, draw(&*self.entropy));
         let server = intent.server;
-        let accepted = IntentResult { intent: intent.intent, outcome: IntentOutcome::Accepted };
-        if self.is_carried(intent.intent) {
-            return Some(accepted);
-        }
         let recorded = intent.clone();
         let write = self.store.raw().write(move |txn| accept_intent(txn, &recorded, event, now));
         let error = match tokio::time::timeout(INTENT_TIMEOUT, write).await {

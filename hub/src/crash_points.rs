@@ -299,9 +299,16 @@ async fn check(world: &World, at: &str) {
     world.hub.read(check).unwrap();
 }
 
+/// Makes a hub with the account of who asks.
+async fn new_world() -> World {
+    let world = World::new().await;
+    world.account(&tenant(1)).await;
+    world
+}
+
 /// Plays the steps until a crash at one operation. Returns how many were acknowledged.
 async fn play_until(point: u64) -> (World, usize) {
-    let world = World::new().await;
+    let world = new_world().await;
     world.disk.cut_power(point);
     let mut acknowledged = 0;
     let mut cast = Cast::default();
@@ -344,7 +351,7 @@ async fn go_on(
 
 #[tokio::test]
 async fn a_crash_anywhere_loses_nothing_acknowledged_and_tears_nothing() {
-    let world = World::new().await;
+    let world = new_world().await;
     let before = world.disk.changes_count();
     let (mut after, mut cast) = (vec![dump(&world)], Cast::default());
     for (index, step) in STEPS.iter().enumerate() {

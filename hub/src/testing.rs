@@ -4,8 +4,8 @@
 //! also shows that changes may.
 
 use crate::{
-    Hub, HubError, HubParts, control::NewServer, link::backend::Enrolment, nodes::NewToken,
-    secrets::Vault, store::stream_number,
+    Hub, HubError, HubParts, control::NewServer, identity::insert_root, link::backend::Enrolment,
+    nodes::NewToken, secrets::Vault, store::stream_number,
 };
 use mamba_core::{
     access::ServerKeys,
@@ -133,6 +133,12 @@ impl World {
         self.hub.hello(&scope, hello(node, vec![]), peer).await.unwrap();
         let report = StateReport { complete: true, servers: vec![], node: machine() };
         self.hub.note_state(&scope, report).await.unwrap();
+    }
+
+    /// Makes an account for who has a scope: only of those who may ask is anything handed to a node.
+    pub(crate) async fn account(&self, scope: &TenantScope) {
+        let Actor::User(user) = *scope.actor() else { panic!("{scope:?}") };
+        self.hub.store().write(move |txn| insert_root(txn, user)).await.unwrap();
     }
 
     /// Sets the clock, and where counted "randomness" goes on: what is done then is the same in

@@ -9,7 +9,7 @@ mod adopt;
 mod power;
 
 pub use adopt::{Adopter, Verify, desired_lines};
-pub use power::{accept_intent, record_power};
+pub use power::{accept_intent, answered, record_power};
 
 use mamba_core::{
     clock::UnixMs,

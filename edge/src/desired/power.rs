@@ -10,7 +10,7 @@ use mamba_core::{
     db::{Snapshot, Span, Txn, TxnError},
     desired::{Envelope, Wish},
     fact::Activity,
-    ids::{EventId, ServerId},
+    ids::{EventId, IntentId, ServerId},
     lifecycle::{Actor, PowerAction, power::Power},
 };
 use mamba_wire::{
@@ -60,8 +60,8 @@ pub fn accept_intent(
     now: UnixMs,
 ) -> Result<IntentResult, ChangeError> {
     let id = intent.intent;
-    if let Some(known) = txn.get(INTENTS, &id)? {
-        return Ok(IntentResult { intent: id, outcome: known.outcome });
+    if let Some(known) = answered(txn, id)? {
+        return Ok(known);
     }
     let by = Actor::User(intent.by);
     let outcome = if intent.expires_at <= now {
@@ -77,6 +77,15 @@ pub fn accept_intent(
     txn.put(INTENTS_BY_END, &(forget_at, id), &())?;
     forget_intents(txn, now)?;
     Ok(IntentResult { intent: id, outcome })
+}
+
+/// Returns what was answered to an intent before, as long as that is remembered.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn answered(txn: &impl Snapshot, intent: IntentId) -> Result<Option<IntentResult>, TxnError> {
+    let known = txn.get(INTENTS, &intent)?;
+    Ok(known.map(|it| IntentResult { intent, outcome: it.outcome }))
 }
 
 /// Returns the wish in force when it allows the action.

@@ -7,9 +7,12 @@ use super::{
 };
 use crate::{
     Hub, HubError,
+    identity::access_now,
     store::{INTENTS, INTENTS_OF_NODE, IntentRecord, IntentState, IntentWaiting, SERVERS},
+    tenants::lineage,
 };
 use mamba_core::{
+    access::ServerKeys,
     clock::UnixMs,
     db::{Order, Snapshot, Span, Txn},
     fact::Activity,
@@ -209,6 +212,21 @@ pub(crate) fn settle_expired(
         }
     }
     Ok(open)
+}
+
+/// Returns what somebody who asked for a power action held then and holds still.
+pub(crate) fn keys_left(
+    view: &impl Snapshot,
+    now: UnixMs,
+    key: ServerKey,
+    record: &IntentRecord,
+) -> Result<ServerKeys, HubError> {
+    let Some(access) = access_now(view, now, record.by, None)? else {
+        return Ok(ServerKeys::NONE);
+    };
+    let (tenant, server) = key;
+    let held = access.with_server(server, &lineage(view, tenant)?);
+    Ok(record.keys.and(held.into_iter().collect()))
 }
 
 fn view(server: ServerId, intent: IntentId, record: &IntentRecord, now: UnixMs) -> server::Intent {

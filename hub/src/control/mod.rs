@@ -43,7 +43,7 @@ pub(crate) use create::promised;
 pub use create::{Maker, NewServer, Placing};
 pub(crate) use ended::end_on_node;
 pub(crate) use give::{owners, pass};
-pub(crate) use intents::settle_expired;
+pub(crate) use intents::{keys_left, settle_expired};
 pub use list::Seen;
 pub use own_ports::PortAsker;
 pub use page::Cut;

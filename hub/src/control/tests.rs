@@ -243,6 +243,7 @@ async fn a_power_action_is_pending_then_applied_or_expires() {
     let node = world.node("a").await;
     let (owner, scope) = (tenant(1), NodeScope::granted(node));
     let server = world.server(&owner, node).await;
+    world.account(&owner).await;
     let power = |action| world.hub.power(&owner, server, action, None);
     let first = power(PowerAction::Start).await.unwrap();
     assert_eq!(first.state, IntentState::Pending);
@@ -305,6 +306,7 @@ async fn a_power_action_can_be_taken_back_until_its_node_has_it() {
     let node = world.node("a").await;
     let (owner, scope) = (tenant(1), NodeScope::granted(node));
     let server = world.server(&owner, node).await;
+    world.account(&owner).await;
     let power = async || world.hub.power(&owner, server, PowerAction::Start, None).await.unwrap();
     let cancel = async |intent| world.hub.cancel_intent(&owner, server, intent).await;
     let given = power().await;

@@ -212,6 +212,13 @@ impl Identity {
     }
 }
 
+/// Makes the account of somebody whom a test lets act without signing in.
+#[cfg(test)]
+pub(crate) fn insert_root(txn: &mut Txn<'_>, user: UserId) -> Result<(), IdentityError> {
+    let (email, admin) = (format!("{user}@example.org"), Administration::Root);
+    insert(txn, user, &Account::new(email, admin, String::new(), UnixMs(0)))
+}
+
 pub(super) fn insert(
     txn: &mut Txn<'_>,
     user: UserId,

@@ -41,6 +41,8 @@ mod tickets;
 mod tests;
 
 pub use access::{AccessKey, KeyError};
+#[cfg(test)]
+pub(crate) use accounts::insert_root;
 pub use accounts::{NewAccount, NewTenant, create_admin, has_admin, tenant};
 pub(crate) use accounts::{check_email, email_of};
 pub use administration::set_administration;

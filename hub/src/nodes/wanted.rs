@@ -2,7 +2,7 @@
 
 use crate::{
     Hub, HubError,
-    control::hidden,
+    control::{hidden, keys_left, settle_expired},
     registries,
     store::{INTENTS, INTENTS_OF_NODE, IntentState, OPEN_EPOCHS, PLACED, STREAMS, stream_number},
 };
@@ -19,9 +19,13 @@ use mamba_wire::{
     session::Wanted,
 };
 
+/// Why a power action was not handed over.
+const RIGHT_ENDED: &str = "who asked for it may not do it any more";
+
 impl Hub {
     /// Returns everything that the node should have. Marks intents as handed over before they are:
-    /// from then on only the node says what became of them.
+    /// from then on only the node says what became of them. Those of who may not do it any more are not
+    /// handed over.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -50,12 +54,22 @@ impl Hub {
         }
         let now = self.now();
         self.write(move |txn| {
-            crate::control::settle_expired(txn, node, now)?;
+            settle_expired(txn, node, now)?;
             let mut intents = Vec::new();
             for ((_, intent), waiting) in txn.prefix(INTENTS_OF_NODE, &(node,), INTENTS_MAX)? {
                 let key = (waiting.tenant, waiting.server, intent);
                 let Some(mut record) = txn.get(INTENTS, &key)? else { continue };
-                if record.state == IntentState::Pending {
+                // A node that had it before looks at these only when it has not carried it out.
+                let keys = keys_left(txn, now, (waiting.tenant, waiting.server), &record)?;
+                let is_pending = record.state == IntentState::Pending;
+                if is_pending && !keys.contains(record.action.key()) {
+                    record.state = IntentState::Refused(RIGHT_ENDED.to_owned());
+                    record.state_at = now;
+                    txn.put(INTENTS, &key, &record)?;
+                    txn.delete(INTENTS_OF_NODE, &(node, intent))?;
+                    continue;
+                }
+                if is_pending {
                     record.state = IntentState::Sent;
                     record.state_at = now;
                     txn.put(INTENTS, &key, &record)?;
@@ -65,7 +79,7 @@ impl Hub {
                     server: waiting.server,
                     action: record.action,
                     by: record.by,
-                    keys: record.keys,
+                    keys,
                     expires_at: record.expires_at,
                 });
             }

@@ -392,6 +392,13 @@ async fn the_hubs_kill_needs_no_writable_disk_and_its_copy_ends_nothing_new() {
     daemon.power(PowerAction::Start).await.unwrap();
     daemon.wait(server(1), |it| it.state == ServerState::Running).await;
     assert_eq!(backend.accept(vec![kill]).await, [accepted]);
+    // Who may not ask any more is told what was done when they might.
+    let asked = intent(5, PowerAction::Start, machine.now().plus(60_000));
+    let done = IntentResult { intent: asked.intent, outcome: IntentOutcome::Accepted };
+    for keys in [ServerKeys::ALL, ServerKeys::NONE] {
+        let copy = Intent { keys, ..asked.clone() };
+        assert_eq!(backend.accept(vec![copy]).await, std::slice::from_ref(&done));
+    }
     pass(10_000).await;
     assert_eq!((machine.processes(), machine.fake.calls(Call::Start)), (1, 2));
 }

@@ -1,10 +1,13 @@
 //! The life of a server over HTTP, without a node that answers.
 
 use super::world::{ALL_SERVERS, NO_PAGE, World, limits, new_server};
-use mamba_core::{ids::AllocationId, lifecycle::PowerAction, quota::Quota};
+use mamba_core::{
+    access::ServerKey, ids::AllocationId, lifecycle::PowerAction, quota::Quota, scope::NodeScope,
+};
 use mamba_wire::api::{
     Code, LinkState,
     allocation::AllocationQuery,
+    member::{SubUserPath, UpdateSubUser},
     node,
     params::{AllocationPath, IntentPath, NodePath, ServerPath, TenantPath, TokenPath},
     server::{
@@ -96,6 +99,47 @@ async fn a_power_action_waits_for_its_node_and_expires() {
     let never = Power { action: PowerAction::Start, expires_in_ms: Some(0) };
     let err = world.call::<table::Power>(Some(&owner), &path, &(), &never).await.unwrap_err();
     assert_eq!(err.errors[0].field, "expires_in_ms");
+}
+
+#[tokio::test]
+async fn what_somebody_asked_for_is_not_handed_over_once_they_may_not_do_it() {
+    let world = World::new().await;
+    let node = world.node("n1", 1).await;
+    let (acme, owner) = world.tenant("acme").await;
+    let server = world.server(node, acme, 30_001).await;
+    let path = ServerPath { server };
+    let start_alone = [ServerKey::WebsocketConnect, ServerKey::ControlStart];
+    let both = start_alone.into_iter().chain([ServerKey::ControlStop]);
+    let friend = world.friend(&owner, server, both).await;
+    let ask = async |token: &str, action| {
+        // Ids made in one millisecond have no order.
+        world.clock.advance(1);
+        let body = Power { action, expires_in_ms: None };
+        world.call::<table::Power>(Some(token), &path, &(), &body).await.unwrap().intent
+    };
+    let stop = ask(&friend, PowerAction::Stop).await;
+    let start = ask(&friend, PowerAction::Start).await;
+    let own = ask(&owner, PowerAction::Stop).await;
+    let user = world.call::<table::WhoAmI>(Some(&friend), &(), &(), &()).await.unwrap().user;
+    let place = SubUserPath { server, user };
+    let left = UpdateSubUser { keys: start_alone.into() };
+    world.call::<table::UpdateSubUser>(Some(&owner), &place, &(), &left).await.unwrap();
+    let handed = async |key| {
+        let wanted = world.hub.wanted(&NodeScope::granted(node)).await.unwrap();
+        let intents = wanted.intents.into_iter();
+        intents.map(|it| (it.intent, it.keys.contains(key))).collect::<Vec<_>>()
+    };
+    assert_eq!(handed(ServerKey::ControlStart).await, [(start, true), (own, true)]);
+    let shown = world.admin::<table::ListIntents>(&path, &NO_PAGE, &()).await.items;
+    let shown: Vec<_> = shown.into_iter().map(|it| (it.intent, it.state)).collect();
+    let why = "who asked for it may not do it any more".to_owned();
+    assert_eq!(
+        shown,
+        [(own, IntentState::Sent), (start, IntentState::Sent), (stop, IntentState::Refused(why))]
+    );
+    // The node may have carried it out already, and says so; if not, it sees that it must not.
+    world.call::<table::RemoveSubUser>(Some(&owner), &place, &(), &()).await.unwrap();
+    assert_eq!(handed(ServerKey::ControlStart).await, [(start, false), (own, true)]);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use super::{
 };
 use mamba_core::{
     access::ServerKeys,
-    clock::UnixMs,
+    clock::{Entropy, UnixMs},
     db::{Snapshot as _, TxnError, sim::SimDisk},
     ids::{ServerId, TenantId, UserId},
     lifecycle::PowerAction,
@@ -24,6 +24,7 @@ use mamba_edge::runtime::fake::FakeRuntime;
 use mamba_hub::{
     HubError,
     control::{Deleting, NewServer, ServerChange, transfer::NewTransfer},
+    identity::{NewAccount, create_admin},
     nodes::NewToken,
     store::SERVER_TENANTS,
 };
@@ -162,6 +163,12 @@ impl World {
         let clock = SimClock::new(begin, BEGIN, 0);
         let mut centre = Centre::new(clock, dir.path().to_owned(), plan.bug, parts(3));
         centre.start().await;
+        let owner = NewAccount {
+            email: "owner@example.org".to_owned(),
+            password: "correct horse battery".to_owned().into(),
+        };
+        let store = centre.running.as_ref().unwrap().hub.store();
+        assert_eq!(create_admin(store, BEGIN, &Still, owner).await.unwrap(), owner_of_all());
         let mut world = Self {
             begin,
             centre,
@@ -396,8 +403,23 @@ pub(super) fn admin() -> AdminScope {
 }
 
 pub(super) fn scope(number: u8) -> TenantScope {
-    let (tenant, user) = (TenantId::from_bytes([number; 16]), UserId::from_bytes([number; 16]));
-    TenantScope::granted(tenant, user).with_keys(ServerKeys::ALL)
+    let tenant = TenantId::from_bytes([number; 16]);
+    TenantScope::granted(tenant, owner_of_all()).with_keys(ServerKeys::ALL)
+}
+
+/// Who asks for everything.
+fn owner_of_all() -> UserId {
+    UserId::new(BEGIN, [0; 10])
+}
+
+/// Randomness that is none, for an id that is known.
+#[derive(Debug)]
+struct Still;
+
+impl Entropy for Still {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(0);
+    }
 }
 
 fn scope_of(hub: &mamba_hub::Hub, placed: &Placed) -> TenantScope {
