@@ -64,6 +64,8 @@ export class Browser {
     const port = await freePort();
     browser.profile = mkdtempSync(join(folder, "profile-"));
     browser.driver = spawn("chromedriver", [`--port=${port}`], { stdio: "ignore" });
+    // Also when a part breaks off; the browser ends with its driver.
+    process.once("exit", () => browser.driver.kill());
     browser.base = `http://127.0.0.1:${port}`;
     await until("ChromeDriver", async () => (await fetch(`${browser.base}/status`)).ok);
     const args = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
