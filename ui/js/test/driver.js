@@ -1,6 +1,6 @@
 // One headless Chromium, driven over WebDriver.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { createServer } from "node:net";
@@ -64,8 +64,11 @@ export class Browser {
     const port = await freePort();
     browser.profile = mkdtempSync(join(folder, "profile-"));
     browser.driver = spawn("chromedriver", [`--port=${port}`], { stdio: "ignore" });
-    // Also when a part breaks off; the browser ends with its driver.
-    process.once("exit", () => browser.driver.kill());
+    // When a part breaks off: a browser outlives its driver. Its profile is nobody else's.
+    process.once("exit", () => {
+      browser.driver.kill();
+      spawnSync("pkill", ["--full", "--", browser.profile]);
+    });
     browser.base = `http://127.0.0.1:${port}`;
     await until("ChromeDriver", async () => (await fetch(`${browser.base}/status`)).ok);
     const args = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
