@@ -1,6 +1,7 @@
 //! Pure: compares what a caller is allowed with what it wants.
 
 use super::{
+    held::ServerKeys,
     keys::{AdminRight, ServerKey, TenantRight},
     role::Rights,
 };
@@ -94,7 +95,7 @@ impl Access {
             (Object::Server(server, lineage), wanted) => {
                 let keys = self.with_server(server, lineage);
                 let is_allowed = match wanted {
-                    Wanted::Server(key) => keys.contains(&key),
+                    Wanted::Server(key) => keys.contains(key),
                     Wanted::Tenant(right) => {
                         self.may_with_tenant(right, self.in_tenant(lineage).as_ref())
                     }
@@ -136,13 +137,12 @@ impl Access {
 
     /// Returns the keys for one server.
     #[must_use]
-    pub fn with_server(&self, server: ServerId, lineage: &[TenantId]) -> BTreeSet<ServerKey> {
-        let all = ServerKey::ALL.iter().copied();
-        let mut keys: BTreeSet<ServerKey> = all.filter(|key| self.has(admin_for(*key))).collect();
-        keys.extend(self.in_tenant(lineage).into_iter().flat_map(|rights| rights.server));
+    pub fn with_server(&self, server: ServerId, lineage: &[TenantId]) -> ServerKeys {
+        let as_admin = ServerKey::ALL.iter().copied().filter(|key| self.has(admin_for(*key)));
+        let as_member = self.in_tenant(lineage).into_iter().flat_map(|rights| rights.server);
         let grant = self.servers.get(&server).filter(|it| lineage.first() == Some(&it.tenant));
-        keys.extend(grant.into_iter().flat_map(|grant| &grant.keys));
-        keys
+        let as_guest = grant.into_iter().flat_map(|grant| grant.keys.iter().copied());
+        as_admin.chain(as_member).chain(as_guest).collect()
     }
 
     /// Returns everything that it may do in a tenant, as an administrator of the hub too.

@@ -19,6 +19,12 @@ impl ServerKeys {
     /// All that there are.
     pub const ALL: Self = Self((1 << ServerKey::ALL.len()) - 1);
 
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     /// Whether a key is among them.
     #[must_use]
     pub const fn contains(self, key: ServerKey) -> bool {

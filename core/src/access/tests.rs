@@ -243,7 +243,10 @@ fn an_api_key_never_allows_more_than_its_account() {
     let start = Rights { server: [ServerKey::ControlStart].into(), ..Rights::default() };
     let narrowed = access.narrowed(&all_admin, &start, Some(OWN));
     assert_eq!((narrowed.admin.len(), narrowed.tenants.len()), (0, 1));
-    assert_eq!(narrowed.with_server(SERVER, LINEAGE), [ServerKey::ControlStart].into());
+    assert_eq!(
+        narrowed.with_server(SERVER, LINEAGE),
+        ServerKeys::from_iter([ServerKey::ControlStart])
+    );
     assert!(narrowed.with_server(SERVER, &[OTHER]).is_empty());
     let reading = Rights { server: [ServerKey::FileRead].into(), ..Rights::default() };
     let typist = sub_user(OTHER, &[ServerKey::ControlConsole]);

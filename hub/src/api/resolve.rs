@@ -86,9 +86,7 @@ impl Api {
         };
         let keys = || match about {
             About::Hub | About::Tenant(_) => ServerKeys::NONE,
-            About::Server(server) => {
-                caller.access.with_server(server, &above).into_iter().collect()
-            }
+            About::Server(server) => caller.access.with_server(server, &above),
         };
         match caller.access.decide(wanted, object) {
             Verdict::Allowed if about == About::Hub => Ok(None),

@@ -226,7 +226,7 @@ pub(crate) fn keys_left(
     };
     let (tenant, server) = key;
     let held = access.with_server(server, &lineage(view, tenant)?);
-    Ok(record.keys.and(held.into_iter().collect()))
+    Ok(record.keys.and(held))
 }
 
 fn view(server: ServerId, intent: IntentId, record: &IntentRecord, now: UnixMs) -> server::Intent {

@@ -71,10 +71,9 @@ impl Viewer {
                 return Ok(None);
             };
             let keys = caller.access.with_server(server, &lineage(view, tenant)?);
-            if !keys.contains(&ServerKey::WebsocketConnect) {
+            if !keys.contains(ServerKey::WebsocketConnect) {
                 return Ok(None);
             }
-            let keys = keys.into_iter().collect();
             Ok(view.get(SERVERS, &(tenant, server))?.map(|record| (record.node, keys)))
         })
     }

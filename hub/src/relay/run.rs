@@ -76,7 +76,7 @@ impl Visit {
             Ok(owner.map_or(Ok(Vec::new()), |TenantRef(owner)| lineage(view, owner))?)
         });
         let above = above.ok()?;
-        Some(caller.access.with_server(self.server, &above).into_iter().collect())
+        Some(caller.access.with_server(self.server, &above))
     }
 
     /// Returns why the visit is over, if it is. Who may no longer type goes on reading.

@@ -307,7 +307,7 @@ pub(super) fn check_keys(
 ) -> Result<(), HubError> {
     let above = lineage(view, by.scope.tenant())?;
     let own = by.access.with_server(server, &above);
-    let lacking = keys.difference(&own).next();
+    let lacking = keys.iter().find(|key| !own.contains(**key));
     lacking.map_or(Ok(()), |key| Err(HubError::Forbidden(Wanted::Server(*key))))
 }
 
