@@ -19,7 +19,7 @@ use mamba_wire::api::{
     Code, LinkState, Problem, allocation::CreateAllocations, params::ServerPath,
     server::CreateServer, table,
 };
-use std::{fs, net::Ipv4Addr};
+use std::{fs, net::Ipv4Addr, slice};
 use tokio::net::UdpSocket;
 
 /// Malformed datagrams that are thrown at the link.
@@ -105,13 +105,7 @@ pub(crate) async fn play(report: &mut Report, stage: &mut Stage) -> Result<(), S
     report.check("a port that another server has", port_of_another(&set)).await;
     report.check("an image that does not exist: the server says so", no_image(stage, &set)).await;
     settings(report, stage, &set).await;
-    report
-        .step("both end in order", async {
-            set.edge.stop().await?;
-            set.hub.stop().await?;
-            Ok(((), String::new()))
-        })
-        .await
+    cast::leave(report, &mut set.hub, slice::from_mut(&mut set.edge)).await
 }
 
 async fn assemble(stage: &mut Stage) -> Played<(Set, String)> {

@@ -205,14 +205,23 @@ impl Cast {
 
     /// Ends everybody in order.
     pub(crate) async fn leave(mut self, report: &mut Report) -> Result<(), Stopped> {
-        let left = async {
-            for edge in &mut self.edges {
-                edge.stop().await?;
-            }
-            self.hub.stop().await.map(plain)
-        };
-        report.step("edges and hub end in order on SIGTERM", left).await
+        leave(report, &mut self.hub, &mut self.edges).await
     }
+}
+
+/// Ends edges, then their hub, in order.
+pub(crate) async fn leave(
+    report: &mut Report,
+    hub: &mut Hub,
+    edges: &mut [Edge],
+) -> Result<(), Stopped> {
+    let left = async {
+        for edge in edges {
+            edge.stop().await?;
+        }
+        hub.stop().await.map(plain)
+    };
+    report.step("edges and hub end in order on SIGTERM", left).await
 }
 
 /// Makes a hub and starts it.

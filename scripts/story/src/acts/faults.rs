@@ -19,6 +19,7 @@ use std::{
     fs::{self, OpenOptions},
     io::{Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    slice,
     time::Duration,
 };
 
@@ -67,13 +68,7 @@ pub(crate) async fn play(report: &mut Report, stage: &mut Stage) -> Result<(), S
     report.check("the clock is ten years ahead", ahead).await;
     report.check("the store is from a newer version", newer_store(&mut set)).await;
     report.check("the store is corrupt", corrupt_store(&mut set)).await;
-    report
-        .step("both end in order", async {
-            set.edge.stop().await?;
-            set.hub.stop().await?;
-            Ok(((), String::new()))
-        })
-        .await
+    cast::leave(report, &mut set.hub, slice::from_mut(&mut set.edge)).await
 }
 
 async fn assemble(stage: &mut Stage) -> Played<(Set, String)> {
@@ -216,7 +211,7 @@ async fn disk_full_at_start(set: &mut Set) -> Played<String> {
     set.edge.kill().await?;
     let started = set.edge.start().await;
     let said = set.says(&["the disk is full"]).await;
-    let crashed = docker::kill(std::slice::from_ref(&before.id)).await;
+    let crashed = docker::kill(slice::from_ref(&before.id)).await;
     let back = cast::answers(&set.role, seconds(30)).await;
     fs::remove_file(&filler)?;
     started?;

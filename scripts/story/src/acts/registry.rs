@@ -22,6 +22,7 @@ use mamba_wire::api::{
 use std::{
     fs,
     path::{Path, PathBuf},
+    slice,
     time::Duration,
 };
 
@@ -60,13 +61,7 @@ pub(crate) async fn play(
         .step("the edge pulls it again by itself, with hub and registry away at first", pulled)
         .await?;
     report.check("no password is written anywhere", no_password(&set)).await;
-    report
-        .step("both end in order", async {
-            set.edge.stop().await?;
-            set.hub.stop().await?;
-            Ok(((), String::new()))
-        })
-        .await
+    cast::leave(report, &mut set.hub, slice::from_mut(&mut set.edge)).await
 }
 
 async fn assemble(stage: &mut Stage, folder: &Path) -> Played<(Set, String)> {
