@@ -7,6 +7,9 @@ mod docker;
 #[cfg(test)]
 mod install;
 #[cfg(test)]
+#[path = "../../../scripts/lib/peers.rs"]
+mod peers;
+#[cfg(test)]
 mod registry;
 #[cfg(test)]
 mod runtime;

@@ -1,6 +1,9 @@
 //! Pulls out of a real registry (Debian's docker-registry) that lets nobody in without a login.
 
-use crate::bench::{IMAGE, on_docker};
+use crate::{
+    bench::{IMAGE, on_docker},
+    peers::peer,
+};
 use mamba_core::registry::Login;
 use mamba_edge::{
     registries::HubRegistries,
@@ -15,10 +18,6 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// Folder of the registry, which `scripts/test` prepares.
-const ASK: &str = "MAMBA_TEST_REGISTRY";
-/// Set where nothing may be skipped.
-const ALL: &str = "MAMBA_TEST_ALL";
 /// The one account that the registry knows.
 const USER: &str = "bot";
 const PASSWORD: &str = "c4nary?~word>";
@@ -107,13 +106,7 @@ fn docker(args: &[&str], input: &str) -> String {
 
 /// Returns where the registry's program is.
 fn folder() -> Option<PathBuf> {
-    let named = std::env::var_os(ASK).map(PathBuf::from);
-    let may_skip = std::env::var_os(ALL).is_none();
-    assert!(named.is_some() || may_skip, "{ASK} is not set, and {ALL} lets no test be skipped");
-    if named.is_none() {
-        println!("skipped: {ASK} is not set");
-    }
-    named
+    peer("MAMBA_TEST_REGISTRY").map(PathBuf::from)
 }
 
 fn login(host: &str, password: &str) -> Login {

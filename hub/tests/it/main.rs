@@ -9,6 +9,7 @@ mod link;
 #[cfg(test)]
 mod mail;
 #[cfg(test)]
+#[path = "../../../scripts/lib/peers.rs"]
 mod peers;
 #[cfg(test)]
 mod reconcile;
