@@ -16,9 +16,10 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 /// The edge says that it is there after so much silence; that keeps NAT entries open, whose shortest
 /// common life is 30 s. The hub's pings come before that, so that an idle link carries one exchange at a
 /// time and not two: this is for a hub that is slow, and for the time before a session is up.
-pub const KEEP_ALIVE_MS: u64 = 25_000;
+pub const KEEP_ALIVE_MS: u64 = 28_000;
 const _: () = assert!(KEEP_ALIVE_MS > crate::session::PING_MS && KEEP_ALIVE_MS < 30_000);
-/// Silence after which a connection is given up: two lost pings and a little more.
+/// Silence after which a connection is given up: a ping that is lost with all that repeats it, and most of
+/// the next.
 pub const IDLE_MS: u32 = 45_000;
 /// Requests that the hub may have open at one edge: consoles of as many viewers, and some more.
 pub const REQUESTS_MAX: u32 = 64;
