@@ -9,8 +9,11 @@ use mamba_core::{
 };
 use std::collections::BTreeMap;
 
-/// Changes of servers are collected this long before they are reported.
+/// Pace at which changes of servers are reported when they do not end.
 const REPORT_MS_MIN: u64 = 200;
+/// Reports that may go out at once before that: a start is several states within milliseconds of each other,
+/// and somebody waits for the last of them.
+const REPORTS_AT_ONCE: u64 = 3;
 /// A change of the machine alone, such as free disk space, waits this long.
 const NODE_MS_MIN: u64 = 10_000;
 /// A little more or less free disk space waits this long: on a node with games it never stands still.
@@ -29,6 +32,8 @@ pub struct StateDelta {
     servers: BTreeMap<ServerId, Observed>,
     node: Option<NodeState>,
     reported_at: BootMs,
+    /// When all reports so far would have gone out at the pace.
+    paced_to: BootMs,
 }
 
 impl StateDelta {
@@ -37,7 +42,10 @@ impl StateDelta {
     pub fn due(&self, servers: &BTreeMap<ServerId, Observed>, node: &NodeState) -> Option<BootMs> {
         match &self.node {
             None => Some(BootMs(0)),
-            Some(_) if self.servers != *servers => Some(self.reported_at.plus(REPORT_MS_MIN)),
+            Some(_) if self.servers != *servers => {
+                let ahead = (REPORTS_AT_ONCE - 1) * REPORT_MS_MIN;
+                Some(BootMs(self.paced_to.0.saturating_sub(ahead)))
+            }
             Some(last) if is_minor(last, node) => Some(self.reported_at.plus(MINOR_MS_MIN)),
             Some(last) if last != node => Some(self.reported_at.plus(NODE_MS_MIN)),
             Some(_) => None,
@@ -66,6 +74,7 @@ impl StateDelta {
         self.servers.clone_from(servers);
         self.node = Some(node.clone());
         self.reported_at = now;
+        self.paced_to = self.paced_to.max(now).plus(REPORT_MS_MIN);
         let report = StateReport { complete, servers: changed, node: node.clone() };
         let frame = |bytes| EdgeFrame::State(cut(report.clone(), bytes)).to_frame().ok();
         frame(TEXT_BYTES).or_else(|| frame(TEXT_BYTES_SHORT))
@@ -160,11 +169,14 @@ mod tests {
         let mut delta = StateDelta::default();
         let two = BTreeMap::from([seen(1, Offline), seen(2, Offline)]);
         assert_eq!(report(delta.next(BootMs(5), &two, &node(1))), Some((true, 2)));
-        let starting = BTreeMap::from([seen(1, Starting), seen(2, Offline)]);
-        assert_eq!(delta.next(BootMs(6), &starting, &node(1)), None, "too early");
         let running = BTreeMap::from([seen(1, Running), seen(2, Offline)]);
+        assert_eq!(report(delta.next(BootMs(5), &running, &node(1))), Some((false, 1)));
+        assert_eq!(report(delta.next(BootMs(5), &two, &node(1))), Some((false, 1)));
+        let starting = BTreeMap::from([seen(1, Starting), seen(2, Offline)]);
+        assert_eq!(delta.next(BootMs(4 + REPORT_MS_MIN), &starting, &node(1)), None, "too early");
         let now = BootMs(5 + REPORT_MS_MIN);
         assert_eq!(report(delta.next(now, &running, &node(1))), Some((false, 1)));
+        assert_eq!(delta.next(now, &two, &node(1)), None, "one at a time now");
         let later = now.plus(REPORT_MS_MIN);
         assert_eq!(delta.next(later, &running, &node(2)), None, "the machine alone waits");
         let one = BTreeMap::from([seen(1, Running)]);
